@@ -1,0 +1,3 @@
+//! Ringway beside its peers, interleaved, by CPU time a request.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The shard: accept, session, exchange, route, upstream, record.

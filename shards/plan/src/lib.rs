@@ -1,0 +1,60 @@
+//! The contract between configuration and shards: immutable policy.
+//!
+//! A [`Plan`] is everything that a shard needs to know to serve, resolved and bounded: no names left to look up, no text
+//! left to parse, no default left to guess. `src/config` builds it; the engine reads it and never changes it. The crate
+//! knows neither TOML nor serde nor sockets, so that a Plan can be built by hand in a test, or by another front end.
+//!
+//! Read [`Plan`] first; then [`route`] (which upstream serves a request), [`upstream`] (where it goes), [`limits`] (how
+//! much and how long) and [`trust`] (whose word about the client is believed).
+
+pub mod limits;
+pub mod listener;
+pub mod route;
+pub mod trust;
+pub mod upstream;
+
+pub use limits::{Limits, Timeouts};
+pub use listener::{Address, Listener};
+pub use route::{Route, RouteTable, UpstreamId};
+pub use trust::{Network, TrustPolicy};
+pub use upstream::{Server, Upstream};
+
+/// Everything a shard needs to know to serve. Shared by all shards, read only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Where clients are accepted. At least one.
+    pub listeners: Vec<Listener>,
+    /// The groups of servers that requests are proxied to, indexed by [`UpstreamId`].
+    pub upstreams: Vec<Upstream>,
+    /// Which upstream serves which host and path.
+    pub routes: RouteTable,
+    /// How much a peer may send or hold.
+    pub limits: Limits,
+    /// How long a peer may take.
+    pub timeouts: Timeouts,
+    /// Whose forwarding headers are believed.
+    pub trust: TrustPolicy,
+    /// Number of shards, and whether each is pinned to a core.
+    pub shards: Shards,
+    /// Whether and how each exchange is written down.
+    pub access_log: AccessLog,
+}
+
+/// How the data plane is laid over the machine's cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shards {
+    /// Number of shards; 1 to 1024.
+    pub count: u16,
+    /// Whether shard *n* is pinned to the *n*-th core that this process may use (modulo their number).
+    pub pin: bool,
+}
+
+/// What becomes of the record of each exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    /// Nothing is written.
+    #[default]
+    Off,
+    /// One JSON object a line, to standard output.
+    Json,
+}

@@ -1,0 +1,32 @@
+//! Where clients are accepted, and the addresses of sockets in general.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One listening socket, opened once by each shard (`SO_REUSEPORT`) for TCP, and shared by them for a Unix path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The address to bind.
+    pub address: Address,
+    /// Length of the kernel's queue of connections not yet accepted; 1 to 65,535.
+    pub backlog: u32,
+}
+
+/// The address of a stream socket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IPv4 or IPv6 address and port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket, at most 107 bytes.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

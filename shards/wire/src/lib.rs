@@ -1,0 +1,1 @@
+//! Protocols without sockets: heads, framing and HTTP/1 connections as plain values.

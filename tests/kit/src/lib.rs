@@ -1,0 +1,1 @@
+//! Scripted peers, origins and a harness for end-to-end tests.
