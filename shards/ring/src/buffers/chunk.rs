@@ -1,0 +1,167 @@
+//! Immutable runs of bytes.
+
+use std::fmt;
+use std::ops::{Deref, Range};
+use std::rc::Rc;
+
+use super::{Buffer, Group, pool};
+
+/// An immutable run of bytes: a lease of a buffer that the kernel filled, pooled memory, or a constant. Cloning and
+/// slicing copy no bytes.
+pub struct Chunk {
+    owner: Owner,
+    start: u32,
+    len: u32,
+}
+
+enum Owner {
+    Lease(Rc<Group>, u16),
+    /// `None` only while a chunk is being dropped.
+    Pooled(Option<Rc<Vec<u8>>>),
+    Static(&'static [u8]),
+}
+
+impl Chunk {
+    /// A chunk of constant bytes.
+    #[must_use]
+    pub const fn from_static(bytes: &'static [u8]) -> Chunk {
+        assert!(bytes.len() <= u32::MAX as usize);
+        Chunk { owner: Owner::Static(bytes), start: 0, len: bytes.len() as u32 }
+    }
+
+    /// Copies `bytes` into pooled memory.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8]) -> Chunk {
+        let mut buffer = Buffer::with_room(bytes.len());
+        buffer.extend_from_slice(bytes);
+        buffer.freeze()
+    }
+
+    pub(super) fn lease(group: Rc<Group>, buffer: u16, len: u32) -> Chunk {
+        Chunk { owner: Owner::Lease(group, buffer), start: 0, len }
+    }
+
+    pub(super) fn pooled(bytes: Rc<Vec<u8>>) -> Chunk {
+        let len = u32::try_from(bytes.len()).expect("a buffer holds less than 4 GiB");
+        Chunk { owner: Owner::Pooled(Some(bytes)), start: 0, len }
+    }
+
+    /// The bytes in `range`, counted from the chunk's start.
+    ///
+    /// # Panics
+    /// If the range does not lie within the chunk.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Chunk {
+        let mut slice = self.clone();
+        slice.truncate(range.end);
+        slice.advance(range.start);
+        slice
+    }
+
+    /// Removes the first `n` bytes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn advance(&mut self, n: usize) {
+        assert!(n <= self.len(), "advance by {n} of {} bytes", self.len());
+        self.start += n as u32;
+        self.len -= n as u32;
+    }
+
+    /// Keeps only the first `n` bytes.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn truncate(&mut self, n: usize) {
+        assert!(n <= self.len(), "truncate to {n} of {} bytes", self.len());
+        self.len = n as u32;
+    }
+
+    /// Takes the first `n` bytes off as a chunk of their own.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn split_to(&mut self, n: usize) -> Chunk {
+        if n == self.len() {
+            let rest = Chunk { owner: Owner::Static(&[]), start: 0, len: 0 };
+            return std::mem::replace(self, rest);
+        }
+        let mut front = self.clone();
+        front.truncate(n);
+        self.advance(n);
+        front
+    }
+
+    /// Prepares the chunk for waiting: if it is a lease of a group whose buffers are scarce, its bytes are copied to pooled
+    /// memory and the lease ends. Returns the number of bytes copied.
+    pub fn settle(&mut self) -> usize {
+        match &self.owner {
+            Owner::Lease(group, _) if group.is_scarce() => {
+                *self = Chunk::copy_of(self);
+                self.len()
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Clone for Chunk {
+    fn clone(&self) -> Chunk {
+        let owner = match &self.owner {
+            Owner::Lease(group, buffer) => {
+                group.hold(*buffer);
+                Owner::Lease(Rc::clone(group), *buffer)
+            }
+            Owner::Pooled(bytes) => Owner::Pooled(bytes.clone()),
+            Owner::Static(bytes) => Owner::Static(bytes),
+        };
+        Chunk { owner, start: self.start, len: self.len }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        match &mut self.owner {
+            Owner::Lease(group, buffer) => group.release(*buffer),
+            Owner::Pooled(bytes) => {
+                if let Some(bytes) = bytes.take() {
+                    pool::give_back(bytes);
+                }
+            }
+            Owner::Static(_) => {}
+        }
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.owner {
+            Owner::Lease(group, buffer) => group.bytes(*buffer, self.start, self.len),
+            Owner::Pooled(bytes) => {
+                let bytes = bytes.as_ref().expect("a chunk has its bytes until it is dropped");
+                &bytes[self.start as usize..(self.start + self.len) as usize]
+            }
+            Owner::Static(bytes) => &bytes[self.start as usize..(self.start + self.len) as usize],
+        }
+    }
+}
+
+impl Default for Chunk {
+    fn default() -> Chunk {
+        Chunk::from_static(&[])
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.owner {
+            Owner::Lease(..) => "lease",
+            Owner::Pooled(_) => "pooled",
+            Owner::Static(_) => "static",
+        };
+        write!(f, "Chunk({kind}, {} bytes)", self.len)
+    }
+}

@@ -1,0 +1,447 @@
+//! The shard's middle: the table of operations in flight, and the tick that moves everything.
+//!
+//! A tick: run what is ready; send what was written; arm again what was starved; hand all of it over and wait for at least
+//! one completion (not at all if something is ready already); read the time once; dispatch the completions; expire timers.
+//! Completions only store and wake: no task runs inside of another's completion.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::buffers::Group;
+use crate::connect::Connecting;
+use crate::counters::Counters;
+use crate::executor::Executor;
+use crate::kernel::{Completion, Entry, Kernel, Key, Wait};
+use crate::listener::Accepting;
+use crate::mailbox::Bell;
+use crate::socket::Socket;
+use crate::socket::batch::Batch;
+use crate::wheel::Wheel;
+
+/// Most polls of tasks between two looks at the kernel.
+const POLLS_PER_TICK_MAX: usize = 1024;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+}
+
+/// Everything of one shard's ring.
+pub(crate) struct Core {
+    pub(crate) kernel: RefCell<Kernel>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) executor: Executor,
+    pub(crate) wheel: RefCell<Wheel>,
+    pub(crate) heads: Rc<Group>,
+    pub(crate) bodies: Rc<Group>,
+    /// Whether one receive may span several buffers.
+    pub(crate) bundles: bool,
+    pub(crate) bell: Arc<Bell>,
+    operations: RefCell<Operations>,
+    /// Sockets with bytes to send that no operation carries yet.
+    dirty: RefCell<Vec<Rc<Socket>>>,
+    /// Sockets whose receive found no free buffer, longest waiting first; one queue a group.
+    starved: [RefCell<VecDeque<Rc<Socket>>>; 2],
+    descriptors_closed: Cell<u64>,
+    /// Who waits for a descriptor to be closed.
+    descriptor_waiters: RefCell<Vec<Waker>>,
+    mailbox_waiters: RefCell<Vec<Waker>>,
+    #[allow(clippy::vec_box, reason = "a batch that is in flight must keep its place")]
+    batches: RefCell<Vec<Box<Batch>>>,
+    completions: RefCell<Vec<Completion>>,
+    start: Instant,
+    now: Cell<Instant>,
+}
+
+/// Who owns an operation's memory and descriptor, and takes its completions.
+pub(crate) enum Operation {
+    Recv(Rc<Socket>),
+    Send(Rc<Socket>),
+    Accept(Rc<Accepting>),
+    Connect(Rc<Connecting>),
+    /// The eventfd by which threads that are no shard ring the bell, and the number that the kernel reads into.
+    Counter(#[allow(dead_code, reason = "the kernel writes to it")] Box<u64>),
+}
+
+/// Tells that a task has ended, be it by a panic.
+struct SetOnDrop(Rc<Cell<bool>>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
+#[derive(Default)]
+struct Operations {
+    slots: Vec<OperationSlot>,
+    vacant: Vec<u32>,
+}
+
+struct OperationSlot {
+    generation: u32,
+    operation: Option<Operation>,
+}
+
+impl Core {
+    /// The core of the shard that runs on this thread.
+    ///
+    /// # Panics
+    /// If there is none: sockets, timers and tasks exist inside of [`crate::run`] only.
+    pub(crate) fn current() -> Rc<Core> {
+        CURRENT.with_borrow(|current| current.clone()).expect("called outside of ring::run")
+    }
+
+    /// As [`Core::current`], or `None` on a thread that is no shard.
+    pub(crate) fn try_current() -> Option<Rc<Core>> {
+        CURRENT.try_with(|current| current.try_borrow().ok().and_then(|current| current.clone())).ok().flatten()
+    }
+
+    pub(crate) fn new(
+        mut kernel: Kernel,
+        config: &crate::Config,
+        bundles: bool,
+        counters: Arc<Counters>,
+    ) -> io::Result<Rc<Core>> {
+        let heads = Group::new(0, config.head_buffers, config.head_buffer_bytes)?;
+        let bodies = Group::new(1, config.body_buffers, config.body_buffer_bytes)?;
+        kernel.register(&heads)?;
+        kernel.register(&bodies)?;
+        let start = kernel.now();
+        let bell = Arc::new(Bell::new(kernel.descriptor())?);
+        Ok(Rc::new(Core {
+            kernel: RefCell::new(kernel),
+            counters,
+            executor: Executor::default(),
+            wheel: RefCell::new(Wheel::new()),
+            heads,
+            bodies,
+            bundles,
+            bell,
+            operations: RefCell::default(),
+            dirty: RefCell::default(),
+            starved: Default::default(),
+            descriptors_closed: Cell::new(0),
+            descriptor_waiters: RefCell::default(),
+            mailbox_waiters: RefCell::default(),
+            batches: RefCell::default(),
+            completions: RefCell::default(),
+            start,
+            now: Cell::new(start),
+        }))
+    }
+
+    /// Runs `main` and what it spawns, until `main` ends. Then everything else is cancelled, and the kernel is waited for
+    /// until it has let go of all memory.
+    pub(crate) fn run<F: Future + 'static>(self: &Rc<Self>, main: impl FnOnce() -> F) -> io::Result<F::Output>
+    where
+        F::Output: 'static,
+    {
+        let outer = CURRENT.replace(Some(Rc::clone(self)));
+        assert!(outer.is_none(), "a thread runs one shard");
+        let result = Rc::new(RefCell::new(None));
+        let slot = Rc::clone(&result);
+        let over = Rc::new(Cell::new(false));
+        let mark = SetOnDrop(Rc::clone(&over));
+        let main = main();
+        self.executor.spawn(Box::pin(async move {
+            let _mark = mark;
+            let output = main.await;
+            *slot.borrow_mut() = Some(output);
+        }));
+        self.listen_to_counter();
+        let mut failure = None;
+        while !over.get() {
+            if let Err(error) = self.tick() {
+                failure = Some(error);
+                break;
+            }
+        }
+        self.wind_up();
+        CURRENT.set(None);
+        let output = result.borrow_mut().take();
+        match (output, failure) {
+            (Some(output), _) => Ok(output),
+            (None, Some(error)) => Err(error),
+            (None, None) => panic!("the shard's main task panicked"),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// `instant` as the wheel counts, rounded up so that nothing expires early.
+    pub(crate) fn wheel_time(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.start);
+        since.as_nanos().div_ceil(1_000_000) as u64
+    }
+
+    fn tick(self: &Rc<Self>) -> io::Result<()> {
+        self.executor.run(POLLS_PER_TICK_MAX, |_| self.counters.panics.add(1));
+        self.flush();
+        self.feed_starved();
+        let wait = if self.executor.is_ready() {
+            Wait::No
+        } else {
+            match self.wheel.borrow().next() {
+                Some(due) => Wait::Until(self.start + Duration::from_millis(due)),
+                None => Wait::Forever,
+            }
+        };
+        self.kernel.borrow_mut().enter(wait)?;
+        self.dispatch_all();
+        Ok(())
+    }
+
+    fn dispatch_all(self: &Rc<Self>) {
+        let mut completions = self.completions.take();
+        {
+            let mut kernel = self.kernel.borrow_mut();
+            kernel.reap(&mut completions);
+            self.now.set(kernel.now());
+        }
+        for completion in completions.drain(..) {
+            self.dispatch(completion);
+        }
+        self.completions.replace(completions);
+        let since = self.now.get().saturating_duration_since(self.start);
+        self.wheel.borrow_mut().advance(since.as_millis() as u64);
+    }
+
+    fn dispatch(self: &Rc<Self>, completion: Completion) {
+        match completion.key {
+            Key::NOBODY => return,
+            Key::BELL => return self.answer_bell(),
+            _ => {}
+        }
+        // The operation is taken out of the table before anybody is told, so that whoever is told may start another.
+        let operation = self.operations.borrow_mut().take(completion.key, completion.more);
+        let Some(operation) = operation else {
+            debug_assert!(false, "a completion of an operation that has ended: {completion:?}");
+            return;
+        };
+        match operation {
+            Operation::Recv(socket) => socket.received(self, &completion),
+            Operation::Send(socket) => socket.sent(self, completion.result),
+            Operation::Accept(accepting) => accepting.accepted(&completion),
+            Operation::Connect(connecting) => connecting.connected(completion.result),
+            Operation::Counter(_) => {
+                self.answer_bell();
+                self.listen_to_counter();
+            }
+        }
+    }
+
+    /// Starts an operation. `entry` must point only to memory, and name only descriptors, that `operation` owns.
+    pub(crate) fn start(&self, operation: Operation, entry: Entry) -> Key {
+        let key = self.operations.borrow_mut().insert(operation);
+        // SAFETY: `operation` owns what `entry` refers to (each caller of this function builds both from the same owner),
+        // and the table keeps it until the operation's last completion has been popped.
+        unsafe { self.kernel.borrow_mut().push(key, entry) };
+        key
+    }
+
+    /// Asks for the end of an operation. It ends when its last completion is dispatched, not before.
+    pub(crate) fn cancel(&self, key: Key) {
+        // SAFETY: a cancellation refers to no memory and no descriptor.
+        unsafe { self.kernel.borrow_mut().push(Key::NOBODY, Entry::Cancel { target: key }) };
+    }
+
+    /// Closes a descriptor that no operation uses, and lets those know who wait for a free one.
+    pub(crate) fn close(&self, fd: RawFd) {
+        // SAFETY: the descriptor is named by its only owner, which ends here (see `Socket::drop` and `Accepting::drop`).
+        unsafe { self.kernel.borrow_mut().push(Key::NOBODY, Entry::Close { fd }) };
+        self.descriptors_closed.set(self.descriptors_closed.get() + 1);
+        for waker in self.descriptor_waiters.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+
+    /// How many descriptors this shard has closed.
+    pub(crate) fn descriptors_closed(&self) -> u64 {
+        self.descriptors_closed.get()
+    }
+
+    /// Wakes `waker` once a descriptor has been closed.
+    pub(crate) fn wait_for_descriptor(&self, waker: Waker) {
+        self.descriptor_waiters.borrow_mut().push(waker);
+    }
+
+    /// Wakes `waker` at the next ring of the bell.
+    pub(crate) fn wait_for_bell(&self, waker: Waker) {
+        self.mailbox_waiters.borrow_mut().push(waker);
+    }
+
+    pub(crate) fn ring_bell_of(&self, ring: RawFd) {
+        // SAFETY: no memory; a ring's descriptor is kept open by the sender that asks (see `mailbox`).
+        unsafe { self.kernel.borrow_mut().push(Key::NOBODY, Entry::RingBell { ring }) };
+    }
+
+    /// `socket` has bytes to send; they leave at the tick's end.
+    pub(crate) fn mark_dirty(&self, socket: Rc<Socket>) {
+        self.dirty.borrow_mut().push(socket);
+    }
+
+    /// `socket` waits for a free buffer of `group`.
+    pub(crate) fn mark_starved(&self, socket: Rc<Socket>, group: &Group) {
+        self.counters.receives_starved.add(1);
+        self.starved[usize::from(group.id())].borrow_mut().push_back(socket);
+    }
+
+    pub(crate) fn take_batch(&self) -> Box<Batch> {
+        self.batches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_batch_back(&self, mut batch: Box<Batch>) {
+        const KEPT_MAX: usize = 1024;
+        batch.clear();
+        let mut batches = self.batches.borrow_mut();
+        if batches.len() < KEPT_MAX {
+            batches.push(batch);
+        }
+    }
+
+    fn flush(self: &Rc<Self>) {
+        let mut dirty = self.dirty.take();
+        for socket in dirty.drain(..) {
+            socket.flush(self);
+        }
+        // Nothing was added meanwhile: a flush starts operations, and their completions come later.
+        self.dirty.replace(dirty);
+    }
+
+    /// As many starved sockets as there are free buffers receive again, in the order in which they ran out.
+    fn feed_starved(self: &Rc<Self>) {
+        for (group, starved) in [(&self.heads, &self.starved[0]), (&self.bodies, &self.starved[1])] {
+            for _ in 0..group.free() {
+                let Some(socket) = starved.borrow_mut().pop_front() else { break };
+                socket.fed(self);
+            }
+        }
+    }
+
+    fn answer_bell(&self) {
+        self.bell.answer();
+        for waker in self.mailbox_waiters.borrow_mut().drain(..) {
+            waker.wake();
+        }
+    }
+
+    fn listen_to_counter(&self) {
+        let mut value = Box::new(0_u64);
+        let entry = Entry::ReadCounter { fd: self.bell.counter.as_raw_fd(), value: &raw mut *value };
+        self.start(Operation::Counter(value), entry);
+    }
+
+    /// Cancels all there is and waits until the kernel holds nothing of ours.
+    fn wind_up(self: &Rc<Self>) {
+        self.executor.clear();
+        self.dirty.borrow_mut().clear();
+        self.starved.iter().for_each(|starved| starved.borrow_mut().clear());
+        let keys = self.operations.borrow().keys();
+        for key in keys {
+            self.cancel(key);
+        }
+        while self.operations.borrow().in_flight() > 0 {
+            let entered = self.kernel.borrow_mut().enter(Wait::Forever);
+            if let Err(error) = entered {
+                // The kernel may still write to memory that would now be freed: leaking it is the only safe end.
+                std::mem::forget(Rc::clone(self));
+                panic!("io_uring_enter failed while winding up: {error}");
+            }
+            let mut completions = Vec::new();
+            self.kernel.borrow_mut().reap(&mut completions);
+            for completion in completions {
+                if completion.key != Key::NOBODY && completion.key != Key::BELL {
+                    let operation = self.operations.borrow_mut().take(completion.key, completion.more);
+                    if let Some(Operation::Accept(accepting)) = operation {
+                        // A connection that was accepted after all is owned, and so closed.
+                        accepting.accepted(&completion);
+                    }
+                }
+            }
+        }
+        // Hands over the closing of the last descriptors.
+        let _ = self.kernel.borrow_mut().enter(Wait::No);
+    }
+}
+
+impl Operations {
+    fn insert(&mut self, operation: Operation) -> Key {
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.slots.push(OperationSlot { generation: 0, operation: None });
+            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 operations")
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.operation = Some(operation);
+        Key::new(index, slot.generation)
+    }
+
+    /// The operation that a completion belongs to: taken out of the table if it was the last one, else another handle to
+    /// the operation's owner. `None` if the operation has ended before.
+    fn take(&mut self, key: Key, more: bool) -> Option<Operation> {
+        let slot = self.slots.get_mut(key.index() as usize)?;
+        if slot.generation != key.generation() {
+            return None;
+        }
+        if more {
+            return Some(match slot.operation.as_ref()? {
+                Operation::Recv(socket) => Operation::Recv(Rc::clone(socket)),
+                Operation::Accept(accepting) => Operation::Accept(Rc::clone(accepting)),
+                Operation::Send(_) | Operation::Connect(_) | Operation::Counter(_) => {
+                    unreachable!("only receives and accepts complete more than once")
+                }
+            });
+        }
+        let operation = slot.operation.take()?;
+        // The last generation is reserved (see `Key::NOBODY`).
+        slot.generation = (slot.generation + 1) % (u32::MAX - 1);
+        self.vacant.push(key.index());
+        Some(operation)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.operation.is_some());
+        live.map(|(index, slot)| Key::new(index as u32, slot.generation)).collect()
+    }
+}
+
+/// Owns a descriptor until it hands it to the kernel for closing.
+#[derive(Debug)]
+pub(crate) struct Descriptor(Option<OwnedFd>);
+
+impl Descriptor {
+    pub(crate) fn new(fd: OwnedFd) -> Descriptor {
+        Descriptor(Some(fd))
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.0.as_ref().expect("a descriptor is there until it is closed").as_raw_fd()
+    }
+
+    pub(crate) fn into_owned(mut self) -> OwnedFd {
+        self.0.take().expect("a descriptor is there until it is closed")
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        let Some(fd) = self.0.take() else { return };
+        match Core::try_current() {
+            Some(core) => core.close(std::os::fd::IntoRawFd::into_raw_fd(fd)),
+            // Outside of a shard the ordinary way does.
+            None => drop(fd),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What a shard asked of the kernel, counted by the shard alone and read by anyone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread writes and others may read: a relaxed store, no read-modify-write, no shared cache line
+/// written by two.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds `n`. Only the owning thread may call it; two writers would lose counts (nothing worse).
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Takes `n` away again, as [`Count::add`].
+    pub fn sub(&self, n: u64) {
+        self.add(n.wrapping_neg());
+    }
+
+    /// The number as the owner last stored it.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one shard's ring.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Calls of io_uring_enter.
+    pub enters: Count,
+    /// Operations handed over (SQEs).
+    pub entries: Count,
+    /// Completions reaped (CQEs).
+    pub completions: Count,
+    /// Bytes received.
+    pub bytes_received: Count,
+    /// Bytes sent.
+    pub bytes_sent: Count,
+    /// Bytes copied out of kernel-picked buffers because few of these were free.
+    pub bytes_copied_out: Count,
+    /// Times a receive found no free buffer and had to wait for one.
+    pub receives_starved: Count,
+    /// Times accepting paused because descriptors or memory ran out.
+    pub accept_pauses: Count,
+    /// Tasks that ended in a panic.
+    pub panics: Count,
+    /// Connected sockets that are open; rises and falls.
+    pub sockets_open: Count,
+}

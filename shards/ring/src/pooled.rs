@@ -1,0 +1,142 @@
+//! Futures in recycled memory.
+//!
+//! A connection is small while it is idle and needs much more room while it works on a request. [`pooled`] puts the working
+//! part into memory that the thread keeps for reuse by size, so that neither an idle connection holds it nor a request
+//! allocates.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+/// Blocks of one size that are kept for reuse.
+const KEPT_MAX: usize = 1024;
+
+thread_local! {
+    static KEPT: RefCell<Kept> = const { RefCell::new(Kept(Vec::new())) };
+}
+
+/// Free blocks by layout. There are as many layouts as kinds of pooled futures: a few.
+struct Kept(Vec<(Layout, Vec<NonNull<u8>>)>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        for (layout, blocks) in &mut self.0 {
+            for block in blocks.drain(..) {
+                // SAFETY: every kept block was allocated with the layout under which it is kept.
+                unsafe { dealloc(block.as_ptr(), *layout) };
+            }
+        }
+    }
+}
+
+/// Moves `future` into recycled memory.
+pub fn pooled<F: Future>(future: F) -> Pooled<F> {
+    let layout = Layout::new::<F>();
+    let block = if layout.size() == 0 { NonNull::dangling() } else { take(layout).cast::<F>() };
+    // SAFETY: the block is valid for writes of F and aligned for it, and nobody else has it.
+    unsafe { block.write(future) };
+    Pooled { future: block }
+}
+
+/// A future in recycled memory.
+pub struct Pooled<F> {
+    /// Owned, initialised, and not moved until it is dropped in place.
+    future: NonNull<F>,
+}
+
+impl<F: Future> Future for Pooled<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: the future is owned and initialised, and it stays in its block until it is dropped there: it is pinned.
+        unsafe { Pin::new_unchecked(self.future.as_mut()) }.poll(cx)
+    }
+}
+
+impl<F> Drop for Pooled<F> {
+    fn drop(&mut self) {
+        /// Gives the block back also when the future's own drop panics.
+        struct Block(NonNull<u8>, Layout);
+        impl Drop for Block {
+            fn drop(&mut self) {
+                if self.1.size() > 0 {
+                    give_back(self.0, self.1);
+                }
+            }
+        }
+        let _block = Block(self.future.cast(), Layout::new::<F>());
+        // SAFETY: owned and initialised, and not used again.
+        unsafe { self.future.drop_in_place() };
+    }
+}
+
+fn take(layout: Layout) -> NonNull<u8> {
+    let kept = KEPT.try_with(|kept| {
+        kept.borrow_mut().0.iter_mut().find(|(known, _)| *known == layout).and_then(|(_, blocks)| blocks.pop())
+    });
+    kept.ok().flatten().unwrap_or_else(|| {
+        // SAFETY: the caller asks for a size above 0.
+        NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+    })
+}
+
+fn give_back(block: NonNull<u8>, layout: Layout) {
+    let kept = KEPT.try_with(|kept| {
+        let lists = &mut kept.borrow_mut().0;
+        let list = match lists.iter().position(|(known, _)| *known == layout) {
+            Some(index) => &mut lists[index].1,
+            None => {
+                lists.push((layout, Vec::new()));
+                &mut lists.last_mut().expect("just pushed").1
+            }
+        };
+        let keep = list.len() < KEPT_MAX;
+        if keep {
+            list.push(block);
+        }
+        keep
+    });
+    if kept != Ok(true) {
+        // SAFETY: the block was allocated with this layout, and nobody has it any more.
+        unsafe { dealloc(block.as_ptr(), layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_used_again_and_contents_are_dropped_once() {
+        let witness = Rc::new(Cell::new(0));
+        struct CountDrops(Rc<Cell<u32>>);
+        impl Drop for CountDrops {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() + 1);
+            }
+        }
+        let make = || {
+            let guard = CountDrops(Rc::clone(&witness));
+            pooled(async move {
+                std::future::pending::<()>().await;
+                drop(guard);
+            })
+        };
+        let mut first = Box::pin(make());
+        let address = first.future;
+        assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(first);
+        assert_eq!(witness.get(), 1);
+        let second = make();
+        assert_eq!(second.future, address);
+        drop(second);
+        assert_eq!(witness.get(), 2);
+    }
+}

@@ -1,0 +1,58 @@
+//! A connected stream socket, from the side of its operations.
+//!
+//! [`Socket`] is shared by the handle that the user holds ([`crate::Stream`]) and by the operations in flight. Its
+//! descriptor is closed when the last of them is gone: thus exactly once, and never under an operation. Receiving
+//! ([`recv`]) and sending ([`send`]) are two state machines that share nothing but the descriptor.
+
+pub(crate) mod batch;
+mod recv;
+mod send;
+mod stream;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+pub use recv::ReadMode;
+pub use stream::Stream;
+
+use crate::core::{Core, Descriptor};
+use crate::kernel::Completion;
+
+/// The part of a connected socket that operations own.
+pub(crate) struct Socket {
+    descriptor: Descriptor,
+    recv: RefCell<recv::Recv>,
+    send: RefCell<send::Send>,
+}
+
+impl Socket {
+    pub(crate) fn new(descriptor: Descriptor) -> Rc<Socket> {
+        Rc::new(Socket { descriptor, recv: RefCell::default(), send: RefCell::default() })
+    }
+
+    /// A receive has completed.
+    pub(crate) fn received(self: Rc<Self>, core: &Rc<Core>, completion: &Completion) {
+        recv::received(&self, core, completion);
+    }
+
+    /// A send has completed.
+    pub(crate) fn sent(self: Rc<Self>, core: &Rc<Core>, result: i32) {
+        send::sent(&self, core, result);
+    }
+
+    /// Hands what was written over to the kernel.
+    pub(crate) fn flush(self: Rc<Self>, core: &Rc<Core>) {
+        send::flush(&self, core);
+    }
+
+    /// A buffer is free again.
+    pub(crate) fn fed(self: Rc<Self>, core: &Rc<Core>) {
+        recv::fed(&self, core);
+    }
+
+    /// The user's handle is gone: what is in flight is cancelled, and the descriptor is closed when it has ended.
+    fn abandon(self: &Rc<Self>, core: &Rc<Core>) {
+        recv::abandon(self, core);
+        send::abandon(self, core);
+    }
+}
