@@ -1,1 +1,40 @@
 //! The shard: accept, session, exchange, route, upstream, record.
+//!
+//! The engine joins what the floors below do not know of each other: the bytes of `ring`, the messages of `wire`, the
+//! policy of `plan`. It knows no configuration format, no other shard, and no thread but its own; what it shares with the
+//! control thread are counters that it alone writes, a mailbox, and a ring of access records.
+//!
+//! # The path of a request
+//! [`shard`] (what a shard's sessions share, its life) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
+//! [`exchange`] (THE file: one request and its response, from head to record) → [`forward`] (headers about the client) →
+//! [`handler`] (`proxy.rs`: attempts, and the relay of both bodies) → [`upstream`] (`pool.rs`, `connect.rs`, `http1.rs`) →
+//! back through the session → [`record`].
+//!
+//! An exchange sees its two sides through the traits of [`streams`], never a socket: a session may carry one exchange at a
+//! time or many. [`outcome`] names every way in which an exchange ends.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod client;
+mod counters;
+mod deadline;
+mod exchange;
+mod forward;
+mod handler;
+mod inbox;
+mod outbox;
+mod outcome;
+mod record;
+mod session;
+mod shard;
+mod streams;
+mod tuning;
+mod upstream;
+mod wakers;
+
+pub use counters::Counters;
+pub use outcome::{Error, Kind, Outcome, Side};
+pub use record::{Recorder, Records, recorder};
+pub use ring::{Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
+pub use shard::{Command, Spec, run};

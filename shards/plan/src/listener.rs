@@ -13,6 +13,14 @@ pub struct Listener {
     pub backlog: u32,
 }
 
+impl Listener {
+    /// A listener at `address`, with the default backlog.
+    #[must_use]
+    pub fn new(address: Address) -> Listener {
+        Listener { address, backlog: 4096 }
+    }
+}
+
 /// The address of a stream socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {

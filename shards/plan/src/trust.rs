@@ -1,5 +1,6 @@
 //! Whose word about the client is believed.
 
+use std::fmt;
 use std::net::IpAddr;
 
 /// Which peers may tell us who the client behind them is.
@@ -52,6 +53,12 @@ impl Network {
             }
             _ => false,
         }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix_bits)
     }
 }
 

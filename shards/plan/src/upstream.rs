@@ -26,6 +26,23 @@ pub struct Upstream {
     pub connections_max: u32,
 }
 
+impl Upstream {
+    /// An upstream of these servers, with the default limits.
+    #[must_use]
+    pub fn new(name: impl Into<String>, servers: Vec<Server>) -> Upstream {
+        Upstream {
+            name: name.into(),
+            servers,
+            connect_timeout: Duration::from_secs(2),
+            head_timeout: Duration::from_secs(60),
+            body_idle_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(30),
+            idle_connections_max: 512,
+            connections_max: 16_384,
+        }
+    }
+}
+
 /// One server of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -46,8 +46,9 @@ pub(crate) struct Core {
     operations: RefCell<Operations>,
     /// Sockets with bytes to send that no operation carries yet.
     dirty: RefCell<Vec<Rc<Socket>>>,
-    /// Sockets whose receive found no free buffer, longest waiting first; one queue a group.
-    starved: [RefCell<VecDeque<Rc<Socket>>>; 2],
+    /// Sockets whose receive found no free buffer, longest waiting first; one queue a group. Waiting in it keeps no
+    /// descriptor open: nothing is in flight.
+    starved: [RefCell<VecDeque<Weak<Socket>>>; 2],
     descriptors_closed: Cell<u64>,
     /// Who waits for a descriptor to be closed.
     descriptor_waiters: RefCell<Vec<Waker>>,
@@ -158,7 +159,7 @@ impl Core {
         self.listen_to_counter();
         let mut failure = None;
         while !over.get() {
-            if let Err(error) = self.tick() {
+            if let Err(error) = self.tick(&over) {
                 failure = Some(error);
                 break;
             }
@@ -183,11 +184,11 @@ impl Core {
         since.as_nanos().div_ceil(1_000_000) as u64
     }
 
-    fn tick(self: &Rc<Self>) -> io::Result<()> {
+    fn tick(self: &Rc<Self>, over: &Cell<bool>) -> io::Result<()> {
         self.executor.run(POLLS_PER_TICK_MAX, |_| self.counters.panics.add(1));
         self.flush();
-        self.feed_starved();
-        let wait = if self.executor.is_ready() {
+        let hungry = self.feed_starved();
+        let wait = if over.get() || hungry || self.executor.is_ready() {
             Wait::No
         } else {
             match self.wheel.borrow().next() {
@@ -270,13 +271,13 @@ impl Core {
     }
 
     /// Wakes `waker` once a descriptor has been closed.
-    pub(crate) fn wait_for_descriptor(&self, waker: Waker) {
-        self.descriptor_waiters.borrow_mut().push(waker);
+    pub(crate) fn wait_for_descriptor(&self, waker: &Waker) {
+        enlist(&mut self.descriptor_waiters.borrow_mut(), waker);
     }
 
     /// Wakes `waker` at the next ring of the bell.
-    pub(crate) fn wait_for_bell(&self, waker: Waker) {
-        self.mailbox_waiters.borrow_mut().push(waker);
+    pub(crate) fn wait_for_bell(&self, waker: &Waker) {
+        enlist(&mut self.mailbox_waiters.borrow_mut(), waker);
     }
 
     pub(crate) fn ring_bell_of(&self, ring: RawFd) {
@@ -290,9 +291,8 @@ impl Core {
     }
 
     /// `socket` waits for a free buffer of `group`.
-    pub(crate) fn mark_starved(&self, socket: Rc<Socket>, group: &Group) {
-        self.counters.receives_starved.add(1);
-        self.starved[usize::from(group.id())].borrow_mut().push_back(socket);
+    pub(crate) fn mark_starved(&self, socket: &Rc<Socket>, group: &Group) {
+        self.starved[usize::from(group.id())].borrow_mut().push_back(Rc::downgrade(socket));
     }
 
     pub(crate) fn take_batch(&self) -> Box<Batch> {
@@ -317,14 +317,21 @@ impl Core {
         self.dirty.replace(dirty);
     }
 
-    /// As many starved sockets as there are free buffers receive again, in the order in which they ran out.
-    fn feed_starved(self: &Rc<Self>) {
+    /// As many starved sockets as there are free buffers receive again, in the order in which they ran out. Returns whether
+    /// more can: a socket that was fed may have nothing to receive, and its buffer is then for the next, without a wait.
+    fn feed_starved(self: &Rc<Self>) -> bool {
+        let mut hungry = false;
         for (group, starved) in [(&self.heads, &self.starved[0]), (&self.bodies, &self.starved[1])] {
-            for _ in 0..group.free() {
+            let mut portions = group.free();
+            while portions > 0 {
                 let Some(socket) = starved.borrow_mut().pop_front() else { break };
-                socket.fed(self);
+                if socket.upgrade().is_some_and(|socket| socket.fed(self, group)) {
+                    portions -= 1;
+                }
             }
+            hungry |= group.free() > 0 && !starved.borrow().is_empty();
         }
+        hungry
     }
 
     fn answer_bell(&self) {
@@ -342,7 +349,7 @@ impl Core {
 
     /// Cancels all there is and waits until the kernel holds nothing of ours.
     fn wind_up(self: &Rc<Self>) {
-        self.executor.clear();
+        self.executor.clear(|_| self.counters.panics.add(1));
         self.dirty.borrow_mut().clear();
         self.starved.iter().for_each(|starved| starved.borrow_mut().clear());
         let keys = self.operations.borrow().keys();
@@ -370,6 +377,13 @@ impl Core {
         }
         // Hands over the closing of the last descriptors.
         let _ = self.kernel.borrow_mut().enter(Wait::No);
+    }
+}
+
+/// Adds a task to those that wait, once however often it is polled. Few tasks of a shard wait for the same.
+fn enlist(waiters: &mut Vec<Waker>, waker: &Waker) {
+    if !waiters.iter().any(|known| known.will_wake(waker)) {
+        waiters.push(waker.clone());
     }
 }
 

@@ -79,8 +79,11 @@ impl Executor {
             match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
                 Ok(Poll::Pending) => self.slots.borrow_mut()[key.index as usize].future = Some(future),
                 Ok(Poll::Ready(())) => {
-                    drop(future);
+                    let dropped = catch_unwind(AssertUnwindSafe(move || drop(future)));
                     self.vacate(key.index);
+                    if let Err(payload) = dropped {
+                        panicked(payload);
+                    }
                 }
                 Err(payload) => {
                     // What the task owned is dropped like at its end; should that panic as well, the rest is forgotten.
@@ -95,12 +98,22 @@ impl Executor {
         }
     }
 
-    /// Drops all tasks, as if each had been cancelled.
-    pub(crate) fn clear(&self) {
-        while let Some(index) = self.slots.borrow().iter().position(|slot| slot.live) {
-            let future = self.slots.borrow_mut()[index].future.take();
-            drop(future);
-            self.vacate(index as u32);
+    /// Drops all tasks, as if each had been cancelled. `panicked` is told of panics, which keep no other task from its end.
+    pub(crate) fn clear(&self, mut panicked: impl FnMut(Box<dyn Any + Send>)) {
+        // What is dropped may start more.
+        while self.live.get() > 0 {
+            let count = self.slots.borrow().len();
+            for index in 0..count {
+                let live = self.slots.borrow()[index].live;
+                if !live {
+                    continue;
+                }
+                let future = self.slots.borrow_mut()[index].future.take();
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(move || drop(future))) {
+                    panicked(payload);
+                }
+                self.vacate(index as u32);
+            }
         }
         READY.with_borrow_mut(VecDeque::clear);
     }
@@ -205,7 +218,7 @@ mod tests {
         executor.run(7, |_| unreachable!());
         assert_eq!(polls.get(), 7);
         assert!(executor.is_ready());
-        executor.clear();
+        executor.clear(|_| unreachable!());
         assert_eq!(executor.live(), 0);
     }
 }

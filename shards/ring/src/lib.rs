@@ -33,6 +33,8 @@ mod listener;
 mod mailbox;
 mod pooled;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod wheel;
 
@@ -93,7 +95,11 @@ impl Default for Config {
 ///
 /// # Panics
 /// If the thread is a shard already, or if `main` panics.
-pub fn run<F>(config: &Config, counters: Arc<Counters>, main: impl FnOnce(Features) -> F) -> Result<F::Output, StartError>
+pub fn run<F>(
+    config: &Config,
+    counters: Arc<Counters>,
+    main: impl FnOnce(Features) -> F,
+) -> Result<F::Output, StartError>
 where
     F: Future + 'static,
     F::Output: 'static,
@@ -143,4 +149,3 @@ pub fn free_buffers() -> (u16, u16) {
     let core: Rc<Core> = Core::current();
     (core.heads.free(), core.bodies.free())
 }
-

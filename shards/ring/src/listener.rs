@@ -55,6 +55,21 @@ pub fn listen_unix(path: &Path, backlog: u32) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+/// Errors of an accept after which the next one may well succeed: a cancellation of ours, or something that befell one
+/// connection before it was accepted (accept(2) lists the network's).
+fn passes(error: i32) -> bool {
+    let network = [
+        libc::ENETDOWN,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+    ];
+    matches!(error, libc::ECANCELED | libc::EINTR | libc::ECONNABORTED) || network.contains(&error)
+}
+
 fn is_stale(address: &SockAddr) -> io::Result<bool> {
     let probe = RawSocket::new(Domain::UNIX, Type::STREAM.cloexec(), None)?;
     Ok(matches!(probe.connect(address), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused))
@@ -97,9 +112,10 @@ impl Listener {
     /// The next connection.
     ///
     /// # Errors
-    /// EMFILE, ENFILE, ENOMEM or ENOBUFS when descriptors or memory have run out. The next call then waits until a
-    /// descriptor of this shard was closed, or a tenth of a second, so that a loop over this neither spins nor stalls.
-    /// Failures of a single connection before it was accepted (ECONNABORTED) are passed over.
+    /// EMFILE, ENFILE, ENOMEM or ENOBUFS when descriptors or memory have run out; EINVAL and others when the socket does
+    /// not listen. The next call then waits until a descriptor of this shard was closed, or a tenth of a second, so that a
+    /// loop over this neither spins nor stalls. Failures of a single connection before it was accepted (ECONNABORTED) are
+    /// passed over.
     pub async fn accept(&mut self) -> io::Result<Stream> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -111,7 +127,7 @@ impl Listener {
     pub fn poll_accept(&mut self, cx: &Context<'_>) -> Poll<io::Result<Stream>> {
         if let Some(closed) = self.paused_at {
             if closed == self.core.descriptors_closed() && self.pause.poll(cx).is_pending() {
-                self.core.wait_for_descriptor(cx.waker().clone());
+                self.core.wait_for_descriptor(cx.waker());
                 return Poll::Pending;
             }
             self.paused_at = None;
@@ -120,14 +136,12 @@ impl Listener {
         while let Some(accepted) = inner.accepted.pop_front() {
             match accepted {
                 Ok(descriptor) => return Poll::Ready(Ok(Stream::from_descriptor(descriptor.into_owned()))),
-                Err(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) if !inner.accepted.is_empty() => {}
-                Err(error @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)) => {
+                Err(error) if passes(error) || !inner.accepted.is_empty() => {}
+                Err(error) => {
                     drop(inner);
                     self.pause();
                     return Poll::Ready(Err(io::Error::from_raw_os_error(error)));
                 }
-                // The peer's doing, or a cancellation of ours.
-                Err(_) => {}
             }
         }
         if inner.in_flight.is_none() {

@@ -4,10 +4,9 @@
 //! A sender that puts a message into a mailbox rings the shard's bell, unless it has been rung and not yet answered: shards
 //! do it by a message between their rings (MSG_RING), other threads through an eventfd that the shard reads.
 
-use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, Write};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,7 +37,8 @@ impl Bell {
 
     /// From now on senders ring again. The mailboxes are to be emptied after this, not before.
     pub(crate) fn answer(&self) {
-        self.rung.store(false, Ordering::SeqCst);
+        // Not a plain store: this reads what the senders stored by ringing, and so their messages are seen after it.
+        self.rung.swap(false, Ordering::SeqCst);
     }
 
     fn ring(&self) {
@@ -46,16 +46,21 @@ impl Bell {
             return;
         }
         match Core::try_current() {
-            Some(core) if self.ring >= 0 && core.kernel.borrow().descriptor() != self.ring => core.ring_bell_of(self.ring),
+            Some(core) if self.ring >= 0 && core.kernel.borrow().descriptor() != self.ring => {
+                core.ring_bell_of(self.ring)
+            }
             _ => self.ring_by_counter(),
         }
     }
 
     fn ring_by_counter(&self) {
-        let counter = self.counter.try_clone();
-        // It fails only if the count would overflow or descriptors have run out; the bell counts as not rung then.
-        if counter.and_then(|counter| File::from(counter).write_all(&1_u64.to_ne_bytes())).is_err() {
-            self.rung.store(false, Ordering::SeqCst);
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: writes eight bytes from `one` to a descriptor that `self` keeps open.
+        while unsafe { libc::write(self.counter.as_raw_fd(), one.as_ptr().cast(), one.len()) } < 0 {
+            // An eventfd in blocking mode takes the count sooner or later.
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                break;
+            }
         }
     }
 }
@@ -79,14 +84,25 @@ impl ShardAddress {
 #[must_use]
 pub fn channel<T: Send>(capacity: usize, address: &ShardAddress) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = rtrb::RingBuffer::new(capacity);
-    (Sender { producer, bell: Arc::clone(&address.0) }, Receiver { consumer })
+    (Sender { producer, bell: LastRing(Arc::clone(&address.0)) }, Receiver { consumer })
 }
 
 /// The sending end of a mailbox.
 #[derive(Debug)]
 pub struct Sender<T> {
     producer: rtrb::Producer<T>,
-    bell: Arc<Bell>,
+    /// Dropped after `producer`: fields are dropped in this order.
+    bell: LastRing,
+}
+
+/// Rings when it is dropped, so that the receiver notices that the sender, by then gone, is gone.
+#[derive(Debug)]
+struct LastRing(Arc<Bell>);
+
+impl Drop for LastRing {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
 }
 
 impl<T> Sender<T> {
@@ -96,15 +112,8 @@ impl<T> Sender<T> {
     /// Gives the message back if the mailbox is full.
     pub fn send(&mut self, message: T) -> Result<(), T> {
         self.producer.push(message).map_err(|rtrb::PushError::Full(message)| message)?;
-        self.bell.ring();
+        self.bell.0.ring();
         Ok(())
-    }
-}
-
-impl<T> Drop for Sender<T> {
-    fn drop(&mut self) {
-        // So that the receiver notices the end.
-        self.bell.ring();
     }
 }
 
@@ -127,7 +136,7 @@ impl<T> Receiver<T> {
             Err(_) if abandoned => Poll::Ready(None),
             Err(_) => {
                 let core: Rc<Core> = Core::current();
-                core.wait_for_bell(cx.waker().clone());
+                core.wait_for_bell(cx.waker());
                 Poll::Pending
             }
         }

@@ -1,1 +1,37 @@
 //! Protocols without sockets: heads, framing and HTTP/1 connections as plain values.
+//!
+//! The crate turns bytes of a peer into trusted values, once, and trusted values back into bytes. It refuses to know
+//! where bytes come from or go to: there is no socket here, no clock, no thread, no random number, and no allocation per
+//! message once buffers have grown to their working size. What it needs to decide, it is told as an argument; what it
+//! decides, it returns. So every rule of the protocol can be tested and fuzzed by calling a function.
+//!
+//! A parsed head holds no bytes. It holds [`Span`]s, offsets into the buffer that it was parsed from, so that the buffer
+//! may lie in a kernel's receive ring, in a pooled block, or in a test's array, and no lifetime ties the two together.
+//! Whoever reads a span hands in the same bytes again.
+//!
+//! The path through the files, in the order in which a message meets them:
+//!
+//! - [`span`] and [`field`]: offsets, and header fields with names interned to small tokens;
+//! - [`head`]: the trusted heads, [`RequestHead`] and [`ResponseHead`], and what they say;
+//! - [`authority`]: `host:port`, the one value that routing and framing both depend on;
+//! - [`h1`]: HTTP/1.1 and 1.0 on the wire. Inside, `read` runs the fast reader and `grammar` the slow exact one, `gate`
+//!   makes their result trusted, [`h1::body`] decodes bodies, [`h1::edits`] and [`h1::write`] put heads on the wire, and
+//!   [`h1::server`] and [`h1::client`] are the state machines of the two ends of a connection;
+//! - [`error`]: everything that a peer can get wrong, by name and place.
+//!
+//! Strictness is a security property: a message that two readers could understand in two ways is refused, even where a
+//! specification lets a recipient be lenient, because the second reader is the server behind this proxy.
+
+#![forbid(unsafe_code)]
+
+pub mod authority;
+pub mod error;
+pub mod field;
+pub mod h1;
+pub mod head;
+pub mod span;
+
+pub use error::{BodyError, FramingError, RequestError, ResponseError, SyntaxError};
+pub use field::{Field, FieldName, FieldNames};
+pub use head::{BodyLength, Limits, Method, RequestHead, ResponseHead, Scheme, Target, Version};
+pub use span::Span;

@@ -1,1 +1,38 @@
 //! Scripted peers, origins and a harness for end-to-end tests.
+//!
+//! A test stands on both sides of the proxy: it is the client, and it is the origin. Everything here is blocking sockets
+//! and threads, so that a test reads as the story that it tells, and shares no code with the proxy, so that the two cannot
+//! make the same mistake. Every wait has a bound ([`deadline::DEADLINE`]) and says what it waited for.
+//!
+//! - [`Config`] writes a configuration; [`Ringway`] runs the proxy with it and looks at it from outside: its log, its
+//!   access records, its descriptors, its memory;
+//! - [`Peer`] is one connection, driven byte by byte: the client's end, or the origin's;
+//! - [`Origin`] accepts connections, runs a script on each and keeps what it received; [`standard`] is the origin that most
+//!   tests want;
+//! - [`Message`] and [`Head`] are HTTP/1.1 as seen by a reader that changes nothing;
+//! - [`pattern`] is an endless body that is verified without being kept;
+//! - [`Nginx`] and [`PythonServer`] are servers that we did not write.
+
+pub mod address;
+pub mod config;
+pub mod deadline;
+pub mod message;
+pub mod origin;
+pub mod pattern;
+pub mod peer;
+pub mod process;
+pub mod ringway;
+pub mod servers;
+pub mod standard;
+pub mod turn;
+
+pub use address::{Address, Port};
+pub use config::Config;
+pub use deadline::{DEADLINE, Gate, eventually};
+pub use message::{Framing, Head, Message};
+pub use origin::Origin;
+pub use peer::Peer;
+pub use process::Process;
+pub use ringway::Ringway;
+pub use servers::{Nginx, PythonServer};
+pub use turn::Turn;

@@ -249,9 +249,9 @@ fn translate(entry: Entry) -> squeue::Entry {
         }
         Entry::Connect { fd, address, len } => opcode::Connect::new(Fd(fd), address, len).build(),
         Entry::ReadCounter { fd, value } => opcode::Read::new(Fd(fd), value.cast(), 8).build(),
-        Entry::RingBell { ring } => opcode::MsgRingData::new(Fd(ring), 0, Key::BELL.to_bits(), None)
-            .build()
-            .flags(squeue::Flags::SKIP_SUCCESS),
+        Entry::RingBell { ring } => {
+            opcode::MsgRingData::new(Fd(ring), 0, Key::BELL.to_bits(), None).build().flags(squeue::Flags::SKIP_SUCCESS)
+        }
         Entry::Cancel { target } => {
             let target = CancelBuilder::user_data(target.to_bits());
             opcode::AsyncCancel2::new(target).build().flags(squeue::Flags::SKIP_SUCCESS)

@@ -71,10 +71,11 @@ impl Batch {
             return crate::kernel::Entry::Send { fd, bytes: only.as_ptr(), len: only.len() as u32 };
         }
         self.runs.clear();
-        self.runs.extend(left.iter().take(RUNS_MAX).map(|chunk| libc::iovec {
-            iov_base: chunk.as_ptr().cast_mut().cast(),
-            iov_len: chunk.len(),
-        }));
+        self.runs.extend(
+            left.iter()
+                .take(RUNS_MAX)
+                .map(|chunk| libc::iovec { iov_base: chunk.as_ptr().cast_mut().cast(), iov_len: chunk.len() }),
+        );
         self.header.msg_iov = self.runs.as_mut_ptr();
         self.header.msg_iovlen = self.runs.len();
         crate::kernel::Entry::SendMessage { fd, message: &raw const self.header }

@@ -15,6 +15,7 @@ use std::rc::Rc;
 pub use recv::ReadMode;
 pub use stream::Stream;
 
+use crate::buffers::Group;
 use crate::core::{Core, Descriptor};
 use crate::kernel::Completion;
 
@@ -45,9 +46,9 @@ impl Socket {
         send::flush(&self, core);
     }
 
-    /// A buffer is free again.
-    pub(crate) fn fed(self: Rc<Self>, core: &Rc<Core>) {
-        recv::fed(&self, core);
+    /// A buffer of `group` is free again. Returns whether it was waited for.
+    pub(crate) fn fed(self: Rc<Self>, core: &Rc<Core>, group: &Group) -> bool {
+        recv::fed(&self, core, group)
     }
 
     /// The user's handle is gone: what is in flight is cancelled, and the descriptor is closed when it has ended.

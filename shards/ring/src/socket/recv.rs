@@ -54,6 +54,9 @@ pub(crate) struct Recv {
     /// What comes after the queue: the end (`None`) or an error number.
     end: Option<Option<i32>>,
     waker: Option<Waker>,
+    /// Whether the socket stands in the queue of the starved of each group. It leaves a queue only when its turn comes,
+    /// whatever has become of its state meanwhile.
+    in_line: [bool; 2],
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -165,7 +168,10 @@ pub(super) fn received(socket: &Rc<Socket>, core: &Rc<Core>, completion: &Comple
             // If it was being cancelled, whoever wanted that decides how to go on.
             libc::ENOBUFS if !cancelling => {
                 recv.state = State::Starved(mode);
-                core.mark_starved(Rc::clone(socket), group);
+                core.counters.receives_starved.add(1);
+                if !std::mem::replace(&mut recv.in_line[usize::from(group.id())], true) {
+                    core.mark_starved(socket, group);
+                }
                 return;
             }
             // Not the peer's doing: the operation is simply started again when somebody asks.
@@ -183,12 +189,16 @@ pub(super) fn received(socket: &Rc<Socket>, core: &Rc<Core>, completion: &Comple
     recv.wake();
 }
 
-/// A buffer is free: receive again, unless nobody wants to any more.
-pub(super) fn fed(socket: &Rc<Socket>, core: &Rc<Core>) {
+/// A buffer of `free` is free: receive again, unless nobody wants to any more. Returns whether it was waited for.
+pub(super) fn fed(socket: &Rc<Socket>, core: &Rc<Core>, free: &Group) -> bool {
     let mut recv = socket.recv.borrow_mut();
-    if let State::Starved(mode) = recv.state {
+    recv.in_line[usize::from(free.id())] = false;
+    let State::Starved(mode) = recv.state else { return false };
+    let waits = group(core, mode).id() == free.id();
+    if waits {
         arm(&mut recv, socket, core, mode);
     }
+    waits
 }
 
 /// Cancels what is in flight and forgets what was received.

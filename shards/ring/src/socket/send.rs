@@ -21,6 +21,8 @@ pub(crate) struct Send {
     in_flight: Option<(Key, Box<Batch>)>,
     /// Bytes written that the kernel has not taken yet.
     bytes: usize,
+    /// Bytes that the kernel has taken since the connection began.
+    bytes_sent: u64,
     marked: bool,
     error: Option<i32>,
     waker: Option<Waker>,
@@ -60,6 +62,13 @@ pub(super) fn bytes_waiting(socket: &Rc<Socket>) -> usize {
     socket.send.borrow().bytes
 }
 
+/// Bytes that the kernel has taken since the connection began, or may have: what is in flight counts until it has failed.
+pub(super) fn bytes_sent(socket: &Rc<Socket>) -> u64 {
+    let send = socket.send.borrow();
+    let in_flight = send.in_flight.as_ref().map_or(0, |(_, batch)| batch.bytes());
+    send.bytes_sent + in_flight as u64
+}
+
 pub(super) fn flush(socket: &Rc<Socket>, core: &Rc<Core>) {
     let mut send = socket.send.borrow_mut();
     send.marked = false;
@@ -79,6 +88,7 @@ pub(super) fn sent(socket: &Rc<Socket>, core: &Rc<Core>, result: i32) {
             core.counters.bytes_sent.add(sent as u64);
             batch.advance(sent);
             send.bytes -= sent;
+            send.bytes_sent += sent as u64;
             if batch.bytes() > 0 {
                 resume(&mut send, socket, core, batch);
             } else {
@@ -127,8 +137,9 @@ fn resume(send: &mut Send, socket: &Rc<Socket>, core: &Rc<Core>, mut batch: Box<
         return core.give_batch_back(batch);
     }
     core.counters.bytes_copied_out.add(batch.settle() as u64);
+    // The operation owns the socket, and the socket keeps the batch in `in_flight` until the completion. It is put there
+    // before the kernel's pointers into it are made: moving a box ends the right of earlier pointers to what is in it.
+    let (in_flight, batch) = send.in_flight.insert((Key::NOBODY, batch));
     let entry = batch.entry(socket.descriptor.raw());
-    // The operation owns the socket, and the socket keeps the batch in `in_flight` until the completion.
-    let key = core.start(Operation::Send(Rc::clone(socket)), entry);
-    send.in_flight = Some((key, batch));
+    *in_flight = core.start(Operation::Send(Rc::clone(socket)), entry);
 }

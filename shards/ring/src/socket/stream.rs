@@ -119,6 +119,12 @@ impl Stream {
         send::bytes_waiting(&self.socket)
     }
 
+    /// Bytes that the kernel has taken since the connection began, or may have: an upper bound of what the peer has seen.
+    #[must_use]
+    pub fn bytes_sent(&self) -> u64 {
+        send::bytes_sent(&self.socket)
+    }
+
     /// Ends the sending side: the peer reads the end of the stream after what was flushed.
     ///
     /// # Errors

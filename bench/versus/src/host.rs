@@ -1,0 +1,131 @@
+//! What a run was made on and with: enough to judge its figures, nothing that names the machine.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use nix::sys::utsname::uname;
+use serde::Serialize;
+
+use crate::programs::Programs;
+
+/// The conditions of a run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Host {
+    /// Date of the run in UTC, YYYY-MM-DD.
+    pub(crate) date: String,
+    /// The commit of the workspace, with `-dirty` if files differ from it.
+    pub(crate) revision: String,
+    pub(crate) kernel: String,
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    /// TCP's congestion control; it shapes what large bodies cost.
+    pub(crate) congestion_control: String,
+    pub(crate) versions: BTreeMap<&'static str, String>,
+}
+
+impl Host {
+    pub(crate) fn describe(programs: &Programs) -> anyhow::Result<Self> {
+        let cpu_info = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+        let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+        let today = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        Ok(Self {
+            date: date_text(today.as_secs() / (24 * 60 * 60)),
+            revision: revision(),
+            kernel: uname()?.release().to_string_lossy().into_owned(),
+            cpu: cpu_model(&cpu_info).unwrap_or("unknown").to_owned(),
+            cores: cpu_info.lines().filter(|line| line.starts_with("processor")).count(),
+            congestion_control: congestion_control.map_or_else(|_| "unknown".into(), |name| name.trim().to_owned()),
+            versions: programs.versions(),
+        })
+    }
+
+    /// The release without a distributor's suffix, such as 6.18.4.
+    pub(crate) fn kernel_version(&self) -> &str {
+        self.kernel.split(['-', '+']).next().unwrap_or(&self.kernel)
+    }
+}
+
+/// The command line that a reader can repeat: folders, which are this machine's own, are left out.
+pub(crate) fn command_line() -> String {
+    let arguments = env::args().skip(1).map(|argument| without_folders(&argument));
+    ["cargo run --release -p ringway-bench-versus --".to_owned()]
+        .into_iter()
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn without_folders(argument: &str) -> String {
+    let (option, value) = match argument.split_once('=') {
+        Some((option, value)) => (format!("{option}="), value),
+        None => (String::new(), argument),
+    };
+    let name = value.rsplit('/').next().unwrap_or(value);
+    option + name
+}
+
+fn cpu_model(cpu_info: &str) -> Option<&str> {
+    let line = cpu_info.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim())
+}
+
+fn revision() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    // Kept runs are no change of what was measured.
+    match (
+        git(&["rev-parse", "--short", "HEAD"]),
+        git(&["status", "--porcelain", "--", ":(top)", ":(top,exclude)perf"]),
+    ) {
+        (Some(commit), Some(changes)) if changes.is_empty() => commit,
+        (Some(commit), _) => format!("{commit}-dirty"),
+        (None, _) => "unknown".into(),
+    }
+}
+
+/// The date `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`.
+fn date_text(days: u64) -> String {
+    // Counted from 0000-03-01, so that a leap day is the last of its year, in eras of 400 years.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = 400 * era + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        for (days, text) in [(0, "1970-01-01"), (11_016, "2000-02-29"), (11_017, "2000-03-01"), (20_453, "2025-12-31")]
+        {
+            assert_eq!(date_text(days), text);
+        }
+    }
+
+    #[test]
+    fn folders_do_not_leave_the_machine() {
+        assert_eq!(without_folders("--ringway=/home/somebody/ringway"), "--ringway=ringway");
+        assert_eq!(without_folders("target/release/ringway"), "ringway");
+        assert_eq!(without_folders("small@64"), "small@64");
+    }
+
+    #[test]
+    fn the_cpu_has_a_name() {
+        assert_eq!(cpu_model("processor\t: 0\nmodel name\t: AMD EPYC\nmodel name\t: other\n"), Some("AMD EPYC"));
+        assert_eq!(cpu_model("processor\t: 0\n"), None);
+    }
+}

@@ -1,0 +1,90 @@
+//! The run's own folder: the report for readers and for programs, and the configurations that were measured.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+
+use crate::report::Report;
+
+/// How configurations are recognised among the logs and files of the temporary folder.
+const CONFIG_EXTENSIONS: [&str; 3] = ["conf", "cfg", "toml"];
+
+/// Writes everything to a new folder in `parent` and returns its path.
+pub(crate) fn keep(report: &Report, parent: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
+    let host = &report.host;
+    let name = format!("{}-{}-{}", host.date, host.kernel_version(), host.revision);
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    let folder = create_folder(parent, &name)?;
+    let mut json = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
+    json.push('\n');
+    write(&folder.join("versus.json"), &json)?;
+    write(&folder.join("versus.txt"), &report.text())?;
+    keep_configs(scratch, scratch, &folder.join("configs"))?;
+    Ok(folder)
+}
+
+/// Creates `name` in `parent`, or `name-2` and so on when the same revision was measured that day before.
+fn create_folder(parent: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let mut folder = parent.join(name);
+    for attempt in 2..1000 {
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                folder = parent.join(format!("{name}-{attempt}"));
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot create {}", folder.display())),
+        }
+    }
+    anyhow::bail!("too many runs of {name}")
+}
+
+/// Copies the configurations below `from`, with `$TMP` in place of the temporary folder that existed only for the run.
+fn keep_configs(scratch: &Path, from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() {
+            // The level that only groups the targets says nothing to a reader.
+            let to = if name == "targets" { to.to_owned() } else { to.join(name) };
+            keep_configs(scratch, &path, &to)?;
+        } else if path.extension().is_some_and(|extension| CONFIG_EXTENSIONS.iter().any(|config| extension == *config))
+        {
+            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
+            write(&to.join(name), &text.replace(&*scratch.to_string_lossy(), "$TMP"))?;
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_gets_a_folder_of_its_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let names = [(); 3].map(|()| create_folder(parent.path(), "run").unwrap());
+        assert_eq!(names, ["run", "run-2", "run-3"].map(|name| parent.path().join(name)));
+    }
+
+    #[test]
+    fn configurations_are_kept_without_the_folder_they_were_written_for() {
+        let (scratch, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let target = scratch.path().join("targets/small@64/nginx");
+        fs::create_dir_all(&target).unwrap();
+        fs::write(target.join("nginx.conf"), format!("pid {}/nginx.pid;", scratch.path().display())).unwrap();
+        fs::write(target.join("nginx.log"), "noise").unwrap();
+        keep_configs(scratch.path(), scratch.path(), kept.path()).unwrap();
+        let folder = kept.path().join("small@64/nginx");
+        assert_eq!(fs::read_to_string(folder.join("nginx.conf")).unwrap(), "pid $TMP/nginx.pid;");
+        assert!(!folder.join("nginx.log").exists());
+    }
+}

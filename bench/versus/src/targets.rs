@@ -1,0 +1,135 @@
+//! What is measured: Ringway, its peers, and the bare proxies, each set for the same work.
+//!
+//! Every target gets one worker, keep-alive on both sides, no access log, and the core that its process is started on.
+//! One file per target holds its settings and why they are fair.
+
+mod bare;
+mod haproxy;
+mod nginx;
+mod ringway;
+
+use std::{fmt, fs, net::SocketAddr, path::Path, process::Command, str::FromStr};
+
+use anyhow::{Context, ensure};
+
+pub(crate) use self::nginx::{arguments as nginx_arguments, http_settings as nginx_http, main_context as nginx_main};
+use crate::{
+    fetch,
+    interrupt::Interrupt,
+    process::{self, Process},
+    programs::Programs,
+    scenario::Scenario,
+};
+
+/// A proxy under test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    Ringway,
+    Nginx,
+    Haproxy,
+    /// A proxy of `bench/runtimes`, by the name that its command line knows.
+    Bare(String),
+}
+
+/// Where a target stands: between whom, for which scenario, with which folder to write to.
+pub(crate) struct Site<'a> {
+    pub(crate) listen: SocketAddr,
+    pub(crate) upstream: SocketAddr,
+    pub(crate) scenario: Scenario,
+    pub(crate) directory: &'a Path,
+}
+
+/// A target that runs and was seen to serve its scenario.
+pub(crate) struct Running {
+    pub(crate) target: Target,
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+impl Target {
+    /// Whether it is one of the programs that Ringway is held against.
+    pub(crate) fn is_peer(&self) -> bool {
+        matches!(self, Self::Nginx | Self::Haproxy)
+    }
+
+    /// Starts it on `core` in front of `upstream`, and checks that it serves the scenario's body.
+    pub(crate) fn start(
+        &self,
+        programs: &Programs,
+        upstream: SocketAddr,
+        scenario: Scenario,
+        directory: &Path,
+        core: usize,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Running> {
+        let address = process::free_address()?;
+        let name = self.to_string();
+        let directory = &directory.join("targets").join(scenario.to_string()).join(&name);
+        fs::create_dir_all(directory).context("cannot create a target's folder")?;
+        let site = Site { listen: address, upstream, scenario, directory };
+        let launch = self.launch(programs, &site)?;
+        let mut process = Process::start(&name, launch, core, directory)?;
+        process.wait_until_listening(address, interrupt)?;
+        fetch::check(address, scenario.body)
+            .with_context(|| format!("{name} does not serve {}:\n{}", scenario.body.path(), process.output()))?;
+        Ok(Running { target: self.clone(), process, address })
+    }
+
+    fn launch(&self, programs: &Programs, site: &Site<'_>) -> anyhow::Result<Command> {
+        match self {
+            Self::Ringway => ringway::launch(programs.ringway()?, site),
+            Self::Nginx => nginx::launch(&programs.nginx, site),
+            Self::Haproxy => haproxy::launch(programs.haproxy()?, site),
+            Self::Bare(runtime) => Ok(bare::launch(programs.runtimes()?, runtime, site)),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ringway => formatter.write_str("ringway"),
+            Self::Nginx => formatter.write_str("nginx"),
+            Self::Haproxy => formatter.write_str("haproxy"),
+            Self::Bare(runtime) => write!(formatter, "bare-{runtime}"),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "ringway" => Ok(Self::Ringway),
+            "nginx" => Ok(Self::Nginx),
+            "haproxy" => Ok(Self::Haproxy),
+            _ => {
+                // Which runtimes there are is for bench/runtimes to say; it depends on the features it was built with.
+                let runtime = text.strip_prefix("bare-").context("expected ringway, nginx, haproxy or bare-RUNTIME")?;
+                let is_name = !runtime.is_empty() && runtime.bytes().all(|byte| byte.is_ascii_lowercase());
+                ensure!(is_name, "expected bare- and the name of a runtime, such as bare-epoll");
+                Ok(Self::Bare(runtime.to_owned()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_reads_as_it_prints() {
+        for text in ["ringway", "nginx", "haproxy", "bare-epoll"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_refused() {
+        for text in ["", "apache", "bare", "bare-", "bare-../x", "Nginx"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}

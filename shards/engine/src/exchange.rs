@@ -1,0 +1,130 @@
+//! One request and its response, from head to record.
+//!
+//! This is where an exchange branches; everything it calls computes and returns. It knows neither sockets nor protocols:
+//! the client's side is a [`Downstream`], be it a whole HTTP/1 connection or one stream of many.
+
+use std::rc::Rc;
+
+use ring::Chunk;
+use wire::{BodyLength, Method, RequestHead, Target};
+
+use crate::client::Client;
+use crate::deadline::Deadline;
+use crate::forward;
+use crate::handler::proxy::Proxy;
+use crate::outcome::{Error, Kind, Outcome, Side};
+use crate::record::Record;
+use crate::shard::{Serving, Shard};
+use crate::streams::Downstream;
+use crate::upstream::pool::Pool;
+
+/// A request whose head has passed the gate.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) head: RequestHead,
+    /// What the head's spans refer to.
+    pub(crate) bytes: Chunk,
+}
+
+/// Answers `request` on `down`, and writes down how that ended.
+pub(crate) async fn run<D: Downstream>(
+    shard: &Rc<Shard>,
+    client: &Client,
+    request: &mut Request,
+    down: &mut D,
+    deadline: &mut Deadline,
+) -> Outcome {
+    let started = ring::now();
+    // The exchange finishes with the Plan it began with.
+    let serving = shard.serving();
+    let pool = route(&serving, request);
+    // From here on the head may have to wait for as long as the upstream takes.
+    request.bytes.settle();
+    let result = match &pool {
+        Ok(pool) => answer(shard, &serving, pool, client, request, down, deadline).await,
+        Err(error) => Err(*error),
+    };
+    let outcome = match result {
+        Ok(()) => Outcome::Completed,
+        Err(error) => {
+            down.fail(&error);
+            down.flush();
+            Outcome::Failed(error)
+        }
+    };
+    let upstream = pool.as_ref().ok().map(|pool| pool.policy().name.as_str());
+    record(shard, client, request, down, upstream, outcome, started);
+    outcome
+}
+
+/// Where the request goes.
+fn route<'a>(serving: &'a Serving, request: &Request) -> Result<&'a Rc<Pool>, Error> {
+    let (head, bytes) = (&request.head, &request.bytes);
+    // A tunnel to anywhere is not for a reverse proxy to open.
+    if head.method() == Method::Connect {
+        return Err(Error::new(Side::Client, Kind::Malformed, 501));
+    }
+    // RFC 9112 §3.2.4: the asterisk means the server as a whole.
+    let path = if head.target() == Target::Asterisk { b"/" } else { head.path(bytes) };
+    let route = serving.plan.routes.find(head.host(bytes), path);
+    let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
+    if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
+        return Err(Error::new(Side::Client, Kind::TooLarge, 413));
+    }
+    Ok(serving.pool(route.upstream))
+}
+
+async fn answer<D: Downstream>(
+    shard: &Shard,
+    serving: &Serving,
+    pool: &Rc<Pool>,
+    client: &Client,
+    request: &Request,
+    down: &mut D,
+    deadline: &mut Deadline,
+) -> Result<(), Error> {
+    let mut edits = shard.take_edits();
+    forward::edit_request(&mut edits, client, &request.head, &request.bytes).map_err(|_| Error::CLIENT_MALFORMED)?;
+    let proxy = Proxy {
+        plan: &serving.plan,
+        pool,
+        counters: &shard.counters,
+        request_edits: &edits,
+        response_edits: &shard.response_edits,
+    };
+    let result = proxy.run(request, down, deadline).await;
+    shard.give_edits_back(edits);
+    result
+}
+
+fn record<D: Downstream>(
+    shard: &Shard,
+    client: &Client,
+    request: &Request,
+    down: &D,
+    upstream: Option<&str>,
+    outcome: Outcome,
+    started: std::time::Instant,
+) {
+    shard.counters.exchanges[outcome.index()].add(1);
+    let now = ring::now();
+    shard.record(now, || {
+        let (head, bytes) = (&request.head, &request.bytes);
+        let status = match outcome {
+            Outcome::Completed => down.status().unwrap_or(0),
+            Outcome::Failed(error) => down.status().unwrap_or(error.status),
+        };
+        Record {
+            client: client.text(),
+            method: head.method_name(bytes),
+            host: head.host(bytes),
+            path: head.path_and_query(bytes),
+            status,
+            outcome,
+            upstream,
+            bytes_in: down.body_bytes_received(),
+            bytes_out: down.body_bytes_sent(),
+            duration: now.saturating_duration_since(started),
+        }
+    });
+}

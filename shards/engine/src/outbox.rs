@@ -1,0 +1,47 @@
+//! Small pieces gathered into one run of bytes.
+//!
+//! A head, the frame of a chunk and a small body are copied together: a few hundred bytes cost less to copy than to
+//! describe to the kernel one by one. Larger data is passed on as it lies.
+
+use ring::{Buffer, Chunk, Stream};
+use wire::h1::DataFraming;
+
+/// Data of at most this many bytes is copied.
+const COPIED_BYTES_MAX: usize = 1024;
+/// Room of a buffer: for most heads with a small body.
+const ROOM_BYTES: usize = 4096;
+
+/// What is to be sent before anything else.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox(Option<Buffer>);
+
+impl Outbox {
+    /// The bytes that leave next, to append to.
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        self.0.get_or_insert_with(|| Buffer::with_room(ROOM_BYTES))
+    }
+
+    /// Appends data with its framing.
+    pub(crate) fn data(&mut self, stream: &mut Stream, framing: &DataFraming, data: Chunk) {
+        if !framing.prefix.is_empty() {
+            self.bytes().extend_from_slice(framing.prefix.as_bytes());
+        }
+        let gathered = self.0.as_ref().map_or(0, |buffer| buffer.len());
+        if data.len() <= COPIED_BYTES_MAX && gathered + data.len() <= ROOM_BYTES {
+            self.bytes().extend_from_slice(&data);
+        } else {
+            self.flush(stream);
+            stream.write(data);
+        }
+        if !framing.suffix.is_empty() {
+            self.bytes().extend_from_slice(framing.suffix);
+        }
+    }
+
+    /// Hands what was gathered to the socket, where it leaves with this tick.
+    pub(crate) fn flush(&mut self, stream: &mut Stream) {
+        if let Some(buffer) = self.0.take() {
+            stream.write(buffer.freeze());
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! A client's connection in HTTP/1: one exchange after another, in order.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use ring::{Chunk, ReadMode, Stream};
+use wire::h1::{ConnectionOption, Edits, Next, Parsed, ServerConnection, Trailers, write};
+use wire::{BodyLength, RequestError, RequestHead, ResponseHead};
+
+use crate::client::Client;
+use crate::deadline::Deadline;
+use crate::exchange::{self, Request};
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
+use crate::outcome::{Error, Kind, Outcome, Side};
+use crate::record::Record;
+use crate::shard::{Membership, Shard};
+use crate::streams::{BodyPart, Downstream};
+use crate::tuning::{WAITING_BYTES_MAX, read_mode, wire_limits};
+
+/// Bytes of a request's body that are read and thrown away so that its connection can be kept; a client that sends more
+/// than that after it was answered is cut off.
+const DRAINED_BYTES_MAX: u64 = 256 << 10;
+/// How long a closing connection is read so that the client gets the answer: data that arrives at a closed socket makes
+/// the kernel send a reset, which can overtake the answer (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The connection and where it stands.
+struct Http1 {
+    stream: Stream,
+    connection: ServerConnection,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// Of the request under way.
+    request_length: BodyLength,
+    status: Option<u16>,
+    body_bytes_sent: u64,
+}
+
+/// What the connection does next.
+enum Then {
+    /// Wait for the next request.
+    Idle,
+    /// Close, after the client has read what was sent.
+    Close,
+    /// Close at once: nobody is there.
+    Drop,
+}
+
+/// Serves a client until one side is done.
+pub(crate) async fn serve(shard: Membership, stream: Stream) {
+    let client = Client::new(stream.peer(), &shard.serving().plan);
+    let mut session = Http1 {
+        stream,
+        connection: ServerConnection::new(),
+        inbox: Inbox::default(),
+        outbox: Outbox::default(),
+        request_length: BodyLength::None,
+        status: None,
+        body_bytes_sent: 0,
+    };
+    let mut deadline = Deadline::new();
+    // The first head has its deadline from the accept on.
+    let mut head_due = Some(ring::now() + shard.serving().plan.timeouts.head);
+    loop {
+        deadline.set_at(head_due.unwrap_or_else(|| ring::now() + shard.serving().plan.timeouts.keep_alive));
+        let idle = poll_fn(|cx| {
+            shard.register(cx);
+            session.poll_idle(&shard, &mut deadline, cx)
+        });
+        if !idle.await {
+            return;
+        }
+        // What works on a request takes more room than an idle connection shall hold.
+        match ring::pooled(session.work(&shard, &client, &mut deadline, head_due.take())).await {
+            Then::Idle => {}
+            Then::Close => return ring::pooled(session.close(&shard, &mut deadline)).await,
+            Then::Drop => return,
+        }
+    }
+}
+
+impl Http1 {
+    /// Ready with whether bytes have come; `false` when the connection is to be closed instead.
+    fn poll_idle(&mut self, shard: &Shard, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<bool> {
+        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
+            return Poll::Ready(filled.unwrap_or(false));
+        }
+        if shard.is_draining() || deadline.poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    }
+
+    /// Serves requests for as long as bytes are there.
+    async fn work(
+        &mut self,
+        shard: &Rc<Shard>,
+        client: &Client,
+        deadline: &mut Deadline,
+        mut head_due: Option<Instant>,
+    ) -> Then {
+        let mut head = shard.take_request_head();
+        let then = loop {
+            if self.room(shard, deadline).await.is_err() {
+                break Then::Drop;
+            }
+            let due = head_due.take().unwrap_or_else(|| ring::now() + shard.serving().plan.timeouts.head);
+            head = match self.head(shard, client, head, due, deadline).await {
+                Ok(request) => self.exchange(shard, client, request, deadline).await,
+                Err(then) => return then,
+            };
+            match self.after_exchange(shard, deadline).await {
+                Next::KeepAlive if self.inbox.is_empty() && !self.inbox.is_ended() => break Then::Idle,
+                Next::KeepAlive if self.inbox.is_empty() => break Then::Close,
+                Next::KeepAlive => {}
+                Next::Close | Next::Drain => break Then::Close,
+            }
+        };
+        shard.give_request_head_back(head);
+        then
+    }
+
+    /// A client that pipelines requests and reads no answers is not served any faster than it reads.
+    async fn room(&mut self, shard: &Shard, deadline: &mut Deadline) -> Result<(), Error> {
+        deadline.set(shard.serving().plan.timeouts.body_idle);
+        poll_fn(|cx| match self.poll_writable(cx) {
+            Poll::Ready(writable) => Poll::Ready(writable),
+            Poll::Pending => deadline.poll(cx).map(|()| Err(Error::new(Side::Client, Kind::TimedOut, 408))),
+        })
+        .await
+    }
+
+    /// Reads the next request's head, or answers why there is none.
+    async fn head(
+        &mut self,
+        shard: &Shard,
+        client: &Client,
+        mut head: RequestHead,
+        due: Instant,
+        deadline: &mut Deadline,
+    ) -> Result<Request, Then> {
+        let limits = wire_limits(&shard.serving().plan);
+        let began = ring::now();
+        let parsed = loop {
+            match self.connection.parse_head(self.inbox.bytes(), &limits, &mut head) {
+                Ok(Parsed::Complete(len)) => break Ok(len),
+                Ok(Parsed::Partial) => {}
+                Err(error) => break Err(self.refuse(&error)),
+            }
+            // The rest may take as long as it likes, within the deadline: it shall hold no lease meanwhile.
+            self.inbox.settle();
+            deadline.set_at(due);
+            match poll_fn(|cx| self.poll_more(deadline, cx)).await {
+                Ok(true) => {}
+                Ok(false) => break Err(Error::CLIENT_TRUNCATED),
+                Err(error) => break Err(error),
+            }
+        };
+        match parsed {
+            Ok(len) => {
+                self.request_length = head.body();
+                (self.status, self.body_bytes_sent) = (None, 0);
+                let bytes = self.inbox.take(len);
+                Ok(Request { head, bytes })
+            }
+            Err(error) => {
+                self.record_refusal(shard, client, error, began);
+                shard.give_request_head_back(head);
+                Err(if error.kind == Kind::Gone { Then::Drop } else { Then::Close })
+            }
+        }
+    }
+
+    fn poll_more(&mut self, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<Result<bool, Error>> {
+        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
+            return Poll::Ready(filled.map_err(Error::client_gone));
+        }
+        ready!(deadline.poll(cx));
+        // No request was parsed, so that the connection's state machine knows of none to be answered.
+        let error = Error::new(Side::Client, Kind::TimedOut, 408);
+        let text = own_text(&error, None);
+        let length = text.len() as u64;
+        let out = self.outbox.bytes();
+        write::write_status(out, 408, TEXT_PLAIN, length, &Edits::new(), ConnectionOption::Close);
+        out.extend_from_slice(text.as_bytes());
+        self.flush();
+        Poll::Ready(Err(error))
+    }
+
+    /// Answers a head that did not pass the gate.
+    fn refuse(&mut self, refused: &RequestError) -> Error {
+        let status = refused.status();
+        let kind = if matches!(status, 414 | 431) { Kind::TooLarge } else { Kind::Malformed };
+        let error = Error::new(Side::Client, kind, status);
+        self.answer(&error, Some(refused));
+        self.flush();
+        error
+    }
+
+    fn record_refusal(&self, shard: &Shard, client: &Client, error: Error, began: Instant) {
+        let outcome = Outcome::Failed(error);
+        shard.counters.exchanges[outcome.index()].add(1);
+        let now = ring::now();
+        shard.record(now, || Record {
+            client: client.text(),
+            method: b"",
+            host: b"",
+            path: b"",
+            status: error.status,
+            outcome,
+            upstream: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration: now.saturating_duration_since(began),
+        });
+    }
+
+    /// One exchange; returns its head for the next.
+    async fn exchange(
+        &mut self,
+        shard: &Rc<Shard>,
+        client: &Client,
+        mut request: Request,
+        deadline: &mut Deadline,
+    ) -> RequestHead {
+        if shard.is_draining() || self.inbox.is_ended() {
+            self.connection.force_close();
+        }
+        exchange::run(shard, client, &mut request, self, deadline).await;
+        request.head
+    }
+
+    /// Reads what is left of the request, within bounds.
+    async fn after_exchange(&mut self, shard: &Shard, deadline: &mut Deadline) -> Next {
+        let next = self.connection.next();
+        if next != Next::Drain {
+            return next;
+        }
+        deadline.set(shard.serving().plan.timeouts.body_idle.min(LINGER));
+        let before = self.connection.body_received();
+        let drained = poll_fn(|cx| {
+            while let Poll::Ready(part) = self.poll_body(cx) {
+                let too_much = self.connection.body_received() - before > DRAINED_BYTES_MAX;
+                match part {
+                    Ok(BodyPart::End) => return Poll::Ready(true),
+                    Ok(BodyPart::Data(_)) if !too_much => {}
+                    Ok(BodyPart::Data(_)) | Err(_) => return Poll::Ready(false),
+                }
+            }
+            deadline.poll(cx).map(|()| false)
+        });
+        if drained.await { self.connection.next() } else { Next::Close }
+    }
+
+    /// Closes so that the client can read all that was sent.
+    async fn close(&mut self, shard: &Shard, deadline: &mut Deadline) {
+        deadline.set(shard.serving().plan.timeouts.body_idle);
+        let flushed = poll_fn(|cx| match self.stream.poll_below(cx, 0) {
+            Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
+            Poll::Pending => deadline.poll(cx).map(|()| false),
+        });
+        if !flushed.await || self.inbox.is_ended() || self.stream.shutdown_write().is_err() {
+            return;
+        }
+        deadline.set(LINGER);
+        poll_fn(|cx| {
+            while let Poll::Ready(received) = self.stream.poll_recv(cx, ReadMode::Head) {
+                if !matches!(received, Ok(Some(_))) {
+                    return Poll::Ready(());
+                }
+            }
+            deadline.poll(cx)
+        })
+        .await;
+    }
+
+    /// Answers in our own name.
+    fn answer(&mut self, error: &Error, detail: Option<&RequestError>) {
+        let text = own_text(error, detail);
+        self.status = Some(error.status);
+        self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &Edits::new());
+    }
+}
+
+const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
+
+/// `502 Bad Gateway: upstream_refused`, and for a refused head what was wrong with it.
+fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
+    let (status, reason) = (error.status, write::reason_phrase(error.status));
+    match detail {
+        Some(detail) => format!("{status} {reason}: {detail}\n"),
+        None => format!("{status} {reason}: {}\n", Outcome::Failed(*error).as_str()),
+    }
+}
+
+impl Downstream for Http1 {
+    fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>> {
+        loop {
+            if self.connection.request_complete() {
+                return Poll::Ready(Ok(BodyPart::End));
+            }
+            if !self.inbox.is_empty() {
+                let decoded = self.connection.decode_body(self.inbox.bytes());
+                let decoded = decoded.map_err(|error| {
+                    tracing::debug!(%error, "malformed request body");
+                    Error::CLIENT_MALFORMED
+                })?;
+                if let Some(data) = self.inbox.take_decoded(&decoded) {
+                    return Poll::Ready(Ok(BodyPart::Data(data)));
+                }
+                continue;
+            }
+            let mode = read_mode(self.request_length, self.connection.body_received());
+            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode)).map_err(Error::client_gone)?;
+            if !filled && self.connection.handle_eof().is_err() {
+                return Poll::Ready(Err(Error::CLIENT_TRUNCATED));
+            }
+        }
+    }
+
+    fn trailers(&self) -> Option<&Trailers> {
+        self.connection.trailers()
+    }
+
+    fn send_informational(&mut self, head: &ResponseHead, bytes: &[u8]) {
+        self.connection.write_informational(self.outbox.bytes(), head, bytes);
+    }
+
+    fn send_head(&mut self, head: &ResponseHead, bytes: &[u8], edits: &Edits, body: BodyLength) {
+        self.status = Some(head.status());
+        self.connection.write_head(self.outbox.bytes(), head, bytes, edits, body);
+    }
+
+    fn send_data(&mut self, data: Chunk) -> Result<(), Error> {
+        let framing = self.connection.data_framing(data.len()).map_err(|_| Error::UPSTREAM_MALFORMED)?;
+        self.body_bytes_sent += data.len() as u64;
+        self.outbox.data(&mut self.stream, &framing, data);
+        Ok(())
+    }
+
+    fn finish(&mut self, trailers: Option<&Trailers>) -> Result<(), Error> {
+        self.connection.finish(self.outbox.bytes(), trailers).map_err(|_| Error::UPSTREAM_MALFORMED)
+    }
+
+    fn fail(&mut self, error: &Error) {
+        if error.kind == Kind::Gone && error.side == Side::Client {
+            return self.connection.force_close();
+        }
+        if self.connection.response_awaited() {
+            // Where the client is at fault, or more of its request may come, the connection is not worth its risk.
+            if error.side == Side::Client || !self.connection.request_complete() {
+                self.connection.force_close();
+            }
+            self.answer(error, None);
+        } else {
+            // The rest is missing, and the connection's end says so.
+            self.connection.force_close();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.outbox.flush(&mut self.stream);
+    }
+
+    fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.stream.poll_below(cx, WAITING_BYTES_MAX).map_err(Error::client_gone)
+    }
+
+    fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<Error> {
+        // A standing receive notices a reset. The end of the client's side alone is not one: it may still read.
+        self.stream.watch();
+        self.stream.poll_failed(cx).map(Error::client_gone)
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn body_bytes_received(&self) -> u64 {
+        self.connection.body_received()
+    }
+
+    fn body_bytes_sent(&self) -> u64 {
+        self.body_bytes_sent
+    }
+}

@@ -1,0 +1,240 @@
+//! One shard: what its sessions share, and its life from the first accept to the last exchange.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use plan::{Plan, UpstreamId};
+use ring::{Listener, Receiver, Sender, ShardAddress, StartError};
+use wire::RequestHead;
+use wire::h1::Edits;
+
+use crate::accept::accept;
+use crate::counters::Counters;
+use crate::deadline::Deadline;
+use crate::forward;
+use crate::record::{Record, Recorder};
+use crate::upstream::pool::{Janitor, Pool};
+use crate::wakers::{Place, Wakers};
+
+/// Heads and lists of edits that are kept for reuse: about as many as exchanges are under way at once.
+const KEPT_MAX: usize = 4096;
+/// Commands that may wait for a shard.
+const COMMANDS_MAX: usize = 16;
+
+/// What a shard is started with.
+#[derive(Debug)]
+pub struct Spec {
+    /// What it serves.
+    pub plan: Arc<Plan>,
+    /// Its listening sockets.
+    pub listeners: Vec<OwnedFd>,
+    /// Where it writes its access records, if it does.
+    pub recorder: Option<Recorder>,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+    /// The sizes of its ring and buffers.
+    pub ring: ring::Config,
+}
+
+/// What a running shard can be told.
+#[derive(Debug)]
+pub enum Command {
+    /// Accept no more, finish what is under way within this time, then end.
+    Drain(Duration),
+}
+
+/// Runs a shard on this thread until it has drained. `ready` gets the shard's mailbox once connections are accepted.
+///
+/// # Errors
+/// When the kernel refuses what the shard needs.
+pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<(), StartError> {
+    let ring_counters = Arc::clone(&spec.counters.ring);
+    let config = spec.ring;
+    ring::run(&config, ring_counters, move |_| main(spec, ready))
+}
+
+async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
+    let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
+    let janitor = Rc::new(Janitor::default());
+    let serving = Serving::new(&spec.plan, &spec.counters, &janitor);
+    ring::spawn(janitor.run(serving.pools.clone()));
+    let shard = Rc::new(Shard {
+        serving: RefCell::new(Rc::new(serving)),
+        counters: spec.counters,
+        response_edits: forward::response_edits(),
+        recorder: RefCell::new(spec.recorder),
+        request_heads: RefCell::default(),
+        edits: RefCell::default(),
+        sessions: Cell::new(0),
+        draining: Cell::new(false),
+        session_tasks: Rc::default(),
+        watchers: Rc::default(),
+    });
+    for listener in spec.listeners {
+        ring::spawn(accept(Rc::clone(&shard), Listener::from_descriptor(listener)));
+    }
+    ready(commands);
+    let within = shard.wait_for_order(&mut mailbox).await;
+    shard.drain(within).await;
+}
+
+/// What the sessions of a shard share.
+pub(crate) struct Shard {
+    serving: RefCell<Rc<Serving>>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) response_edits: Edits,
+    recorder: RefCell<Option<Recorder>>,
+    request_heads: RefCell<Vec<RequestHead>>,
+    edits: RefCell<Vec<Edits>>,
+    /// Sessions alive.
+    sessions: Cell<u32>,
+    draining: Cell<bool>,
+    /// The tasks of all sessions, which are told of the drain.
+    session_tasks: Rc<Wakers>,
+    /// Who wants to know of the drain and of every session's end: the acceptors, and the drain itself.
+    watchers: Rc<Wakers>,
+}
+
+/// A Plan, and the connections that this shard has under it.
+pub(crate) struct Serving {
+    pub(crate) plan: Arc<Plan>,
+    pools: Vec<Rc<Pool>>,
+}
+
+/// A session's share in its shard.
+pub(crate) struct Membership {
+    shard: Rc<Shard>,
+    task: Place,
+}
+
+impl Serving {
+    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, janitor: &Rc<Janitor>) -> Serving {
+        let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
+        let pools = ids.map(|id| Pool::new(plan, id, counters, janitor)).collect();
+        Serving { plan: Arc::clone(plan), pools }
+    }
+
+    pub(crate) fn pool(&self, id: UpstreamId) -> &Rc<Pool> {
+        &self.pools[usize::from(id.0)]
+    }
+}
+
+impl Shard {
+    /// What is served now.
+    pub(crate) fn serving(&self) -> Rc<Serving> {
+        Rc::clone(&self.serving.borrow())
+    }
+
+    /// A new session's membership.
+    pub(crate) fn enter(self: &Rc<Self>) -> Membership {
+        self.sessions.set(self.sessions.get() + 1);
+        self.counters.connections_open.add(1);
+        Membership { shard: Rc::clone(self), task: self.session_tasks.add() }
+    }
+
+    /// Whether another session may begin.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sessions.get() < self.serving.borrow().plan.limits.connections_max
+    }
+
+    /// Whether the shard accepts no more, and ends when its exchanges have.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// A place among those that are told of the drain and of every session's end.
+    pub(crate) fn watch(&self) -> Place {
+        self.watchers.add()
+    }
+
+    pub(crate) fn take_request_head(&self) -> RequestHead {
+        self.request_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_request_head_back(&self, head: RequestHead) {
+        keep(self.request_heads.borrow_mut(), head);
+    }
+
+    pub(crate) fn take_edits(&self) -> Edits {
+        self.edits.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn give_edits_back(&self, edits: Edits) {
+        keep(self.edits.borrow_mut(), edits);
+    }
+
+    /// Writes an access record, if records are kept.
+    pub(crate) fn record<'a>(&self, now: Instant, record: impl FnOnce() -> Record<'a>) {
+        if let Some(recorder) = &mut *self.recorder.borrow_mut()
+            && !recorder.write(&record(), now)
+        {
+            self.counters.records_dropped.add(1);
+        }
+    }
+
+    /// Waits for the order to drain. A shard whose master is gone gets it too.
+    async fn wait_for_order(&self, mailbox: &mut Receiver<Command>) -> Duration {
+        match mailbox.recv().await {
+            Some(Command::Drain(within)) => within,
+            None => Duration::ZERO,
+        }
+    }
+
+    /// Ends accepting and idle connections, and gives the exchanges under way their time.
+    async fn drain(&self, within: Duration) {
+        self.draining.set(true);
+        self.watchers.wake_all();
+        self.session_tasks.wake_all();
+        let mut deadline = Deadline::new();
+        deadline.set(within);
+        let place = self.watch();
+        poll_fn(|cx| {
+            place.set(cx.waker());
+            if self.sessions.get() == 0 { Poll::Ready(()) } else { deadline.poll(cx) }
+        })
+        .await;
+        if self.sessions.get() > 0 {
+            tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
+        }
+        self.serving().pools.iter().for_each(|pool| pool.clear());
+    }
+}
+
+fn keep<T>(mut kept: RefMut<'_, Vec<T>>, value: T) {
+    if kept.len() < KEPT_MAX {
+        kept.push(value);
+    }
+}
+
+impl Membership {
+    /// Has the session's task woken when the shard drains.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        self.task.set(cx.waker());
+    }
+}
+
+impl Deref for Membership {
+    type Target = Rc<Shard>;
+
+    fn deref(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let shard = &self.shard;
+        shard.sessions.set(shard.sessions.get() - 1);
+        shard.counters.connections_open.sub(1);
+        // Somebody waits for this only in a drain, or when the shard was full.
+        if shard.draining.get() || shard.sessions.get() + 1 >= shard.serving.borrow().plan.limits.connections_max {
+            shard.watchers.wake_all();
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What an exchange needs of the two connections that it joins.
+//!
+//! [`Downstream`] is one request's place in a client's session, [`Upstream`] one request's place in a connection to a
+//! server. A protocol that carries one exchange at a time (HTTP/1) implements them on the connection itself, one that
+//! carries many (HTTP/2) on a stream of it. Everything is polled with `&mut self` and never waits inside: so one task can
+//! drive both directions of an exchange at once, and back-pressure is a matter of whom it polls.
+//!
+//! What is sent is collected until [`Downstream::flush`] or [`Upstream::flush`], so that a head and a small body are one
+//! run of bytes on the wire.
+
+use std::task::{Context, Poll};
+
+use ring::Chunk;
+use wire::h1::{Edits, Trailers};
+use wire::{BodyLength, RequestHead, ResponseHead};
+
+use crate::outcome::Error;
+
+/// The next part of a body.
+#[derive(Debug)]
+pub(crate) enum BodyPart {
+    /// Some bytes of it, never none.
+    Data(Chunk),
+    /// It has ended; trailers, if there were any, are with the stream.
+    End,
+}
+
+/// What arrived from the upstream, to be found in [`Upstream::response`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HeadKind {
+    /// 1xx: another head follows.
+    Informational,
+    /// The response proper.
+    Final,
+}
+
+/// One request's place in a client's session.
+pub(crate) trait Downstream {
+    /// The next part of the request's body.
+    fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>>;
+    /// The trailers of a body that has ended.
+    fn trailers(&self) -> Option<&Trailers>;
+    /// Passes a 1xx response on.
+    fn send_informational(&mut self, head: &ResponseHead, bytes: &[u8]);
+    /// Begins the response. `body` is what the upstream's framing says.
+    fn send_head(&mut self, head: &ResponseHead, bytes: &[u8], edits: &Edits, body: BodyLength);
+    /// Sends a part of the response's body.
+    fn send_data(&mut self, data: Chunk) -> Result<(), Error>;
+    /// Ends the response's body.
+    fn finish(&mut self, trailers: Option<&Trailers>) -> Result<(), Error>;
+    /// Answers in Ringway's own name, with a small text, if no response has begun; else ends the exchange so that the
+    /// client notices that the response is not whole.
+    fn fail(&mut self, error: &Error);
+    /// What was sent so far leaves with this tick.
+    fn flush(&mut self);
+    /// Ready when more of the response may be sent.
+    fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>>;
+    /// Ready when the client is known to be gone for good.
+    fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<Error>;
+    /// The status that was sent, once one was.
+    fn status(&self) -> Option<u16>;
+    /// Bytes of the request's body received so far, without framing.
+    fn body_bytes_received(&self) -> u64;
+    /// Bytes of the response's body sent so far, without framing.
+    fn body_bytes_sent(&self) -> u64;
+}
+
+/// One request's place in a connection to an upstream server.
+pub(crate) trait Upstream {
+    /// Begins the request.
+    fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits);
+    /// Sends a part of the request's body.
+    fn send_data(&mut self, data: Chunk) -> Result<(), Error>;
+    /// Ends the request's body.
+    fn finish(&mut self, trailers: Option<&Trailers>) -> Result<(), Error>;
+    /// What was sent so far leaves with this tick.
+    fn flush(&mut self);
+    /// Ready when more of the request may be sent.
+    fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>>;
+    /// The next head of the answer.
+    fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<HeadKind, Error>>;
+    /// The head that [`Upstream::poll_head`] announced last, and the bytes that it refers to.
+    fn response(&self) -> (&ResponseHead, &[u8]);
+    /// How the response's body ends.
+    fn body_length(&self) -> BodyLength;
+    /// The next part of the response's body.
+    fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>>;
+    /// The trailers of a body that has ended.
+    fn trailers(&self) -> Option<&Trailers>;
+    /// Whether the server can have seen any byte of the request.
+    fn has_sent(&self) -> bool;
+}

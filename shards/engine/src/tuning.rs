@@ -1,0 +1,31 @@
+//! Numbers that were measured, and the one decision that they feed.
+
+use plan::Plan;
+use ring::ReadMode;
+use wire::BodyLength;
+
+/// Bytes that may wait to be sent on a connection before no more are read for it.
+pub(crate) const WAITING_BYTES_MAX: usize = 128 << 10;
+
+/// Bytes still to come, or of unknown length already come, from which a body is read by large one-shot receives.
+const LARGE_BODY_BYTES: u64 = 8 << 10;
+
+/// How to read on in a body of which `received` bytes have come.
+pub(crate) fn read_mode(length: BodyLength, received: u64) -> ReadMode {
+    let large = match length {
+        BodyLength::None => false,
+        BodyLength::Exact(length) => length.saturating_sub(received) > LARGE_BODY_BYTES,
+        BodyLength::Chunked | BodyLength::UntilClose => received > LARGE_BODY_BYTES,
+    };
+    if large { ReadMode::Body } else { ReadMode::Head }
+}
+
+/// The Plan's bounds on heads, as the parsers take them.
+pub(crate) fn wire_limits(plan: &Plan) -> wire::Limits {
+    wire::Limits {
+        head_bytes_max: plan.limits.head_bytes_max,
+        // A start line may take the whole head; where it alone exceeds that, the answer says so (414).
+        start_line_bytes_max: plan.limits.head_bytes_max,
+        fields_max: plan.limits.fields_max,
+    }
+}

@@ -1,0 +1,35 @@
+//! Opening a connection to a server.
+
+use std::io;
+
+use plan::{Address, Upstream};
+use ring::Stream;
+
+use crate::outcome::{Error, Kind, Side};
+
+/// Opens a connection to `address`, within the upstream's time-out.
+///
+/// # Errors
+/// 504 if that passed, 503 if this process has run out of descriptors or memory, 502 for everything else. No server has
+/// seen the request then, so it may be sent elsewhere.
+pub(crate) async fn connect(upstream: &Upstream, address: &Address) -> Result<Stream, Error> {
+    let opened = match address {
+        Address::Tcp(address) => ring::connect_tcp(*address, upstream.connect_timeout).await,
+        Address::Unix(path) => ring::connect_unix(path, upstream.connect_timeout).await,
+    };
+    opened.map_err(|error| {
+        tracing::debug!(upstream = upstream.name, %address, %error, "connecting failed");
+        classify(&error)
+    })
+}
+
+fn classify(error: &io::Error) -> Error {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    let (side, kind, status) = match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::TimedOut, _) => (Side::Upstream, Kind::TimedOut, 504),
+        (io::ErrorKind::OutOfMemory, _) | (_, Some(EMFILE | ENFILE)) => (Side::Ringway, Kind::NoCapacity, 503),
+        _ => (Side::Upstream, Kind::Refused, 502),
+    };
+    Error { retry_safe: true, ..Error::new(side, kind, status) }
+}

@@ -1,0 +1,178 @@
+//! HTTP/1.1 towards an upstream: one exchange at a time on a connection.
+
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use ring::{Chunk, ReadMode, Stream};
+use wire::h1::{ClientConnection, Edits, Parsed, Trailers};
+use wire::{BodyLength, Limits, Method, RequestHead, ResponseHead};
+
+use crate::inbox::Inbox;
+use crate::outbox::Outbox;
+use crate::outcome::Error;
+use crate::streams::{BodyPart, HeadKind, Upstream};
+use crate::tuning::{WAITING_BYTES_MAX, read_mode};
+
+/// A connection to an upstream server.
+#[derive(Debug)]
+pub(crate) struct Http1Upstream {
+    /// Index of the server in its upstream.
+    pub(super) server: usize,
+    stream: Stream,
+    connection: ClientConnection,
+    inbox: Inbox,
+    outbox: Outbox,
+    limits: Limits,
+    /// The last head that arrived, and its bytes.
+    head: ResponseHead,
+    head_bytes: Chunk,
+    method: Method,
+    length: BodyLength,
+    /// Bytes that the kernel had taken when this exchange began.
+    sent_before: u64,
+    /// Whether any byte of this exchange's answer has arrived.
+    answered: bool,
+    /// The Host of a request that came without one.
+    authority: Box<str>,
+    /// When the last exchange ended.
+    pub(super) idle_since: Instant,
+}
+
+impl Http1Upstream {
+    pub(super) fn new(server: usize, stream: Stream, limits: Limits, authority: Box<str>) -> Http1Upstream {
+        Http1Upstream {
+            server,
+            stream,
+            connection: ClientConnection::new(),
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            limits,
+            head: ResponseHead::new(),
+            head_bytes: Chunk::default(),
+            method: Method::Get,
+            length: BodyLength::None,
+            sent_before: 0,
+            answered: false,
+            authority,
+            idle_since: ring::now(),
+        }
+    }
+
+    /// Whether any byte of the answer has arrived.
+    pub(crate) fn has_answer(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the next request may be sent on this connection.
+    pub(super) fn is_reusable(&self) -> bool {
+        self.connection.reusable()
+            && self.inbox.is_empty()
+            && self.stream.bytes_waiting() == 0
+            && self.stream.is_fresh()
+    }
+
+    /// Ready when something happens on the idle connection, after which it is not to be used.
+    pub(super) fn poll_stirred(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.stream.poll_stirred(cx)
+    }
+
+    /// Lets go of what the last exchange held.
+    pub(super) fn rest(&mut self) {
+        self.head_bytes = Chunk::default();
+        self.idle_since = ring::now();
+    }
+}
+
+impl Upstream for Http1Upstream {
+    fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits) {
+        self.sent_before = self.stream.bytes_sent();
+        self.answered = false;
+        self.method = head.method();
+        self.connection.write_head(self.outbox.bytes(), head, bytes, edits, self.authority.as_bytes());
+    }
+
+    fn send_data(&mut self, data: Chunk) -> Result<(), Error> {
+        // The client's body is as long as its head said, so the promise of ours holds: a breach is the client's.
+        let framing = self.connection.data_framing(data.len()).map_err(|_| Error::CLIENT_MALFORMED)?;
+        self.outbox.data(&mut self.stream, &framing, data);
+        Ok(())
+    }
+
+    fn finish(&mut self, trailers: Option<&Trailers>) -> Result<(), Error> {
+        self.connection.finish(self.outbox.bytes(), trailers).map_err(|_| Error::CLIENT_MALFORMED)
+    }
+
+    fn flush(&mut self) {
+        self.outbox.flush(&mut self.stream);
+    }
+
+    fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.stream.poll_below(cx, WAITING_BYTES_MAX).map_err(|_| Error::UPSTREAM_GONE)
+    }
+
+    fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<HeadKind, Error>> {
+        loop {
+            if !self.inbox.is_empty() {
+                self.answered = true;
+                let parsed = self.connection.parse_head(self.inbox.bytes(), &self.limits, &mut self.head);
+                let parsed = parsed.map_err(|error| {
+                    tracing::debug!(%error, "malformed response");
+                    Error::UPSTREAM_MALFORMED
+                })?;
+                if let Parsed::Complete(len) = parsed {
+                    self.head_bytes = self.inbox.take(len);
+                    self.length = self.head.body_for(self.method);
+                    let informational = self.head.is_informational();
+                    return Poll::Ready(Ok(if informational { HeadKind::Informational } else { HeadKind::Final }));
+                }
+                self.inbox.settle();
+            }
+            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head));
+            if !filled.unwrap_or(false) {
+                return Poll::Ready(Err(Error::UPSTREAM_GONE));
+            }
+        }
+    }
+
+    fn response(&self) -> (&ResponseHead, &[u8]) {
+        (&self.head, &self.head_bytes)
+    }
+
+    fn body_length(&self) -> BodyLength {
+        self.length
+    }
+
+    fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>> {
+        loop {
+            if self.connection.response_complete() {
+                return Poll::Ready(Ok(BodyPart::End));
+            }
+            if !self.inbox.is_empty() {
+                let decoded = self.connection.decode_body(self.inbox.bytes());
+                let decoded = decoded.map_err(|error| {
+                    tracing::debug!(%error, "malformed response body");
+                    Error::UPSTREAM_MALFORMED
+                })?;
+                if let Some(data) = self.inbox.take_decoded(&decoded) {
+                    return Poll::Ready(Ok(BodyPart::Data(data)));
+                }
+                continue;
+            }
+            let mode = read_mode(self.length, self.connection.body_received());
+            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));
+            // A reset does not end a body, not even one that lasts until the connection's end.
+            let ended = filled.is_ok_and(|filled| filled || self.connection.handle_eof().is_ok());
+            if !ended {
+                return Poll::Ready(Err(Error::UPSTREAM_GONE));
+            }
+        }
+    }
+
+    fn trailers(&self) -> Option<&Trailers> {
+        self.connection.trailers()
+    }
+
+    fn has_sent(&self) -> bool {
+        self.stream.bytes_sent() > self.sent_before
+    }
+}

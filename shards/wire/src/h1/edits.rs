@@ -1,0 +1,161 @@
+//! The short list of changes that are applied while a head is written.
+//!
+//! A head that is passed on is mostly copied. What changes is said here, once, before it is written: names to leave out,
+//! and lines to add. Nothing that the list adds can break the message: names and values are checked, and the fields that
+//! frame it belong to [`write`](super::write) alone.
+
+use thiserror::Error;
+
+use super::grammar::{is_token_byte, is_value_byte};
+use crate::head::HOP_BY_HOP;
+use crate::{Field, FieldName, FieldNames, Span};
+
+/// Fields that no edit adds, changes or removes: this crate writes them from what it knows about the message.
+pub(super) const RESERVED: FieldNames =
+    HOP_BY_HOP.union(FieldNames::of(&[FieldName::Host, FieldName::ContentLength, FieldName::Trailer]));
+
+/// Changes to the fields of a head. Kept and reused: [`clear`](Edits::clear) keeps the memory.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
+    /// Invariant: neither `Other` nor a reserved name.
+    removed: FieldNames,
+    /// Names without a token that are left out: spans of `removed_bytes`.
+    removed_others: Vec<Span>,
+    removed_bytes: Vec<u8>,
+    /// Whole lines. Invariant: each is `name ": " value CRLF`, with a token for a name and a clean value.
+    appended: Vec<u8>,
+}
+
+/// Why a change is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EditError {
+    /// The name is empty or not a token.
+    #[error("invalid field name")]
+    NameInvalid,
+    /// The value has a control character: CR, LF and NUL would break the message, the others are forbidden.
+    #[error("control character in a field value")]
+    ValueInvalid,
+    /// The field frames the message or concerns one connection only.
+    #[error("{} is not for edits to change", .0.as_str())]
+    Reserved(FieldName),
+}
+
+impl Edits {
+    /// No changes.
+    #[must_use]
+    pub fn new() -> Edits {
+        Edits::default()
+    }
+
+    /// Forgets all changes.
+    pub fn clear(&mut self) {
+        self.removed = FieldNames::EMPTY;
+        self.removed_others.clear();
+        self.removed_bytes.clear();
+        self.appended.clear();
+    }
+
+    /// Leaves out all fields of these names. Reserved names are ignored: what becomes of these fields is decided when the
+    /// head is written.
+    pub fn remove(&mut self, names: FieldNames) {
+        const OTHER: FieldNames = FieldNames::of(&[FieldName::Other]);
+        self.removed = self.removed.union(names.difference(RESERVED).difference(OTHER));
+    }
+
+    /// Leaves out all fields of a name that may have no token.
+    ///
+    /// # Errors
+    /// If the name is reserved or no token.
+    pub fn remove_named(&mut self, name: &[u8]) -> Result<(), EditError> {
+        match checked_name(name)? {
+            FieldName::Other => {
+                let start = self.removed_bytes.len();
+                self.removed_bytes.extend_from_slice(name);
+                self.removed_others.push(Span::new(start, self.removed_bytes.len()));
+            }
+            known => self.removed.insert(known),
+        }
+        Ok(())
+    }
+
+    /// Adds a line after those of the head.
+    ///
+    /// # Errors
+    /// If the name is reserved or no token, or the value has a control character. Nothing is added then.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), EditError> {
+        self.append_joined(name, &[value], b"")
+    }
+
+    /// Adds a line whose value is made of parts with `separator` between them: `append_joined(b"X-Forwarded-For", &[list,
+    /// address], b", ")`. Empty parts are left out.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_joined(&mut self, name: &[u8], parts: &[&[u8]], separator: &[u8]) -> Result<(), EditError> {
+        checked_name(name)?;
+        if !parts.iter().chain([&separator]).all(|part| is_value(part)) {
+            return Err(EditError::ValueInvalid);
+        }
+        self.appended.extend_from_slice(name);
+        self.appended.extend_from_slice(b": ");
+        for (index, part) in parts.iter().filter(|part| !part.is_empty()).enumerate() {
+            if index > 0 {
+                self.appended.extend_from_slice(separator);
+            }
+            self.appended.extend_from_slice(part);
+        }
+        self.appended.extend_from_slice(b"\r\n");
+        Ok(())
+    }
+
+    /// Puts one line in the place of all fields of that name.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append). `Other` is no name.
+    pub fn replace(&mut self, name: FieldName, value: &[u8]) -> Result<(), EditError> {
+        self.append(name.as_str().as_bytes(), value)?;
+        self.removed.insert(name);
+        Ok(())
+    }
+
+    /// The interned names to leave out.
+    #[inline]
+    #[must_use]
+    pub fn removed(&self) -> FieldNames {
+        self.removed
+    }
+
+    /// The lines to add.
+    #[inline]
+    #[must_use]
+    pub fn appended(&self) -> &[u8] {
+        &self.appended
+    }
+
+    /// Whether names without a token are left out.
+    #[inline]
+    pub(super) fn removes_others(&self) -> bool {
+        !self.removed_others.is_empty()
+    }
+
+    /// Whether a field without a token of its own is left out.
+    pub(super) fn removes_other(&self, field: &Field, bytes: &[u8]) -> bool {
+        let name = field.name.of(bytes);
+        self.removed_others.iter().any(|removed| removed.of(&self.removed_bytes).eq_ignore_ascii_case(name))
+    }
+}
+
+/// The token of a name that an edit may touch.
+fn checked_name(name: &[u8]) -> Result<FieldName, EditError> {
+    match FieldName::of(name) {
+        FieldName::Other if name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte)) => {
+            Err(EditError::NameInvalid)
+        }
+        known if RESERVED.contains(known) => Err(EditError::Reserved(known)),
+        name => Ok(name),
+    }
+}
+
+fn is_value(part: &[u8]) -> bool {
+    part.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
+}

@@ -1,0 +1,273 @@
+//! Writing heads. Everything is appended to the caller's buffer.
+//!
+//! A head that is passed on keeps its fields' order, case and spacing: neighbours that nobody touched are copied in one
+//! run. What concerns one connection only is left out, and what frames the message is written from what this crate knows,
+//! never from what a peer claimed.
+
+use super::edits::{Edits, RESERVED};
+use crate::field::FieldLines;
+use crate::head::ConnectionOptions;
+use crate::{BodyLength, Field, FieldName, FieldNames, RequestHead, ResponseHead, Target, Version};
+
+pub use super::encode::{CRLF, ChunkSize, DataFraming, LAST_CHUNK, OutputError, write_trailers};
+
+/// What the head says about the connection after this exchange. RFC 9112 §9.3
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConnectionOption {
+    /// Nothing: what the peer's version takes for granted.
+    #[default]
+    None,
+    /// It will be closed.
+    Close,
+    /// It stays open, said to a peer of HTTP/1.0 that asked for it.
+    KeepAlive,
+}
+
+/// How a response's body is framed on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseFraming {
+    /// There is no body, and no field speaks of one: 1xx and 204. RFC 9110 §8.6
+    None,
+    /// There is no body, and Content-Length tells what there would be: the answer to HEAD, and 304.
+    Described,
+    /// Content-Length.
+    Exact(u64),
+    /// Transfer-Encoding: chunked.
+    Chunked,
+    /// The body ends with the connection.
+    UntilClose,
+}
+
+const CONTENT_LENGTH: FieldNames = FieldNames::of(&[FieldName::ContentLength]);
+const TRAILER: FieldNames = FieldNames::of(&[FieldName::Trailer]);
+
+/// Appends a request's head as HTTP/1.1: Host first, then the target in the form that an origin server expects, then what
+/// is left of the fields, the edits, and the framing that `head` has.
+///
+/// `fallback_authority` is the Host of a request whose client named none, as HTTP/1.0 allows: a valid `host [":" port]`.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    bytes: &[u8],
+    edits: &Edits,
+    fallback_authority: &[u8],
+    connection: ConnectionOption,
+) {
+    out.reserve(head.len() + edits.appended().len() + fallback_authority.len() + 96);
+    write_request_target(out, head, bytes);
+    // RFC 9110 §7.2: Host is best sent first.
+    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    out.extend_from_slice(head.authority.map_or(fallback_authority, |authority| authority.of(bytes)));
+    out.extend_from_slice(CRLF);
+
+    let mut removed = head.connection.removed().union(edits.removed()).with(FieldName::Host);
+    if head.body != BodyLength::Chunked {
+        removed = removed.union(TRAILER);
+    }
+    if head.version == Version::Http10 {
+        // RFC 9110 §10.1.1: there it means nothing, and the server behind us would take it for ours.
+        removed.insert(FieldName::Expect);
+    }
+    write_fields(out, &head.fields, bytes, removed, &head.connection, edits);
+    if head.body == BodyLength::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    write_connection(out, connection);
+    out.extend_from_slice(CRLF);
+}
+
+/// Appends a response's head as HTTP/1.1, with the status and the reason that it had.
+pub fn write_response(
+    out: &mut Vec<u8>,
+    head: &ResponseHead,
+    bytes: &[u8],
+    edits: &Edits,
+    framing: ResponseFraming,
+    connection: ConnectionOption,
+) {
+    out.reserve(head.len() + edits.appended().len() + 96);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_status_code(out, head.status);
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(head.reason.of(bytes));
+    out.extend_from_slice(CRLF);
+
+    let mut removed = head.connection.removed().union(edits.removed());
+    let length_kept = match framing {
+        ResponseFraming::Described => true,
+        ResponseFraming::Exact(length) => head.framing == BodyLength::Exact(length),
+        _ => false,
+    };
+    if !length_kept {
+        removed = removed.union(CONTENT_LENGTH);
+    }
+    if framing != ResponseFraming::Chunked {
+        removed = removed.union(TRAILER);
+    }
+    write_fields(out, &head.fields, bytes, removed, &head.connection, edits);
+    match framing {
+        ResponseFraming::Exact(length) if !length_kept => write_content_length(out, length),
+        ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        _ => {}
+    }
+    write_connection(out, connection);
+    out.extend_from_slice(CRLF);
+}
+
+/// Appends the head of an answer of our own, with a body of `body_bytes` bytes of that type to follow; no type, no
+/// Content-Type. `edits` may add lines (Date, say); there is nothing for it to remove.
+pub fn write_status(
+    out: &mut Vec<u8>,
+    status: u16,
+    content_type: &str,
+    body_bytes: u64,
+    edits: &Edits,
+    connection: ConnectionOption,
+) {
+    debug_assert!((200..1000).contains(&status));
+    out.extend_from_slice(b"HTTP/1.1 ");
+    write_status_code(out, status);
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(reason_phrase(status).as_bytes());
+    out.extend_from_slice(CRLF);
+    if !content_type.is_empty() {
+        out.extend_from_slice(b"Content-Type: ");
+        out.extend_from_slice(content_type.as_bytes());
+        out.extend_from_slice(CRLF);
+    }
+    // RFC 9110 §8.6: never in a 204; in a 304 it would describe what we do not have.
+    if status != 204 && status != 304 {
+        write_content_length(out, body_bytes);
+    }
+    out.extend_from_slice(edits.appended());
+    write_connection(out, connection);
+    out.extend_from_slice(CRLF);
+}
+
+/// Appends 100 (Continue). RFC 9110 §15.2.1
+pub fn write_continue(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+/// Method and target. An origin server gets the origin form (RFC 9112 §3.2.1) or, for the server as a whole, an asterisk.
+#[inline]
+fn write_request_target(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
+    match head.target {
+        Target::Origin | Target::Asterisk | Target::Authority => {
+            out.extend_from_slice(&bytes[head.method_span.start as usize..head.target_span.end as usize]);
+        }
+        Target::Absolute(_) => {
+            out.extend_from_slice(head.method_name(bytes));
+            out.extend_from_slice(b" ");
+            out.extend_from_slice(head.path(bytes));
+            if let Some(query) = head.query {
+                out.extend_from_slice(b"?");
+                out.extend_from_slice(query.of(bytes));
+            }
+        }
+    }
+}
+
+/// Copies the fields that are neither in `removed` nor left out by name, run by run, and adds the edits' lines.
+#[inline]
+fn write_fields(
+    out: &mut Vec<u8>,
+    fields: &FieldLines,
+    bytes: &[u8],
+    removed: FieldNames,
+    options: &ConnectionOptions,
+    edits: &Edits,
+) {
+    let by_name = edits.removes_others() || !options.others.is_empty();
+    let left_out = |field: &Field| {
+        removed.contains(field.token)
+            || (by_name
+                && field.token == FieldName::Other
+                && (options.names(field, bytes) || edits.removes_other(field, bytes)))
+    };
+    if let (Some(first), Some(last)) = (fields.lines.first(), fields.lines.last()) {
+        let mut run_start = first.line.start as usize;
+        if by_name || !fields.present.intersection(removed).is_empty() {
+            for field in fields.lines.iter().filter(|field| left_out(field)) {
+                out.extend_from_slice(&bytes[run_start..field.line.start as usize]);
+                run_start = field.line.end as usize;
+            }
+        }
+        out.extend_from_slice(&bytes[run_start..last.line.end as usize]);
+    }
+    out.extend_from_slice(edits.appended());
+}
+
+fn write_connection(out: &mut Vec<u8>, connection: ConnectionOption) {
+    match connection {
+        ConnectionOption::None => {}
+        ConnectionOption::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        ConnectionOption::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+    }
+}
+
+fn write_content_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    write_decimal(out, length);
+    out.extend_from_slice(CRLF);
+}
+
+/// Three digits.
+fn write_status_code(out: &mut Vec<u8>, status: u16) {
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status)]);
+}
+
+fn write_decimal(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = value;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// The reason phrase of a status code that this proxy answers with itself; empty for others, as the grammar allows.
+#[must_use]
+pub fn reason_phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        508 => "Loop Detected",
+        _ => "",
+    }
+}
+
+// Edits cannot name a field that this file writes.
+const _: () = assert!(RESERVED.contains(FieldName::TransferEncoding) && RESERVED.contains(FieldName::Connection));

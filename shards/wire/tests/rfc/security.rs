@@ -1,0 +1,159 @@
+//! The lines of the security page that this crate answers for: what trusted proxies got wrong. The tables of malformed
+//! heads and chunks stand with their RFC sections; here is what crosses them.
+
+use wire::h1::write::write_request;
+use wire::h1::{ClientConnection, ConnectionOption, Edits, Next, Parsed, ServerConnection};
+use wire::{FieldName, Limits, RequestHead, ResponseError, ResponseHead};
+
+use crate::{request, response};
+
+/// Hop-by-hop stripping, CVE-2025-48865: Connection cannot name away trusted headers.
+#[test]
+fn connection_cannot_name_away_what_others_trust() {
+    let trusted = [
+        "Content-Length",
+        "Content-Type",
+        "Authorization",
+        "Cookie",
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "X-Real-IP",
+        "X-Request-Id",
+        "Forwarded",
+        "Via",
+        "Range",
+        "Origin",
+        "Proxy-Authorization",
+        "Cache-Control",
+        "Max-Forwards",
+        "traceparent",
+    ];
+    for name in trusted {
+        let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: {}\r\n{name}: 5\r\n\r\n", name.to_lowercase());
+        let mut out = Vec::new();
+        let head = request(bytes.as_bytes());
+        write_request(&mut out, &head, bytes.as_bytes(), &Edits::new(), b"", ConnectionOption::None);
+        assert_eq!(out, format!("POST / HTTP/1.1\r\nHost: x\r\n{name}: 5\r\n\r\n").as_bytes());
+    }
+    let bytes =
+        b"GET / HTTP/1.1\r\nConnection: host, transfer-encoding\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut out = Vec::new();
+    write_request(&mut out, &request(bytes), bytes, &Edits::new(), b"", ConnectionOption::None);
+    assert_eq!(out, b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+/// Premature upgrade, CVE-2026-2833 and CVE-2024-23326: an upgrade that was not passed on cannot be answered.
+#[test]
+fn an_upgrade_is_not_passed_on_and_101_is_refused() {
+    let ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut client = ClientConnection::new();
+    let mut out = Vec::new();
+    client.write_head(&mut out, &request(ask), ask, &Edits::new(), b"");
+    assert_eq!(out, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let parsed = client.parse_head(switch, &Limits::default(), &mut ResponseHead::new());
+    assert_eq!(parsed, Err(ResponseError::SwitchUnasked));
+    assert!(!client.reusable());
+}
+
+/// Body left unread after an early answer, CVE-2025-4366 and 0.CL: the upstream that answered early is not reused.
+#[test]
+fn an_upstream_that_answers_before_the_request_is_complete_is_not_reused() {
+    let ask = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let exchange = |early: bool| {
+        let mut client = ClientConnection::new();
+        client.write_head(&mut Vec::new(), &request(ask), ask, &Edits::new(), b"");
+        let mut answered = |client: &mut ClientConnection| {
+            let parsed = client.parse_head(answer, &Limits::default(), &mut ResponseHead::new());
+            assert_eq!(parsed, Ok(Parsed::Complete(answer.len())));
+        };
+        if early {
+            answered(&mut client);
+        }
+        client.data_framing(3).unwrap();
+        client.finish(&mut Vec::new(), None).unwrap();
+        if !early {
+            answered(&mut client);
+        }
+        client.reusable()
+    };
+    assert!(exchange(false));
+    assert!(!exchange(true), "even though the request was completed afterwards");
+}
+
+/// Response queue poisoning: bytes that answer no request.
+#[test]
+fn bytes_on_an_idle_upstream_connection_are_refused() {
+    let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let mut fresh = ClientConnection::new();
+    assert_eq!(fresh.parse_head(b"", &Limits::default(), &mut ResponseHead::new()), Ok(Parsed::Partial));
+    let unsolicited = Err(ResponseError::Unsolicited);
+    assert_eq!(fresh.parse_head(bytes, &Limits::default(), &mut ResponseHead::new()), unsolicited);
+    assert!(!fresh.reusable());
+    let ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut used = ClientConnection::new();
+    used.write_head(&mut Vec::new(), &request(ask), ask, &Edits::new(), b"");
+    used.parse_head(bytes, &Limits::default(), &mut ResponseHead::new()).unwrap();
+    assert!(used.reusable());
+    assert_eq!(used.parse_head(bytes, &Limits::default(), &mut ResponseHead::new()), unsolicited);
+    assert!(!used.reusable());
+}
+
+/// Framing conflicts: a request is never delimited by close, and chunks are encoded anew.
+#[test]
+fn chunk_extensions_and_odd_sizes_do_not_survive() {
+    let ask = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = b"0003;evil=\"\xff\"\r\nabc\r\n00;x\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n";
+    let mut server = ServerConnection::new();
+    let mut head = RequestHead::new();
+    server.parse_head(ask, &Limits::default(), &mut head).unwrap();
+    let mut client = ClientConnection::new();
+    let mut out = Vec::new();
+    client.write_head(&mut out, &head, ask, &Edits::new(), b"");
+    let head_len = out.len();
+    let decoded = server.decode_body(body).unwrap();
+    assert!(decoded.complete);
+    let framing = client.data_framing(decoded.data.len()).unwrap();
+    out.extend_from_slice(framing.prefix.as_bytes());
+    out.extend_from_slice(&body[decoded.data]);
+    out.extend_from_slice(framing.suffix);
+    client.finish(&mut out, server.trailers()).unwrap();
+    assert_eq!(&out[head_len..], b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n");
+}
+
+/// An empty run of data must not become the chunk that ends the body.
+#[test]
+fn an_empty_run_of_data_is_not_a_last_chunk() {
+    let ask = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut server = ServerConnection::new();
+    server.parse_head(ask, &Limits::default(), &mut RequestHead::new()).unwrap();
+    let head = response(answer);
+    server.write_head(&mut Vec::new(), &head, answer, &Edits::new(), head.framing());
+    let framing = server.data_framing(0).unwrap();
+    assert!(framing.prefix.is_empty() && framing.suffix.is_empty());
+    server.finish(&mut Vec::new(), None).unwrap();
+    assert_eq!(server.next(), Next::KeepAlive);
+}
+
+/// Absent Host, CVE-2026-47220: no crash, no name.
+#[test]
+fn a_client_that_names_no_host_is_served_without_one() {
+    let bytes = b"GET / HTTP/1.0\r\nA: b\r\n\r\n";
+    let head = request(bytes);
+    assert_eq!((head.authority(), head.host(bytes), head.port()), (None, &b""[..], None));
+    assert_eq!(head.value(FieldName::Host, bytes), None);
+}
+
+/// What an edit writes is judged like what a peer sends: no value can open a line of its own.
+#[test]
+fn every_byte_of_an_edit_is_judged() {
+    for byte in 0..=255u8 {
+        let mut edits = Edits::new();
+        let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+        assert_eq!(edits.append(b"X-A", &[b'a', byte, b'b']).is_ok(), allowed, "{byte:#x}");
+    }
+}

@@ -1,0 +1,133 @@
+//! The command line: what may be asked for, and how the answer is given.
+//!
+//! Results go to standard output, errors to standard error beginning with `ringway: `. The exit status is 0 where the
+//! command did what was asked, 1 where it could not, and 2 where the command line itself is wrong.
+
+mod banner;
+mod check;
+mod listen;
+mod serve;
+mod version;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use plan::Address;
+
+/// A reverse proxy, web server and API gateway: one shard per core, one io_uring per shard.
+///
+/// Without a command it serves: `ringway` is `ringway serve`.
+#[derive(Debug, Parser)]
+#[command(name = "ringway", disable_version_flag = true, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    /// Print the version
+    #[arg(short = 'V', long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C
+    ///
+    /// Without --config an embedded default serves: it listens on 127.0.0.1:8080 and proxies to a demo upstream inside
+    /// this process.
+    Serve(ServeArgs),
+    /// Check a configuration without serving it
+    Check(CheckArgs),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The configuration to serve
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen here instead of where the configuration says; may be given several times
+    #[arg(short, long, value_name = "ADDRESS", value_parser = crate::config::parse_listen_address)]
+    listen: Vec<Address>,
+    /// Number of shards, instead of what the configuration says or one per core
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    shards: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The configuration to check
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Does what the command line of this process asks for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let asked = match CommandLine::try_parse() {
+        Ok(asked) => asked,
+        Err(answer) => return usage(&answer),
+    };
+    let done = match asked.command {
+        _ if asked.version => version::version(),
+        None => serve::serve(asked.serve),
+        Some(Command::Serve(args)) => serve::serve(args),
+        Some(Command::Check(args)) => check::check(&args.config),
+        Some(Command::Version) => version::version(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln_quietly(&format!("ringway: {error:#}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Answers a request for help, or a command line that makes no sense.
+fn usage(answer: &clap::Error) -> ExitCode {
+    let text = answer.render().to_string();
+    if !answer.use_stderr() {
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    eprintln_quietly(&format!("ringway: {}", text.trim_start_matches("error: ").trim_end()));
+    ExitCode::from(2)
+}
+
+/// Writes a line to standard error. That nobody reads it is no reason to fail, and `eprintln!` would panic.
+fn eprintln_quietly(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_means_serve() {
+        let asked = CommandLine::try_parse_from(["ringway", "--listen", "127.0.0.1:0", "--shards", "2"]).unwrap();
+        assert!(asked.command.is_none());
+        assert_eq!(asked.serve.listen, [Address::Tcp("127.0.0.1:0".parse().unwrap())]);
+        assert_eq!(asked.serve.shards, Some(2));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_advice() {
+        let refused = |args: &[&str]| CommandLine::try_parse_from(args).unwrap_err().render().to_string();
+        let text = refused(&["ringway", "serve", "--listen", "localhost:80"]);
+        assert!(text.contains("did you mean `127.0.0.1:80`?"), "{text}");
+        assert!(refused(&["ringway", "serve", "--shards", "0"]).contains("1..=1024"));
+        assert!(refused(&["ringway", "check"]).contains("--config"));
+        assert!(refused(&["ringway", "srve"]).contains("serve"));
+    }
+}

@@ -1,0 +1,148 @@
+//! From the structs of [`raw`] to a Plan, section by section: each file here has its counterpart in the `plan` crate.
+//!
+//! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
+//! tells all errors. The Plan is given out only if there were none.
+
+mod limits;
+mod listener;
+mod route;
+mod trust;
+mod upstream;
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use plan::{AccessLog, Plan, Shards};
+use toml::Spanned;
+
+use super::diagnostic::{Problem, Problems, quoted};
+use super::raw::{self, Quantity};
+use super::units::{self, ShowDuration, ShowSize};
+use super::{Loaded, diagnostic};
+
+/// The largest number of shards.
+pub(super) const SHARDS_MAX: u16 = 1024;
+
+/// The times that a time-out may be set to, unless its section says otherwise.
+const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+
+/// Checks what `file` means and gives it out as a Plan. `cores` is the number of shards where the file names none.
+pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
+    let mut problems = Problems::default();
+    let names = upstream::Names::of(file);
+    let plan = Plan {
+        listeners: listener::lower(file, &mut problems),
+        upstreams: upstream::lower(file, &names, &mut problems),
+        routes: route::lower(file, &names, &mut problems),
+        limits: limits::limits(&file.limits, &mut problems),
+        timeouts: limits::timeouts(&file.timeouts, &mut problems),
+        trust: trust::lower(&file.trust, &mut problems),
+        shards: shards(&file.shards, cores, &mut problems),
+        access_log: access_log(&file.log, &mut problems),
+    };
+    let log_level = log_level(&file.log, &mut problems);
+    if problems.is_empty() { Ok(Loaded { plan, log_level }) } else { Err(problems) }
+}
+
+fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {
+    let count = integer(section.count.as_ref(), 1..=SHARDS_MAX, cores.clamp(1, SHARDS_MAX), problems);
+    Shards { count, pin: section.pin.unwrap_or(true) }
+}
+
+fn access_log(section: &raw::Log, problems: &mut Problems) -> AccessLog {
+    let known = [("off", AccessLog::Off), ("json", AccessLog::Json)];
+    word(section.access.as_ref(), "an access log format", &known, AccessLog::default(), problems)
+}
+
+fn log_level(section: &raw::Log, problems: &mut Problems) -> tracing::Level {
+    use tracing::Level;
+    let known = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
+    ];
+    word(section.level.as_ref(), "a log level", &known, Level::INFO, problems)
+}
+
+/// One of a fixed set of words.
+fn word<T: Copy>(
+    written: Option<&Spanned<String>>,
+    kind: &str,
+    known: &[(&str, T)],
+    default: T,
+    problems: &mut Problems,
+) -> T {
+    let Some(written) = written else { return default };
+    let word = written.get_ref();
+    if let Some((_, value)) = known.iter().find(|(name, _)| name == word) {
+        return *value;
+    }
+    let problem = Problem::new(format!("{} is not {kind}", quoted(word)));
+    problems.at(written.span(), problem.expected_one_of(word, known.iter().map(|(name, _)| *name)));
+    default
+}
+
+/// A whole number within `range`.
+fn integer<T>(written: Option<&Spanned<i64>>, range: RangeInclusive<T>, default: T, problems: &mut Problems) -> T
+where
+    T: Copy + PartialOrd + std::fmt::Display + TryFrom<i64>,
+{
+    let Some(written) = written else { return default };
+    let number = *written.get_ref();
+    if let Some(value) = T::try_from(number).ok().filter(|value| range.contains(value)) {
+        return value;
+    }
+    let problem = Problem::new(format!("{number} is out of range"));
+    problems.at(written.span(), problem.expected(format!("{} to {}", range.start(), range.end())));
+    default
+}
+
+/// A duration within `range`.
+fn duration(
+    written: Option<&Spanned<Quantity>>,
+    range: RangeInclusive<Duration>,
+    default: Duration,
+    problems: &mut Problems,
+) -> Duration {
+    let shown = |value: Duration| ShowDuration(value).to_string();
+    quantity(written, units::duration, range, shown, default, problems)
+}
+
+/// A size in bytes, within `range`.
+fn size(written: Option<&Spanned<Quantity>>, range: RangeInclusive<u64>, default: u64, problems: &mut Problems) -> u64 {
+    quantity(written, units::size, range, |value| ShowSize(value).to_string(), default, problems)
+}
+
+fn quantity<T: Copy + PartialOrd>(
+    written: Option<&Spanned<Quantity>>,
+    read: impl Fn(&str) -> Result<T, Problem>,
+    range: RangeInclusive<T>,
+    shown: impl Fn(T) -> String,
+    default: T,
+    problems: &mut Problems,
+) -> T {
+    let Some(written) = written else { return default };
+    // A number without a unit goes the same way as a text without one, and gets the same advice.
+    let text = match written.get_ref() {
+        Quantity::Text(text) => text.clone(),
+        Quantity::Integer(number) => number.to_string(),
+        Quantity::Float(number) => number.to_string(),
+    };
+    let problem = match read(&text) {
+        Ok(value) if range.contains(&value) => return value,
+        Ok(_) => {
+            let limits = format!("{} to {}", shown(*range.start()), shown(*range.end()));
+            Problem::new(format!("{} is out of range", quoted(&text))).expected(limits)
+        }
+        Err(problem) => problem,
+    };
+    problems.at(written.span(), problem);
+    default
+}
+
+/// Records that more `things` stand in the file than a Plan holds.
+fn too_many(things: &str, count: usize, count_max: usize, span: diagnostic::Span, problems: &mut Problems) {
+    problems.at(span, Problem::new(format!("{count} {things} are too many")).expected(format!("at most {count_max}")));
+}

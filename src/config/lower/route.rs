@@ -1,0 +1,143 @@
+//! `[[routes]]`
+
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
+
+use plan::{Route, RouteTable, UpstreamId};
+
+use super::too_many;
+use super::upstream::Names;
+use crate::config::diagnostic::{Problem, Problems, Span, quoted};
+use crate::config::raw;
+
+/// Routes of one file.
+const ROUTES_MAX: usize = 100_000;
+/// A host is a name of the DNS. RFC 1035 §2.3.4
+const HOST_BYTES_MAX: usize = 253;
+/// A prefix has to fit into a request's head with room to spare.
+const PREFIX_BYTES_MAX: usize = 4096;
+
+pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems) -> RouteTable {
+    if file.routes.is_empty() {
+        let problem = Problem::new("no route is configured, so every request would be answered with 404");
+        problems.in_file(problem.expected("at least one: [[routes]] with upstream = \"…\""));
+    }
+    if let Some(first_beyond) = file.routes.get(ROUTES_MAX) {
+        too_many("routes", file.routes.len(), ROUTES_MAX, first_beyond.span(), problems);
+    }
+    let mut seen: HashMap<(Option<String>, String), Span> = HashMap::new();
+    let mut routes = Vec::new();
+    for section in &file.routes {
+        let upstream = upstream(section.span(), section.get_ref(), names, problems);
+        let (Some(host), Some(prefix)) = (host(section.get_ref(), problems), prefix(section.get_ref(), problems))
+        else {
+            continue;
+        };
+        let span = section.span();
+        if let Some(first) = seen.get(&(host.clone(), prefix.clone())) {
+            let of_host = host.as_ref().map_or_else(|| "any host".to_owned(), |host| quoted(host));
+            let problem = Problem::new(format!("a second route for {of_host} and prefix {}", quoted(&prefix)));
+            problems.repeated(span, first.clone(), problem.note("the first would win, and this one never match"));
+            continue;
+        }
+        seen.insert((host.clone(), prefix.clone()), span);
+        if let Some(upstream) = upstream {
+            routes.push(Route { host, prefix, upstream });
+        }
+    }
+    RouteTable::new(routes)
+}
+
+fn upstream(span: Span, section: &raw::Route, names: &Names<'_>, problems: &mut Problems) -> Option<UpstreamId> {
+    let Some(written) = &section.upstream else {
+        problems.at(span, Problem::new("this route has no upstream").expected_one_of("", names.iter()));
+        return None;
+    };
+    let name = written.get_ref();
+    let found = names.find(name);
+    if found.is_none() {
+        let problem = Problem::new(format!("no upstream is named {}", quoted(name)));
+        problems.at(written.span(), problem.expected_one_of(name, names.iter()));
+    }
+    found
+}
+
+/// The host in lower case; `Some(None)` where any will do, `None` where it is wrong.
+fn host(section: &raw::Route, problems: &mut Problems) -> Option<Option<String>> {
+    let Some(written) = &section.host else { return Some(None) };
+    let host = written.get_ref();
+    match host_problem(host) {
+        None => Some(Some(host.to_ascii_lowercase())),
+        Some(problem) => {
+            problems.at(written.span(), problem.expected("a host without scheme and port: `example.com`, `[::1]`"));
+            None
+        }
+    }
+}
+
+fn host_problem(host: &str) -> Option<Problem> {
+    let shown = quoted(host);
+    if let Some(literal) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let valid = literal.parse::<Ipv6Addr>().is_ok();
+        return (!valid).then(|| Problem::new(format!("{shown} is not an IPv6 address")));
+    }
+    let problem = if host.is_empty() {
+        Problem::new("the host is empty").note("leave the key out, and the route serves any host")
+    } else if host.contains('*') {
+        Problem::new(format!("{shown} is a pattern, and hosts are matched exactly"))
+    } else if host.contains(['/', ':']) {
+        Problem::new(format!("{shown} is more than a host"))
+    } else if !host.is_ascii() {
+        Problem::new(format!("{shown} is not ASCII")).note("write it as clients send it: `xn--…`")
+    } else if host.len() > HOST_BYTES_MAX {
+        Problem::new(format!("the host is {} bytes long, more than {HOST_BYTES_MAX}", host.len()))
+    } else if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        Problem::new(format!("{shown} is not a host"))
+    } else if host.split('.').any(str::is_empty) {
+        Problem::new(format!("{shown} has an empty label: a dot at an end, or two in a row"))
+    } else {
+        return None;
+    };
+    Some(problem)
+}
+
+fn prefix(section: &raw::Route, problems: &mut Problems) -> Option<String> {
+    let Some(written) = &section.prefix else { return Some("/".to_owned()) };
+    let prefix = written.get_ref();
+    match prefix_problem(prefix) {
+        None => Some(prefix.clone()),
+        Some(problem) => {
+            problems.at(written.span(), problem);
+            None
+        }
+    }
+}
+
+/// A prefix is compared with the path in its one canonical form. What that form never contains would never match, and is
+/// therefore a mistake.
+fn prefix_problem(prefix: &str) -> Option<Problem> {
+    let shown = quoted(prefix);
+    let problem = if !prefix.starts_with('/') {
+        let problem = Problem::new(format!("{shown} does not begin with `/`"));
+        if prefix.contains(':') {
+            problem
+        } else {
+            problem.note(format!("did you mean {}?", quoted(&format!("/{prefix}"))))
+        }
+    } else if prefix.len() > PREFIX_BYTES_MAX {
+        Problem::new(format!("the prefix is {} bytes long, more than {PREFIX_BYTES_MAX}", prefix.len()))
+    } else if prefix.contains(['?', '#']) {
+        Problem::new(format!("{shown} is more than a path")).expected("a prefix without query and fragment")
+    } else if prefix.contains('*') {
+        Problem::new(format!("{shown} is a pattern")).note("a prefix matches everything below it as it is")
+    } else if !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Problem::new(format!("{shown} has a character that stands in no path"))
+            .note("write it percent-encoded, as clients send it")
+    } else if prefix.contains("//") || prefix.split('/').any(|segment| segment == "." || segment == "..") {
+        Problem::new(format!("{shown} is not in its shortest form"))
+            .note("`//`, `/./` and `/../` are resolved before routes are tried")
+    } else {
+        return None;
+    };
+    Some(problem)
+}

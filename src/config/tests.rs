@@ -1,0 +1,91 @@
+//! No text, however mangled, makes the reader panic, and what it says of it is fit to be shown.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const WHOLE: &str = include_str!("../../tests/config/ok/everything.toml");
+
+/// What any refusal owes to its reader: a count, and each error with its place, if it has one, inside the file.
+fn check_refusal(text: &str, errors: &Errors) {
+    let shown = errors.to_string();
+    assert!(shown.contains("in mangled.toml"), "{shown}");
+    assert!(!shown.chars().any(|char| char.is_control() && char != '\n'), "{shown:?}");
+    let lines = text.lines().count().max(1);
+    for place in shown.lines().filter_map(|line| line.strip_prefix("mangled.toml:")) {
+        if let Some((line, _)) = place.split_once(':').filter(|(line, _)| !line.is_empty()) {
+            let line: usize = line.parse().unwrap_or(1);
+            assert!(line <= lines + 1, "line {line} of {lines}: {shown}");
+        }
+    }
+}
+
+fn check(text: &str) {
+    if let Err(errors) = parse("mangled.toml", text, 2) {
+        check_refusal(text, &errors);
+    }
+}
+
+#[test]
+fn every_truncation_is_survived() {
+    for end in (0..=WHOLE.len()).filter(|end| WHOLE.is_char_boundary(*end)) {
+        check(&WHOLE[..end]);
+    }
+}
+
+#[test]
+fn odd_texts_are_survived() {
+    let deep = format!("x = {}", "[".repeat(100_000));
+    let dotted = format!("{}x = 1", "a.".repeat(10_000));
+    let long = format!("[[listeners]]\naddress = \"{}\"", "é".repeat(10_000));
+    let odd = ["", "\n", "\0", "\u{feff}", "\u{feff}x=1", "=", "[", "[[", "\"", "'''", "a = \u{1b}[31m", "\r", "[[]]"];
+    for text in odd.into_iter().chain([deep.as_str(), &dotted, &long]) {
+        check(text);
+        assert!(parse("mangled.toml", text, 2).is_err(), "{text:.40}");
+    }
+}
+
+#[test]
+fn a_long_file_of_errors_is_cut_short() {
+    let text = "[[listeners]]\naddress = 'x'\n".repeat(1000);
+    let shown = parse("mangled.toml", &text, 2).unwrap_err().to_string();
+    assert!(shown.starts_with("1003 errors in mangled.toml") && shown.ends_with("and 953 more"), "{shown}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("absent.toml");
+    let shown = load(&path).unwrap_err().to_string();
+    assert!(shown.starts_with(&format!("cannot read {}: No such file", path.display())), "{shown}");
+    std::fs::write(&path, b"[log]\n# \xff\n").unwrap();
+    assert!(load(&path).unwrap_err().to_string().ends_with("line 2 is not UTF-8 text"));
+}
+
+proptest! {
+    #[test]
+    fn mangled_files_are_survived(cuts in prop::collection::vec((0usize..WHOLE.len(), 0usize..40, ".{0,6}"), 1..6)) {
+        let mut text = WHOLE.to_owned();
+        for (at, length, replacement) in cuts {
+            let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let end = (0..=(at + length).min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(at);
+            text.replace_range(at..end.max(at), &replacement);
+        }
+        check(&text);
+    }
+
+    #[test]
+    fn any_text_is_survived(text in "(?s).{0,200}") {
+        check(&text);
+    }
+
+    #[test]
+    fn any_value_is_survived(value in ".{0,40}") {
+        let value = format!("{value:?}");
+        for key in ["[[listeners]]\naddress", "[upstreams.a]\nconnect_timeout", "[[routes]]\nhost", "[[routes]]\nprefix",
+            "[limits]\nhead_bytes", "[log]\nlevel"] {
+            check(&format!("{key} = {value}\n"));
+        }
+        check(&format!("[trust]\nnetworks = [{value}]\n[upstreams.a]\nservers = [{value}]"));
+    }
+}

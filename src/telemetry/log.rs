@@ -1,0 +1,48 @@
+//! The program log: what happens to Ringway itself, as against the access log, which tells of exchanges.
+//!
+//! It goes to standard error, one line an event. `RINGWAY_LOG` overrides the configured level, for a single run or a
+//! single part of the program (`RINGWAY_LOG=info,ringway_engine=trace`).
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+
+/// Overrides the level of the configuration.
+const LEVEL_VARIABLE: &str = "RINGWAY_LOG";
+
+/// Starts the program log at `level`, or as the environment says. To be called once, before the first event.
+pub(crate) fn start(level: Level) -> anyhow::Result<()> {
+    // An empty variable is what `RINGWAY_LOG= ringway …` sets, and means that none is wanted.
+    let overriding = std::env::var(LEVEL_VARIABLE).ok().filter(|directives| !directives.is_empty());
+    let terminal = std::io::stderr().is_terminal();
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .compact()
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_env_filter(filter(level, overriding.as_deref())?)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("the program log cannot be started: {error}"))
+}
+
+fn filter(level: Level, overriding: Option<&str>) -> anyhow::Result<EnvFilter> {
+    let Some(directives) = overriding else { return Ok(EnvFilter::new(level.as_str())) };
+    EnvFilter::builder().parse(directives).with_context(|| {
+        format!("{LEVEL_VARIABLE} is not a filter: expected a level such as `debug`, or `part=level,…`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_overrides_the_level_and_is_checked() {
+        assert_eq!(filter(Level::WARN, None).unwrap().to_string(), "warn");
+        assert_eq!(filter(Level::WARN, Some("debug")).unwrap().to_string(), "debug");
+        let refused = format!("{:#}", filter(Level::WARN, Some("ringway=loud")).unwrap_err());
+        assert!(refused.starts_with("RINGWAY_LOG is not a filter"), "{refused}");
+    }
+}

@@ -1,0 +1,4 @@
+//! What is said while running.
+
+pub(crate) mod access;
+pub(crate) mod log;

@@ -1,0 +1,47 @@
+//! The proxy from outside: real sockets, real clients, real servers. One module for each feature; each test's name is the
+//! sentence that it proves.
+
+mod bodies;
+mod client_failures;
+mod clients;
+mod drain;
+mod forwarding;
+mod limits;
+mod listeners;
+mod many_connections;
+mod passing;
+mod pipelining;
+mod pool;
+mod records;
+mod routing;
+mod servers;
+mod upstream_failures;
+mod upstream_timeouts;
+
+use kit::{Config, Origin, Ringway};
+
+/// The proxy that Cargo built.
+const BINARY: &str = env!("CARGO_BIN_EXE_ringway");
+
+/// Runs the proxy with `config`.
+fn start(config: Config) -> Ringway {
+    Ringway::start(BINARY, config)
+}
+
+/// Runs the proxy before `origin`, with everything else at its default.
+fn before(origin: &Origin) -> Ringway {
+    start(Config::to(origin.address()))
+}
+
+/// An origin that gives `answer` to every request.
+fn answering(answer: &'static str) -> Origin {
+    Origin::start(move |peer, _| {
+        while peer.read_request()?.is_some() {
+            peer.send(answer.as_bytes())?;
+        }
+        Ok(())
+    })
+}
+
+/// The answer of an origin with nothing to say.
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

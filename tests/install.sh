@@ -1,0 +1,49 @@
+#!/bin/sh
+# Names the Debian packages that the tests need, then installs those that are missing.
+#
+#   tests/install.sh            what the tests need
+#   tests/install.sh --bench    and what bench/versus needs besides
+set -eu
+
+packages="ca-certificates curl nghttp2-client nginx procps python3 util-linux wrk"
+if [ "${1:-}" = "--bench" ]; then
+    packages="$packages haproxy"
+fi
+echo "The tests need these Debian packages: $packages"
+
+# An nginx that is here already will do, whatever it came from.
+has() {
+    case $1 in
+        nginx) PATH="$PATH:/usr/sbin" command -v nginx >/dev/null ;;
+        *) dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed ;;
+    esac
+}
+
+missing=""
+for package in $packages; do
+    has "$package" || missing="$missing $package"
+done
+if [ -z "$missing" ]; then
+    echo "All of them are installed."
+    exit 0
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "This is no Debian: install by hand what corresponds to:$missing" >&2
+    exit 1
+fi
+echo "Installing:$missing"
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+    sudo="sudo"
+fi
+# Debian starts a server that it installs; the tests run their own, and the policy keeps the system's from starting.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod +x "$policy"
+    # shellcheck disable=SC2064 # the values of now are meant
+    trap "$sudo rm -f $policy" EXIT
+fi
+$sudo apt-get update
+# shellcheck disable=SC2086 # the words are packages
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing

@@ -1,0 +1,137 @@
+//! A configuration file, written by the test that needs it.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+
+/// The configuration of a proxy under test. Its defaults suit tests: one shard, since connections spread over shards by a
+/// hash that no test can foresee, and not pinned, since other tests run beside it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    listeners: Vec<String>,
+    upstreams: Vec<Upstream>,
+    routes: Vec<(Option<String>, String, String)>,
+    sections: BTreeMap<&'static str, Vec<(String, String)>>,
+}
+
+#[derive(Debug, Clone)]
+struct Upstream {
+    name: String,
+    servers: Vec<String>,
+    options: Vec<(String, String)>,
+}
+
+impl Config {
+    /// Nothing but the sections that every configuration has.
+    #[must_use]
+    pub fn new() -> Config {
+        let config = Config { listeners: vec![], upstreams: vec![], routes: vec![], sections: BTreeMap::new() };
+        config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"")
+    }
+
+    /// All requests go to `server`, in the upstream `app`.
+    #[must_use]
+    pub fn to(server: impl Display) -> Config {
+        Config::new().upstream("app", &[&server]).route(None, "/", "app")
+    }
+
+    /// Adds a listening address beside the one that the harness chooses: `127.0.0.1:80` or `unix:/path`.
+    #[must_use]
+    pub fn listen(mut self, address: impl Display) -> Config {
+        self.listeners.push(address.to_string());
+        self
+    }
+
+    /// Adds an upstream.
+    #[must_use]
+    pub fn upstream(mut self, name: &str, servers: &[&dyn Display]) -> Config {
+        let servers = servers.iter().map(ToString::to_string).collect();
+        self.upstreams.push(Upstream { name: name.to_owned(), servers, options: vec![] });
+        self
+    }
+
+    /// Sets an option of the upstream added last. `value` is a TOML value: text stands in quotes.
+    ///
+    /// # Panics
+    /// If there is no upstream.
+    #[must_use]
+    pub fn upstream_option(mut self, key: &str, value: impl Display) -> Config {
+        let upstream = self.upstreams.last_mut().expect("an upstream to set an option of");
+        upstream.options.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds a route.
+    #[must_use]
+    pub fn route(mut self, host: Option<&str>, prefix: &str, upstream: &str) -> Config {
+        self.routes.push((host.map(str::to_owned), prefix.to_owned(), upstream.to_owned()));
+        self
+    }
+
+    /// Sets the number of shards.
+    #[must_use]
+    pub fn shards(self, count: u16) -> Config {
+        self.set("shards", "count", count)
+    }
+
+    /// Sets one of `[limits]`. `value` is a TOML value.
+    #[must_use]
+    pub fn limit(self, key: &str, value: impl Display) -> Config {
+        self.set("limits", key, value)
+    }
+
+    /// Sets one of `[timeouts]`, such as `200ms`.
+    #[must_use]
+    pub fn timeout(self, key: &str, value: &str) -> Config {
+        self.set("timeouts", key, format!("{value:?}"))
+    }
+
+    /// Sets a time-out of the upstream added last, such as `200ms`.
+    #[must_use]
+    pub fn upstream_timeout(self, key: &str, value: &str) -> Config {
+        self.upstream_option(key, format!("{value:?}"))
+    }
+
+    /// Sets `key` of `[section]`. `value` is a TOML value; a later one replaces an earlier one.
+    #[must_use]
+    pub fn set(mut self, section: &'static str, key: &str, value: impl Display) -> Config {
+        let entries = self.sections.entry(section).or_default();
+        entries.retain(|(k, _)| k != key);
+        entries.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for address in &self.listeners {
+            line(&mut text, format_args!("[[listeners]]\naddress = {address:?}\n"));
+        }
+        for upstream in &self.upstreams {
+            line(&mut text, format_args!("[upstreams.{}]\nservers = {:?}", upstream.name, upstream.servers));
+            upstream.options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
+            text.push('\n');
+        }
+        for (host, prefix, upstream) in &self.routes {
+            line(&mut text, format_args!("[[routes]]"));
+            host.iter().for_each(|host| line(&mut text, format_args!("host = {host:?}")));
+            line(&mut text, format_args!("prefix = {prefix:?}\nupstream = {upstream:?}\n"));
+        }
+        for (section, entries) in &self.sections {
+            line(&mut text, format_args!("[{section}]"));
+            entries.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::new()
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    writeln!(text, "{content}").expect("writing to a string");
+}

@@ -1,0 +1,177 @@
+//! The proxy under test.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Address, Config, DEADLINE, Peer, Port, Process, Turn, eventually};
+
+/// A running proxy. When it is dropped it is killed; it must run until then, unless the test has seen it end
+/// ([`Ringway::wait`]), and its log must not tell of a panic.
+#[derive(Debug)]
+pub struct Ringway {
+    process: Process,
+    /// Whether the test has seen it end.
+    ended: bool,
+    address: Address,
+    _port: Port,
+    _folder: TempDir,
+    _turn: Option<Turn>,
+}
+
+impl Ringway {
+    /// Starts `binary` with `config` and waits until it listens. It listens on a free port, and wherever `config` says.
+    /// The environment variable `RINGWAY_BINARY` names another binary, a release build for instance.
+    ///
+    /// # Panics
+    /// If it does not come to listen; the message has what it wrote.
+    #[must_use]
+    pub fn start(binary: impl AsRef<Path>, config: Config) -> Ringway {
+        let turn = Turn::shared();
+        Ringway::launch(binary.as_ref(), config, Some(turn))
+    }
+
+    /// Like [`Ringway::start`], for a test that holds a [`Turn`] of its own.
+    ///
+    /// # Panics
+    /// If it does not come to listen; the message has what it wrote.
+    #[must_use]
+    pub fn start_in_turn(binary: impl AsRef<Path>, config: Config) -> Ringway {
+        Ringway::launch(binary.as_ref(), config, None)
+    }
+
+    fn launch(binary: &Path, config: Config, turn: Option<Turn>) -> Ringway {
+        let port = Port::take();
+        let address = port.address();
+        let folder = tempfile::tempdir().expect("a folder for the configuration");
+        let mut process = Ringway::spawn(binary, &config.listen(&address), folder.path());
+        process.wait_until_listening(&address);
+        Ringway { process, ended: false, address, _port: port, _folder: folder, _turn: turn }
+    }
+
+    /// Starts `binary` and waits for nothing, for a test of a start that fails. The configuration is written to `folder`; the
+    /// proxy listens only where it says.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    #[must_use]
+    pub fn spawn(binary: impl AsRef<Path>, config: &Config, folder: &Path) -> Process {
+        let file = folder.join("ringway.toml");
+        fs::write(&file, config.to_toml()).expect("a configuration file");
+        let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| binary.as_ref().into());
+        Process::spawn("ringway", Command::new(binary).arg("serve").arg("--config").arg(&file))
+    }
+
+    /// The address that the harness chose.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The URL of `path` here.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A new connection to it.
+    ///
+    /// # Panics
+    /// If it is refused.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(&self) -> Peer {
+        Peer::connect(&self.address)
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Waits until it has as few descriptors as `start` again.
+    ///
+    /// # Panics
+    /// If it keeps more until the deadline.
+    #[track_caller]
+    pub fn wait_for_descriptors(&self, start: usize) {
+        let begun = Instant::now();
+        loop {
+            let now = self.process.descriptors();
+            if now <= start {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "descriptors leak: {start} at the start, {now} in the end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The access records written so far.
+    #[must_use]
+    pub fn records(&self) -> Vec<Value> {
+        let text = self.process.stdout();
+        // The last line may still be on its way.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().filter(|line| line.starts_with('{')).filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Waits for the access record of the exchange with this path.
+    ///
+    /// # Panics
+    /// If none comes.
+    #[must_use]
+    #[track_caller]
+    pub fn record_of(&self, path: &str) -> Value {
+        let mut found = None;
+        eventually(&format!("an access record of {path} is written"), || {
+            found = self.records().into_iter().find(|record| record["path"] == path);
+            found.is_some()
+        });
+        found.expect("it was found")
+    }
+
+    /// Waits for the access record of the exchange with this path and demands its outcome.
+    ///
+    /// # Panics
+    /// If none comes, or the outcome is not one of `outcomes`.
+    #[track_caller]
+    pub fn assert_outcome(&self, path: &str, outcomes: &[&str]) {
+        let record = self.record_of(path);
+        let outcome = record["outcome"].as_str().unwrap_or_default();
+        assert!(outcomes.contains(&outcome), "the outcome was to be one of {outcomes:?}: {record}");
+    }
+
+    /// Asks it to stop (SIGTERM).
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Panics
+    /// If it does not end before the deadline.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        self.ended = true;
+        self.process.wait()
+    }
+}
+
+impl Drop for Ringway {
+    fn drop(&mut self) {
+        let log = format!("{}{}", self.process.stdout(), self.process.stderr());
+        if thread::panicking() {
+            // The harness of the tests shows this beside the assertion that failed.
+            eprintln!("--- the proxy's output\n{log}");
+        } else {
+            assert!(!log.contains("panicked"), "the proxy panicked:\n{log}");
+            assert!(self.ended || self.process.is_running(), "the proxy ended unasked:\n{log}");
+        }
+    }
+}

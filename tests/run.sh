@@ -1,0 +1,26 @@
+#!/bin/sh
+# The one command: names and installs what the tests need, then runs every test.
+#
+#   tests/run.sh            everything that CI runs
+#   tests/run.sh --long     and the tests of minutes (a gigabyte each way)
+set -eu
+cd "$(dirname "$0")/.."
+
+tests/install.sh
+
+# With nextest each test has a process of its own, and those that fill the machine run alone; cargo test takes their place.
+if cargo nextest --version >/dev/null 2>&1; then
+    cargo nextest run --workspace --no-fail-fast
+else
+    cargo test --workspace --no-fail-fast --lib --bins --tests
+fi
+cargo test --workspace --doc
+
+# Some seconds of each fuzz target, so that the targets keep building and finding nothing.
+if [ -x tests/fuzz/run.sh ]; then
+    tests/fuzz/run.sh smoke
+fi
+
+if [ "${1:-}" = "--long" ]; then
+    cargo test --release --test long -- --test-threads=1 --nocapture
+fi
