@@ -98,11 +98,23 @@ fn an_absolute_target_is_forwarded_in_origin_form() {
         ("http://example.test?x=y", "/?x=y", "example.test"),
         ("HTTP://example.test/judged", "/judged", "example.test"),
     ] {
-        let received = judge.forwards(target, format!("GET {target} HTTP/1.1\r\nHost: other\r\n\r\n").as_bytes());
+        let received = judge.forwards(target, format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
         assert_eq!(received.head.target(), forwarded, "{target}");
         let hosts = received.head.values("host");
         assert!(hosts.len() == 1 && hosts[0].eq_ignore_ascii_case(host), "{target}: {hosts:?}");
     }
+}
+
+#[test]
+fn a_host_that_disagrees_with_an_absolute_target_decides_nothing() {
+    // RFC 9112 §3.2.2 has the field ignored; refusing the request is stricter, and as safe. Believing the field is neither.
+    let judge = Judge::start();
+    let request = b"GET http://example.test/judged HTTP/1.1\r\nHost: other.test\r\n\r\n";
+    let status = judge.connect().exchange("GET", request).unwrap().status();
+    assert!([200, 400].contains(&status), "{status}");
+    let received = String::from_utf8(judge.received()).unwrap();
+    assert!(!received.contains("other.test"), "{received}");
+    assert_eq!(received.contains("example.test"), status == 200, "{received}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn ranges_conditions_and_errors_of_nginx_arrive_as_over_a_direct_connection() {
         ("/file", "Range: bytes=1000-1999\r\n", 206),
         ("/file", "Range: bytes=1-2,50-60\r\n", 206),
         ("/file", "Range: bytes=900000-\r\n", 416),
-        ("/file", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n", 304),
+        ("/file", "If-None-Match: *\r\n", 304),
         ("/file", "If-Match: \"never\"\r\n", 412),
         ("/absent", "", 404),
     ] {

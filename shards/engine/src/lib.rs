@@ -29,6 +29,8 @@ mod record;
 mod session;
 mod shard;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod tuning;
 mod upstream;
 mod wakers;

@@ -61,21 +61,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let janitor = Rc::new(Janitor::default());
-    let serving = Serving::new(&spec.plan, &spec.counters, &janitor);
-    ring::spawn(janitor.run(serving.pools.clone()));
-    let shard = Rc::new(Shard {
-        serving: RefCell::new(Rc::new(serving)),
-        counters: spec.counters,
-        response_edits: forward::response_edits(),
-        recorder: RefCell::new(spec.recorder),
-        request_heads: RefCell::default(),
-        edits: RefCell::default(),
-        sessions: Cell::new(0),
-        draining: Cell::new(false),
-        session_tasks: Rc::default(),
-        watchers: Rc::default(),
-    });
+    let shard = Shard::new(&spec.plan, spec.counters, spec.recorder);
     for listener in spec.listeners {
         ring::spawn(accept(Rc::clone(&shard), Listener::from_descriptor(listener)));
     }
@@ -126,6 +112,25 @@ impl Serving {
 }
 
 impl Shard {
+    /// A shard that serves `plan`, its janitor at work.
+    pub(crate) fn new(plan: &Arc<Plan>, counters: Arc<Counters>, recorder: Option<Recorder>) -> Rc<Shard> {
+        let janitor = Rc::new(Janitor::default());
+        let serving = Serving::new(plan, &counters, &janitor);
+        ring::spawn(janitor.run(serving.pools.clone()));
+        Rc::new(Shard {
+            serving: RefCell::new(Rc::new(serving)),
+            counters,
+            response_edits: forward::response_edits(),
+            recorder: RefCell::new(recorder),
+            request_heads: RefCell::default(),
+            edits: RefCell::default(),
+            sessions: Cell::new(0),
+            draining: Cell::new(false),
+            session_tasks: Rc::default(),
+            watchers: Rc::default(),
+        })
+    }
+
     /// What is served now.
     pub(crate) fn serving(&self) -> Rc<Serving> {
         Rc::clone(&self.serving.borrow())

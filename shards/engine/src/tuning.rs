@@ -20,6 +20,11 @@ pub(crate) fn read_mode(length: BodyLength, received: u64) -> ReadMode {
     if large { ReadMode::Body } else { ReadMode::Head }
 }
 
+/// How to read an answer if it is like the last one, whose body had `received` bytes.
+pub(crate) fn expected_mode(received: u64) -> ReadMode {
+    if received > LARGE_BODY_BYTES { ReadMode::Body } else { ReadMode::Head }
+}
+
 /// The Plan's bounds on heads, as the parsers take them.
 pub(crate) fn wire_limits(plan: &Plan) -> wire::Limits {
     wire::Limits {

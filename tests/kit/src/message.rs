@@ -15,9 +15,11 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads a head whose blank line is included.
+    /// Reads a head, up to its blank line; what follows is left out.
     #[must_use]
     pub fn parse(raw: &[u8]) -> Head {
+        let end = raw.windows(4).position(|window| window == b"\r\n\r\n").map_or(raw.len(), |at| at + 4);
+        let raw = &raw[..end];
         let text: String = raw.iter().copied().map(char::from).collect();
         let mut lines = text.split("\r\n");
         let start_line = lines.next().unwrap_or_default().to_owned();

@@ -57,14 +57,19 @@ impl Check {
         }
     }
 
+    /// Whether exactly the first `length` bytes of the pattern were received.
+    #[must_use]
+    pub fn is_whole(&self, length: u64) -> bool {
+        self.wrong_at.is_none() && self.length == length
+    }
+
     /// Demands that exactly the first `length` bytes of the pattern were received.
     ///
     /// # Panics
     /// If they were not.
     #[track_caller]
     pub fn assert_whole(&self, length: u64) {
-        assert_eq!(self.wrong_at, None, "a byte of the body is wrong ({} received)", self.length);
-        assert_eq!(self.length, length, "the body has the wrong length");
+        assert!(self.is_whole(length), "{length} bytes of the pattern were to come, not {self:?}");
     }
 }
 

@@ -273,7 +273,7 @@ impl Peer {
         let (head, _) = self.read_final_head()?;
         let mut check = pattern::Check::default();
         self.read_body(head.response_framing(method), &mut |piece| check.update(piece))?;
-        check.assert_whole(length);
+        assert!(check.is_whole(length), "{length} bytes of the pattern were to come, not {check:?}, after {head:?}");
         Ok(head)
     }
 

@@ -25,7 +25,7 @@ pub struct Ringway {
 }
 
 impl Ringway {
-    /// Starts `binary` with `config` and waits until it listens. It listens on a free port, and wherever `config` says.
+    /// Starts `binary` with `config` and waits until it listens and says so. It listens on a free port, and wherever `config` says.
     /// The environment variable `RINGWAY_BINARY` names another binary, a release build for instance.
     ///
     /// # Panics
@@ -51,6 +51,9 @@ impl Ringway {
         let folder = tempfile::tempdir().expect("a folder for the configuration");
         let mut process = Ringway::spawn(binary, &config.listen(&address), folder.path());
         process.wait_until_listening(&address);
+        // The kernel accepts before the shards do: the proxy is ready when it says where it listens.
+        let said = address.to_string();
+        eventually("the proxy says that it listens", || (process.stderr() + &process.stdout()).contains(&said));
         Ringway { process, ended: false, address, _port: port, _folder: folder, _turn: turn }
     }
 

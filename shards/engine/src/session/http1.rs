@@ -371,7 +371,7 @@ impl Downstream for Http1 {
 
     fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<Error> {
         // A standing receive notices a reset. The end of the client's side alone is not one: it may still read.
-        self.stream.watch();
+        self.stream.watch(ReadMode::Head);
         self.stream.poll_failed(cx).map(Error::client_gone)
     }
 

@@ -11,7 +11,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::Error;
 use crate::streams::{BodyPart, HeadKind, Upstream};
-use crate::tuning::{WAITING_BYTES_MAX, read_mode};
+use crate::tuning::{WAITING_BYTES_MAX, expected_mode, read_mode};
 
 /// A connection to an upstream server.
 #[derive(Debug)]
@@ -28,6 +28,9 @@ pub(crate) struct Http1Upstream {
     head_bytes: Chunk,
     method: Method,
     length: BodyLength,
+    /// How the next answer is best read: as the last one was large or not. To find out only when its head has come would
+    /// be too late, since most of a large body comes with it.
+    expected: ReadMode,
     /// Bytes that the kernel had taken when this exchange began.
     sent_before: u64,
     /// Whether any byte of this exchange's answer has arrived.
@@ -51,6 +54,7 @@ impl Http1Upstream {
             head_bytes: Chunk::default(),
             method: Method::Get,
             length: BodyLength::None,
+            expected: ReadMode::Head,
             sent_before: 0,
             answered: false,
             authority,
@@ -73,11 +77,12 @@ impl Http1Upstream {
 
     /// Ready when something happens on the idle connection, after which it is not to be used.
     pub(super) fn poll_stirred(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.stream.poll_stirred(cx)
+        self.stream.poll_stirred(cx, self.expected)
     }
 
     /// Lets go of what the last exchange held.
     pub(super) fn rest(&mut self) {
+        self.expected = expected_mode(self.connection.body_received());
         self.head_bytes = Chunk::default();
         self.idle_since = ring::now();
     }
@@ -127,7 +132,7 @@ impl Upstream for Http1Upstream {
                 }
                 self.inbox.settle();
             }
-            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head));
+            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, self.expected));
             if !filled.unwrap_or(false) {
                 return Poll::Ready(Err(Error::UPSTREAM_GONE));
             }
@@ -158,7 +163,10 @@ impl Upstream for Http1Upstream {
                 }
                 continue;
             }
-            let mode = read_mode(self.length, self.connection.body_received());
+            let mode = match self.expected {
+                ReadMode::Body => ReadMode::Body,
+                ReadMode::Head => read_mode(self.length, self.connection.body_received()),
+            };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));
             // A reset does not end a body, not even one that lasts until the connection's end.
             let ended = filled.is_ok_and(|filled| filled || self.connection.handle_eof().is_ok());

@@ -15,6 +15,11 @@ use super::{Completion, Entry, Key, RecvKind, Wait};
 use crate::buffers::{Group, Mapping};
 use crate::counters::Counters;
 
+/// Most bytes of one bundled receive.
+const BUNDLE_BYTES_MAX: u32 = 256 << 10;
+/// `IORING_RECVSEND_BUNDLE` of linux/io_uring.h, which the binding sets only without a length.
+const RECVSEND_BUNDLE: u16 = 1 << 4;
+
 /// What the running kernel offers beyond the floor (Linux 6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Features {
@@ -235,7 +240,14 @@ fn translate(entry: Entry) -> squeue::Entry {
     match entry {
         Entry::Accept { fd } => opcode::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC).build(),
         Entry::Recv { fd, group, kind: RecvKind::Multishot } => opcode::RecvMulti::new(Fd(fd), group).build(),
-        Entry::Recv { fd, group, kind: RecvKind::Bundle } => opcode::RecvBundle::new(Fd(fd), group).build(),
+        // With a length, the kernel lines up that many bytes of buffers at once; without, it begins with a single buffer.
+        Entry::Recv { fd, group, kind: RecvKind::Bundle } => {
+            opcode::Recv::new(Fd(fd), std::ptr::null_mut(), BUNDLE_BYTES_MAX)
+                .buf_group(group)
+                .ioprio(RECVSEND_BUNDLE)
+                .build()
+                .flags(squeue::Flags::BUFFER_SELECT)
+        }
         Entry::Recv { fd, group, kind: RecvKind::Once } => opcode::Recv::new(Fd(fd), std::ptr::null_mut(), 0)
             .buf_group(group)
             .build()

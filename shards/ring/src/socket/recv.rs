@@ -117,12 +117,11 @@ pub(super) fn poll_quiet(socket: &Rc<Socket>, core: &Rc<Core>, cx: &Context<'_>)
     Poll::Pending
 }
 
-/// Arms the standing receive if nothing is in flight, without waiting for anything: so that the end of an idle connection
-/// is noticed.
-pub(super) fn watch(socket: &Rc<Socket>, core: &Rc<Core>) {
+/// Arms a receive if nothing is in flight, without waiting for anything: so that the end of an idle connection is noticed.
+pub(super) fn watch(socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
     let mut recv = socket.recv.borrow_mut();
     if recv.state == State::Parked && recv.queue.is_empty() && recv.end.is_none() {
-        arm(&mut recv, socket, core, ReadMode::Head);
+        arm(&mut recv, socket, core, mode);
     }
 }
 

@@ -51,9 +51,10 @@ impl Stream {
         recv::unread(&self.socket, chunk);
     }
 
-    /// Keeps a standing receive on an idle socket, so that its end is noticed ([`Stream::poll_closed`], [`Stream::is_fresh`]).
-    pub fn watch(&mut self) {
-        recv::watch(&self.socket, &self.core);
+    /// Keeps a receive on an idle socket, in the mode in which the next bytes are expected, so that its end is noticed
+    /// ([`Stream::poll_failed`], [`Stream::is_fresh`]). No buffer is held meanwhile.
+    pub fn watch(&mut self, mode: ReadMode) {
+        recv::watch(&self.socket, &self.core, mode);
     }
 
     /// Whether the peer has neither sent anything that was not received yet nor closed nor failed, as far as is known
@@ -75,9 +76,9 @@ impl Stream {
         }
     }
 
-    /// Ready when something has changed on an idle socket: bytes, the end, or a failure.
-    pub fn poll_stirred(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.watch();
+    /// Ready when something has changed on an idle socket, which is watched in `mode`: bytes, the end, or a failure.
+    pub fn poll_stirred(&mut self, cx: &Context<'_>, mode: ReadMode) -> Poll<()> {
+        self.watch(mode);
         if !self.is_fresh() {
             return Poll::Ready(());
         }

@@ -35,7 +35,8 @@ fn requests_with_unclear_framing_are_refused() {
     // Offsets count from the first of the lines.
     let length = "Content-Length: ".len() as u32;
     let coding = "Transfer-Encoding: ".len() as u32;
-    let rows: &[(&str, fn(u32) -> FramingError, u32, u16)] = &[
+    type Row = (&'static str, fn(u32) -> FramingError, u32, u16);
+    let rows: &[Row] = &[
         ("Content-Length: \r\n", |at| LengthInvalid { at }, length, 400),
         ("Content-Length: -1\r\n", |at| LengthInvalid { at }, length, 400),
         ("Content-Length: +1\r\n", |at| LengthInvalid { at }, length, 400),
@@ -89,7 +90,7 @@ fn requests_with_unclear_framing_are_refused() {
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n", |at| CodingInvalid { at }, 2 * coding + 8, 400),
     ];
     for &(lines, fault, at, status) in rows {
-        let fault = RequestError::Framing(fault(LINES_AT + at - 1));
+        let fault = RequestError::Framing(fault(LINES_AT + at));
         refuse_requests(&[(&post(lines), fault, status)]);
     }
     refuse_requests(&[(

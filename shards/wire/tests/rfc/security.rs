@@ -66,7 +66,7 @@ fn an_upstream_that_answers_before_the_request_is_complete_is_not_reused() {
     let exchange = |early: bool| {
         let mut client = ClientConnection::new();
         client.write_head(&mut Vec::new(), &request(ask), ask, &Edits::new(), b"");
-        let mut answered = |client: &mut ClientConnection| {
+        let answered = |client: &mut ClientConnection| {
             let parsed = client.parse_head(answer, &Limits::default(), &mut ResponseHead::new());
             assert_eq!(parsed, Ok(Parsed::Complete(answer.len())));
         };

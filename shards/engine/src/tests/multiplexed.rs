@@ -1,0 +1,345 @@
+//! A session that carries many exchanges at a time, in memory: the proof that [`exchange`](crate::exchange) needs nothing
+//! of HTTP/1. Its streams have flow-control windows, as those of HTTP/2 will.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Waker};
+
+use plan::{AccessLog, Address, Listener, Plan, Route, RouteTable, Server, Shards, Upstream as Policy, UpstreamId};
+use ring::Chunk;
+use wire::h1::{Edits, Parsed, Trailers, parse_request};
+use wire::{BodyLength, Limits, RequestHead, ResponseHead};
+
+use crate::client::Client;
+use crate::counters::Counters;
+use crate::deadline::Deadline;
+use crate::exchange::{self, Request};
+use crate::outcome::{Error, Outcome};
+use crate::shard::Shard;
+use crate::streams::{BodyPart, Downstream};
+
+/// A part of a body that makes the stream panic, as a mistake of ours would.
+const PANIC: &[u8] = b"panic";
+
+/// One stream of the session. All streams write to the session's one log, as frames go to one connection.
+struct MemoryStream {
+    id: usize,
+    session: Rc<Session>,
+    received: u64,
+    status: Option<u16>,
+    sent: u64,
+}
+
+#[derive(Default)]
+struct Session {
+    frames: RefCell<Vec<(usize, Frame)>>,
+    inbound: RefCell<Vec<Inbound>>,
+}
+
+#[derive(Default)]
+struct Inbound {
+    parts: VecDeque<Vec<u8>>,
+    ended: bool,
+    /// Bytes of the response that the peer is ready to take.
+    window: u64,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Frame {
+    Head(u16),
+    Data(Vec<u8>),
+    End,
+    Failed(u16),
+}
+
+impl Session {
+    fn open(self: &Rc<Self>, window: u64) -> MemoryStream {
+        let mut inbound = self.inbound.borrow_mut();
+        inbound.push(Inbound { window, ..Inbound::default() });
+        MemoryStream { id: inbound.len() - 1, session: Rc::clone(self), received: 0, status: None, sent: 0 }
+    }
+
+    fn deliver(&self, id: usize, change: impl FnOnce(&mut Inbound)) {
+        let inbound = &mut self.inbound.borrow_mut()[id];
+        change(inbound);
+        if let Some(waker) = inbound.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn body_of(&self, id: usize) -> Vec<u8> {
+        let frames = self.frames.borrow();
+        let data = frames.iter().filter_map(|(stream, frame)| match frame {
+            Frame::Data(data) if *stream == id => Some(&data[..]),
+            _ => None,
+        });
+        data.collect::<Vec<_>>().concat()
+    }
+}
+
+impl MemoryStream {
+    fn log(&self, frame: Frame) {
+        self.session.frames.borrow_mut().push((self.id, frame));
+    }
+
+    fn inbound<T>(&self, look: impl FnOnce(&mut Inbound) -> T) -> T {
+        look(&mut self.session.inbound.borrow_mut()[self.id])
+    }
+}
+
+impl Downstream for MemoryStream {
+    fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>> {
+        let part = self.inbound(|inbound| match inbound.parts.pop_front() {
+            Some(part) => Poll::Ready(Some(part)),
+            None if inbound.ended => Poll::Ready(None),
+            None => {
+                inbound.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        });
+        part.map(|part| {
+            Ok(match part {
+                Some(part) => {
+                    assert!(part != PANIC, "on purpose");
+                    self.received += part.len() as u64;
+                    BodyPart::Data(Chunk::copy_of(&part))
+                }
+                None => BodyPart::End,
+            })
+        })
+    }
+
+    fn trailers(&self) -> Option<&Trailers> {
+        None
+    }
+
+    fn send_informational(&mut self, head: &ResponseHead, _: &[u8]) {
+        self.log(Frame::Head(head.status()));
+    }
+
+    fn send_head(&mut self, head: &ResponseHead, _: &[u8], _: &Edits, _: BodyLength) {
+        self.status = Some(head.status());
+        self.log(Frame::Head(head.status()));
+    }
+
+    fn send_data(&mut self, data: Chunk) -> Result<(), Error> {
+        self.sent += data.len() as u64;
+        self.inbound(|inbound| inbound.window = inbound.window.saturating_sub(data.len() as u64));
+        self.log(Frame::Data(data.to_vec()));
+        Ok(())
+    }
+
+    fn finish(&mut self, _: Option<&Trailers>) -> Result<(), Error> {
+        self.log(Frame::End);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.log(Frame::Failed(error.status));
+    }
+
+    fn flush(&mut self) {}
+
+    fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        self.inbound(|inbound| {
+            if inbound.window > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            inbound.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn poll_failed(&mut self, _: &Context<'_>) -> Poll<Error> {
+        Poll::Pending
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn body_bytes_received(&self) -> u64 {
+        self.received
+    }
+
+    fn body_bytes_sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// An echo server that answers the first `together` requests only when all of them have arrived.
+fn echo(together: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let barrier = Arc::new(Barrier::new(together));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let barrier = Arc::clone(&barrier);
+            std::thread::spawn(move || echo_one(stream.unwrap(), &barrier));
+        }
+    });
+    address
+}
+
+fn echo_one(mut stream: TcpStream, barrier: &Barrier) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    barrier.wait();
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(&body).unwrap();
+    // Until the proxy closes: a reset must not overtake the answer.
+    let _ = reader.read(&mut [0]);
+}
+
+fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
+    let server = Server { address: Address::Tcp(upstream) };
+    let upstream = Policy { connections_max, ..Policy::new("echo".to_owned(), vec![server]) };
+    Arc::new(Plan {
+        listeners: vec![Listener::new(Address::Tcp(([127, 0, 0, 1], 0).into()))],
+        upstreams: vec![upstream],
+        routes: RouteTable::new(vec![Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) }]),
+        limits: plan::Limits::default(),
+        timeouts: plan::Timeouts::default(),
+        trust: plan::TrustPolicy::default(),
+        shards: Shards { count: 1, pin: false },
+        access_log: AccessLog::Off,
+    })
+}
+
+fn request(body_bytes: usize) -> Request {
+    let bytes = format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {body_bytes}\r\n\r\n");
+    let mut head = RequestHead::new();
+    assert!(matches!(parse_request(bytes.as_bytes(), &Limits::default(), &mut head), Ok(Parsed::Complete(_))));
+    Request { head, bytes: Chunk::copy_of(bytes.as_bytes()) }
+}
+
+/// Runs `test` on a shard that proxies to `upstream`, and returns the shard's counters.
+fn on_a_shard<F: Future<Output = ()> + 'static>(
+    upstream: SocketAddr,
+    connections_max: u32,
+    test: impl FnOnce(Rc<Shard>) -> F,
+) -> Arc<Counters> {
+    let counters = Arc::<Counters>::default();
+    let shared = Arc::clone(&counters);
+    let ring_counters = Arc::clone(&counters.ring);
+    let plan = plan(upstream, connections_max);
+    ring::run(&ring::Config::default(), ring_counters, |_| test(Shard::new(&plan, shared, None))).unwrap();
+    counters
+}
+
+type Outcomes = Rc<RefCell<Vec<(usize, Outcome)>>>;
+
+fn start(shard: &Rc<Shard>, mut stream: MemoryStream, body_bytes: usize, outcomes: &Outcomes) {
+    let (shard, outcomes) = (Rc::clone(shard), Rc::clone(outcomes));
+    ring::spawn(async move {
+        let client = Client::new(None, &shard.serving().plan);
+        let mut request = request(body_bytes);
+        let mut deadline = Deadline::new();
+        let outcome = exchange::run(&shard, &client, &mut request, &mut stream, &mut deadline).await;
+        outcomes.borrow_mut().push((stream.id, outcome));
+    });
+}
+
+/// Waits until `count` exchanges have ended.
+async fn ended(outcomes: &Outcomes, count: usize) {
+    let mut deadline = Deadline::new();
+    deadline.set(std::time::Duration::from_secs(20));
+    while outcomes.borrow().len() < count {
+        assert!(std::future::poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending(), "exchanges are stuck");
+        ring::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+fn pattern(id: usize, bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at * 31 + id * 7) as u8).collect()
+}
+
+#[test]
+fn sixteen_exchanges_go_on_at_once_and_keep_their_bytes_apart() {
+    const STREAMS: usize = 16;
+    const BODY_BYTES: usize = 100_000;
+    let counters = on_a_shard(echo(STREAMS), 100, |shard| async move {
+        let session = Rc::new(Session::default());
+        let outcomes = Outcomes::default();
+        for _ in 0..STREAMS {
+            start(&shard, session.open(u64::MAX), BODY_BYTES, &outcomes);
+        }
+        // Piece by piece, one stream after the other, as frames arrive on one connection.
+        let bodies: Vec<_> = (0..STREAMS).map(|id| pattern(id, BODY_BYTES)).collect();
+        for at in (0..BODY_BYTES).step_by(10_000) {
+            for (id, body) in bodies.iter().enumerate() {
+                session.deliver(id, |inbound| inbound.parts.push_back(body[at..at + 10_000].to_vec()));
+            }
+            ring::yield_now().await;
+        }
+        (0..STREAMS).for_each(|id| session.deliver(id, |inbound| inbound.ended = true));
+        ended(&outcomes, STREAMS).await;
+        for (id, outcome) in outcomes.borrow().iter() {
+            assert_eq!(*outcome, Outcome::Completed, "stream {id}");
+            assert_eq!(session.body_of(*id), bodies[*id], "stream {id}");
+        }
+    });
+    assert_eq!(counters.exchanges_ended(), STREAMS as u64);
+    assert_eq!(counters.upstream_connects.value(), STREAMS as u64);
+}
+
+#[test]
+fn a_stream_without_a_window_stops_no_other() {
+    const BODY_BYTES: usize = 1 << 20;
+    on_a_shard(echo(3), 100, |shard| async move {
+        let session = Rc::new(Session::default());
+        let outcomes = Outcomes::default();
+        let windows = [u64::MAX, 1, u64::MAX];
+        for (id, window) in windows.into_iter().enumerate() {
+            start(&shard, session.open(window), BODY_BYTES, &outcomes);
+            session.deliver(id, |inbound| {
+                inbound.parts.push_back(pattern(id, BODY_BYTES));
+                inbound.ended = true;
+            });
+        }
+        ended(&outcomes, 2).await;
+        assert!(outcomes.borrow().iter().all(|(id, outcome)| *id != 1 && *outcome == Outcome::Completed));
+        let stopped_at = session.body_of(1).len();
+        assert!((1..BODY_BYTES).contains(&stopped_at), "stopped after {stopped_at} bytes");
+        session.deliver(1, |inbound| inbound.window = u64::MAX);
+        ended(&outcomes, 3).await;
+        assert_eq!(session.body_of(1), pattern(1, BODY_BYTES));
+    });
+}
+
+#[test]
+fn a_panic_in_one_exchange_ends_that_one_and_gives_its_connection_back() {
+    let counters = on_a_shard(echo(1), 1, |shard| async move {
+        let session = Rc::new(Session::default());
+        let outcomes = Outcomes::default();
+        let doomed = session.open(u64::MAX);
+        session.deliver(doomed.id, |inbound| inbound.parts.push_back(PANIC.to_vec()));
+        start(&shard, doomed, 4, &outcomes);
+        // The plan lets a shard have one connection: the other exchange needs the doomed one's.
+        let other = session.open(u64::MAX);
+        session.deliver(other.id, |inbound| inbound.ended = true);
+        start(&shard, other, 0, &outcomes);
+        ended(&outcomes, 1).await;
+        assert_eq!(*outcomes.borrow(), [(1, Outcome::Completed)]);
+    });
+    assert_eq!((counters.ring.panics.value(), counters.exchanges_ended()), (1, 1));
+}

@@ -1,0 +1,21 @@
+//! The properties that the fuzz targets check, one module for each target.
+//!
+//! Not to panic is the least of them. Each module holds the code against something independent: the fast reader against
+//! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body in
+//! pieces against the body in one piece and against a naive decoder, and the two ends of a connection against each other.
+
+pub mod chunked;
+pub mod connection;
+pub mod request_head;
+pub mod response_head;
+
+use wire::Limits;
+
+/// Limits that the first byte of an input chooses: ordinary ones, or so small that each of them is met.
+fn limits(choice: u8) -> Limits {
+    match choice % 3 {
+        0 => Limits { head_bytes_max: 128, start_line_bytes_max: 48, fields_max: 4 },
+        1 => Limits { head_bytes_max: 8192, start_line_bytes_max: 4096, fields_max: 300 },
+        _ => Limits::default(),
+    }
+}
