@@ -33,8 +33,9 @@ const EMPTY_LINES_MAX: usize = 2;
 /// the request line was.
 ///
 /// # Errors
-/// The first violation of the grammar, of `limits` (as soon as it is certain, whether the head is complete or not), or of
-/// the rules that make a request unambiguous. More bytes never turn an error into anything else.
+/// The first violation of the grammar, of `limits`, or of the rules that make a request unambiguous. Some are reported
+/// before the head is complete, all when it is, and limits as soon as they are reached. More bytes never turn an error into
+/// anything else.
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<Parsed, RequestError> {
     let window = window(bytes, limits);
     head.clear();

@@ -87,7 +87,8 @@ impl ServerConnection {
 
     /// Reads the next request's head, as [`parse_request`]. `bytes` begin where the previous request ended; after
     /// `Partial` the same bytes are handed in again with more behind them. Unless new bytes could change the outcome,
-    /// they are not parsed again, so a client that sends byte by byte costs no more than its lines.
+    /// they are not parsed again, so a client that sends byte by byte costs no more than its lines; in return, a fault in a
+    /// line that comes in pieces is reported when the line ends.
     ///
     /// # Errors
     /// As [`parse_request`]. The request may be answered with [`write_own`](Self::write_own), and the connection closes.

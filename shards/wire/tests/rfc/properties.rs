@@ -137,10 +137,13 @@ proptest! {
                 prop_assert!(whole.is_err() || whole == Ok(Parsed::Complete(len)));
                 prop_assert_eq!(head.fields(), scratch.fields());
             }
-            grammatical => prop_assert_eq!(whole, grammatical),
+            Ok(Parsed::Partial) => prop_assert_eq!(whole, Ok(Parsed::Partial)),
+            // The fast reader may leave a fault until the head is complete.
+            Err(fault) => prop_assert!(whole == Err(fault) || whole == Ok(Parsed::Partial)),
         }
         let mut ends: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).chain([bytes.len()]).collect();
         ends.sort_unstable();
+        let last_piece_start = ends.len().checked_sub(2).map_or(0, |before| ends[before]);
         let mut server = ServerConnection::new();
         let mut outcome = Ok(Parsed::Partial);
         for end in ends {
@@ -148,7 +151,11 @@ proptest! {
                 outcome = server.parse_head(&bytes[..end], &limits, &mut scratch);
             }
         }
-        prop_assert_eq!(outcome, whole);
+        // A connection may leave a fault in an unfinished line until the line is finished.
+        let unfinished = last_piece_start > 0 && !bytes[last_piece_start..].contains(&b'\n');
+        if !(unfinished && whole.is_err() && outcome == Ok(Parsed::Partial)) {
+            prop_assert_eq!(outcome, whole);
+        }
         if whole.is_ok_and(|parsed| parsed != Parsed::Partial) {
             prop_assert_eq!(head.fields(), scratch.fields());
         }
