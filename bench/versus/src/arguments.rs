@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
+use bench_common::affinity;
 use clap::Parser;
 
-use crate::{affinity, scenario::Scenario, targets::Target};
+use crate::{scenario::Scenario, targets::Target};
 
 /// Runs Ringway beside its peers and compares the CPU time that a request costs each.
 #[derive(Debug, Parser)]

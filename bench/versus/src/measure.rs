@@ -6,19 +6,16 @@ use std::{
 };
 
 use anyhow::Context;
-use nix::unistd::Pid;
-use serde::Serialize;
-
-use crate::{
-    arguments::Arguments,
+use bench_common::{
     cpu::{self, MachineTime, TreeTime},
     interrupt::Interrupt,
-    programs::Programs,
-    scenario::Scenario,
-    targets::Running,
     upstream::Upstream,
     wrk::{Load, Wrk},
 };
+use nix::unistd::Pid;
+use serde::Serialize;
+
+use crate::{arguments::Arguments, programs::Programs, scenario::Scenario, targets::Running};
 
 /// How much CPU time others may use while a target is measured, in percent of the window, before its round is polluted.
 const FOREIGN_PERCENT_MAX: f64 = 5.0;
@@ -106,7 +103,9 @@ impl Bench<'_> {
             directory: self.directory,
             core: load_core,
             address: proxy.address,
-            scenario,
+            path: &scenario.body.path(),
+            script: None,
+            connections: scenario.connections,
         };
         wrk.run(warm_up_seconds, self.interrupt)?;
         let start = Snapshot::take(proxy.process.pid(), self.upstream.process.pid())?;

@@ -8,12 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use bench_common::programs::{installed, version};
 use serde::Deserialize;
 
 use crate::{arguments::Arguments, targets::Target};
-
-/// Where system administration programs live, which is not on every user's PATH.
-const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// Paths of what will be run. What no target needs is absent.
 #[derive(Debug)]
@@ -65,15 +63,6 @@ impl Programs {
     }
 }
 
-fn installed(name: &str) -> anyhow::Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(SYSTEM_FOLDERS.map(PathBuf::from))
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
-        .with_context(|| format!("{name} is not installed; on Debian: apt-get install nginx haproxy wrk"))
-}
-
 fn existing(path: &Path) -> anyhow::Result<PathBuf> {
     path.canonicalize().with_context(|| format!("there is no program at {}", path.display()))
 }
@@ -101,38 +90,5 @@ fn build(package: &str, binary: &str) -> anyhow::Result<PathBuf> {
     match executable {
         Some(path) => Ok(path),
         None => bail!("cargo built no {binary}"),
-    }
-}
-
-fn version(program: &Path) -> String {
-    // nginx tells on standard error, and wrk ends with an error after it has told.
-    let Ok(output) = Command::new(program).arg("-v").output() else { return "unknown".into() };
-    let text = [output.stdout, output.stderr].concat();
-    version_line(&String::from_utf8_lossy(&text)).to_owned()
-}
-
-/// The first line, without the authors and addresses that may follow the version.
-fn version_line(text: &str) -> &str {
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("unknown");
-    [" Copyright", " - "].iter().fold(line, |line, mark| line.split(mark).next().unwrap_or(line)).trim()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_one_line_without_addresses() {
-        for (text, version) in [
-            ("nginx version: nginx/1.22.1\n", "nginx version: nginx/1.22.1"),
-            (
-                "HAProxy version 2.6.12 2026/10/17 - https://haproxy.org/\nStatus: x\n",
-                "HAProxy version 2.6.12 2026/10/17",
-            ),
-            ("wrk 4.1.0 [epoll] Copyright (C) 2012 Will Glozer\nUsage: wrk\n", "wrk 4.1.0 [epoll]"),
-            ("", "unknown"),
-        ] {
-            assert_eq!(version_line(text), version);
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
+use bench_common::host::Host;
 use serde::Serialize;
 
 use crate::{
-    host::Host,
     measure::{Round, Sample},
     scenario::Scenario,
     statistics::Spread,
@@ -79,11 +79,7 @@ impl Report {
     }
 
     fn write_text(&self, text: &mut String) -> std::fmt::Result {
-        let Host { date, revision, kernel, cpu, cores, congestion_control, versions } = &self.host;
-        writeln!(text, "{date}, revision {revision}, {cpu} ({cores} cores), Linux {kernel}, TCP {congestion_control}")?;
-        for version in versions.values() {
-            writeln!(text, "{version}")?;
-        }
+        writeln!(text, "{}", self.host)?;
         writeln!(text, "{}\n", self.command)?;
         writeln!(
             text,

@@ -11,15 +11,13 @@ mod ringway;
 use std::{fmt, fs, net::SocketAddr, path::Path, process::Command, str::FromStr};
 
 use anyhow::{Context, ensure};
-
-pub(crate) use self::nginx::{arguments as nginx_arguments, http_settings as nginx_http, main_context as nginx_main};
-use crate::{
+use bench_common::{
     fetch,
     interrupt::Interrupt,
     process::{self, Process},
-    programs::Programs,
-    scenario::Scenario,
 };
+
+use crate::{programs::Programs, scenario::Scenario};
 
 /// A proxy under test.
 #[derive(Debug, Clone, PartialEq, Eq)]

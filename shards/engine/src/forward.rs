@@ -2,7 +2,7 @@
 //!
 //! `X-Forwarded-For`, `-Proto` and `-Host` are Ringway's word. From a peer that is not trusted they are removed first,
 //! together with the other headers by which upstreams identify clients; a trusted peer's are kept, and the peer's own
-//! address is appended to the list. `Via` (RFC 9110 §7.6.3) is appended in both directions.
+//! address is appended to the list. Spellings with underscores are removed from everybody's. `Via` (RFC 9110 §7.6.3) is appended in both directions.
 
 use wire::h1::{EditError, Edits};
 use wire::{FieldName, FieldNames, RequestHead, Version};
@@ -19,6 +19,17 @@ const IDENTITY: FieldNames = FieldNames::of(&[
     FieldName::XRealIp,
 ]);
 
+/// The same names in any case, with hyphens: what an upstream that turns names into variables (CGI, WSGI) makes of
+/// `X_Forwarded_For` too.
+const IDENTITY_NAMES: [&[u8]; 6] = [
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-real-ip",
+    b"x-request-id",
+];
+
 /// The protocol by which the client's request came. TLS will say otherwise.
 const PROTOCOL: &[u8] = b"http";
 
@@ -33,6 +44,7 @@ pub(crate) fn edit_request(
     bytes: &[u8],
 ) -> Result<(), EditError> {
     edits.clear();
+    remove_aliases(edits, head, bytes)?;
     if client.trusted {
         extend_forwarded_for(edits, client, head, bytes)?;
     } else {
@@ -63,6 +75,26 @@ fn via(received: Version) -> &'static [u8] {
         Version::Http10 => b"1.0 ringway",
         Version::Http11 => b"1.1 ringway",
     }
+}
+
+/// Leaves out names that an upstream may take for identity headers although they are spelt with underscores. Nobody honest
+/// sends them, trusted or not.
+fn remove_aliases(edits: &mut Edits, head: &RequestHead, bytes: &[u8]) -> Result<(), EditError> {
+    if !head.names().contains(FieldName::Other) {
+        return Ok(());
+    }
+    for field in head.fields().iter().filter(|field| field.token == FieldName::Other) {
+        let name = field.name.of(bytes);
+        if name.contains(&b'_') && IDENTITY_NAMES.iter().any(|identity| is_alias(name, identity)) {
+            edits.remove_named(name)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_alias(name: &[u8], identity: &[u8]) -> bool {
+    let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == identity.len() && name.iter().map(fold).eq(identity.iter().copied())
 }
 
 /// One line in the place of all lines of the list, our peer at its end.

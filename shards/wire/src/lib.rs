@@ -15,8 +15,9 @@
 //! - [`head`]: the trusted heads, [`RequestHead`] and [`ResponseHead`], and what they say;
 //! - [`authority`]: `host:port`, the one value that routing and framing both depend on;
 //! - [`h1`]: HTTP/1.1 and 1.0 on the wire. Inside, `read` runs the fast reader and `grammar` the slow exact one, `gate`
-//!   makes their result trusted, [`h1::body`] decodes bodies, [`h1::edits`] and [`h1::write`] put heads on the wire, and
-//!   [`h1::server`] and [`h1::client`] are the state machines of the two ends of a connection;
+//!   makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again, [`h1::edits`] and
+//!   [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines of the two ends of
+//!   a connection;
 //! - [`error`]: everything that a peer can get wrong, by name and place.
 //!
 //! Strictness is a security property: a message that two readers could understand in two ways is refused, even where a

@@ -118,7 +118,7 @@ fn survives_being_encoded(decoder: &Decoder, data: &[u8], limits: &Limits, piece
     let outcome = decode(&mut again, &encoded, 7);
     assert_eq!(outcome, Ok(Outcome { data: data.to_vec(), taken: Some(encoded.len()) }));
     let fields = |decoder: &Decoder| -> Vec<(Vec<u8>, Vec<u8>)> {
-        let trailers = decoder.trailers().iter().flat_map(|trailers| trailers.iter());
+        let trailers = decoder.trailers().into_iter().flat_map(|trailers| trailers.iter());
         trailers.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
     };
     assert_eq!(fields(&again), fields(decoder));

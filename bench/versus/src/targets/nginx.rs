@@ -1,9 +1,9 @@
 //! nginx: one worker, keep-alive to the upstream, buffers that fit large bodies.
 
-use std::{ffi::OsString, fmt::Write, fs, path::Path, process::Command};
+use std::{fmt::Write, fs, path::Path, process::Command};
 
 use anyhow::Context;
-use nix::unistd::geteuid;
+use bench_common::nginx::{arguments, http_settings, main_context};
 
 use super::Site;
 
@@ -13,45 +13,6 @@ pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command>
     let mut command = Command::new(program);
     command.args(arguments(&config, site.directory, "nginx"));
     Ok(command)
-}
-
-/// What nginx is started with, so that it stays in the foreground and writes nowhere but to `directory`.
-pub(crate) fn arguments(config: &Path, directory: &Path, name: &str) -> Vec<OsString> {
-    let error_log = directory.join(format!("{name}-error.log"));
-    vec!["-p".into(), directory.into(), "-c".into(), config.into(), "-e".into(), error_log.into()]
-}
-
-/// The start of a configuration: what concerns the process, and not what it serves.
-pub(crate) fn main_context(directory: &Path, name: &str) -> String {
-    let directory = directory.display();
-    let mut text = format!(
-        "daemon off;
-worker_processes 1;
-pid {directory}/{name}.pid;
-error_log {directory}/{name}-error.log;
-"
-    );
-    if geteuid().is_root() {
-        // Otherwise the worker becomes a user who may not read the temporary folder.
-        text.push_str("user root;\n");
-    }
-    text
-}
-
-/// The start of the `http` context: what the proxy and the upstream have in common.
-pub(crate) fn http_settings(directory: &Path) -> String {
-    let mut text = String::from(
-        "    access_log off;
-    keepalive_timeout 600s;
-    keepalive_requests 1000000000;
-",
-    );
-    // nginx creates all of these when it starts, used or not, and the defaults belong to root.
-    for module in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-        writeln!(text, "    {module}_temp_path {}/{module};", directory.display())
-            .expect("a String takes whatever is written");
-    }
-    text
 }
 
 fn config_text(site: &Site<'_>) -> String {

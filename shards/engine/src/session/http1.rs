@@ -16,7 +16,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Outcome, Side};
 use crate::record::Record;
-use crate::shard::{Membership, Shard};
+use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream};
 use crate::tuning::{WAITING_BYTES_MAX, read_mode, wire_limits};
 
@@ -29,6 +29,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The connection and where it stands.
 struct Http1 {
+    shard: Membership,
     stream: Stream,
     connection: ServerConnection,
     inbox: Inbox,
@@ -52,7 +53,9 @@ enum Then {
 /// Serves a client until one side is done.
 pub(crate) async fn serve(shard: Membership, stream: Stream) {
     let client = Client::new(stream.peer(), &shard.serving().plan);
+    let timeouts = shard.serving().plan.timeouts;
     let mut session = Http1 {
+        shard,
         stream,
         connection: ServerConnection::new(),
         inbox: Inbox::default(),
@@ -63,20 +66,21 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
     };
     let mut deadline = Deadline::new();
     // The first head has its deadline from the accept on.
-    let mut head_due = Some(ring::now() + shard.serving().plan.timeouts.head);
+    let mut head_due = Some(ring::now() + timeouts.head);
     loop {
-        deadline.set_at(head_due.unwrap_or_else(|| ring::now() + shard.serving().plan.timeouts.keep_alive));
-        let idle = poll_fn(|cx| {
-            shard.register(cx);
-            session.poll_idle(&shard, &mut deadline, cx)
-        });
+        deadline.set_at(head_due.unwrap_or_else(|| ring::now() + timeouts.keep_alive));
+        let idle = poll_fn(|cx| session.poll_idle(&mut deadline, cx));
         if !idle.await {
+            // What was answered last may still be on its way.
+            if session.stream.bytes_waiting() > 0 {
+                ring::pooled(session.close(&mut deadline)).await;
+            }
             return;
         }
         // What works on a request takes more room than an idle connection shall hold.
-        match ring::pooled(session.work(&shard, &client, &mut deadline, head_due.take())).await {
+        match ring::pooled(session.work(&client, &mut deadline, head_due.take())).await {
             Then::Idle => {}
-            Then::Close => return ring::pooled(session.close(&shard, &mut deadline)).await,
+            Then::Close => return ring::pooled(session.close(&mut deadline)).await,
             Then::Drop => return,
         }
     }
@@ -84,11 +88,12 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
 
 impl Http1 {
     /// Ready with whether bytes have come; `false` when the connection is to be closed instead.
-    fn poll_idle(&mut self, shard: &Shard, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<bool> {
+    fn poll_idle(&mut self, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<bool> {
+        self.shard.register(cx);
         if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
             return Poll::Ready(filled.unwrap_or(false));
         }
-        if shard.is_draining() || deadline.poll(cx).is_ready() {
+        if self.shard.is_draining() || deadline.poll(cx).is_ready() {
             return Poll::Ready(false);
         }
         Poll::Pending
@@ -97,35 +102,34 @@ impl Http1 {
     /// Serves requests for as long as bytes are there.
     async fn work(
         &mut self,
-        shard: &Rc<Shard>,
         client: &Client,
         deadline: &mut Deadline,
         mut head_due: Option<Instant>,
     ) -> Then {
-        let mut head = shard.take_request_head();
+        let mut head = self.shard.take_request_head();
         let then = loop {
-            if self.room(shard, deadline).await.is_err() {
+            if self.room(deadline).await.is_err() {
                 break Then::Drop;
             }
-            let due = head_due.take().unwrap_or_else(|| ring::now() + shard.serving().plan.timeouts.head);
-            head = match self.head(shard, client, head, due, deadline).await {
-                Ok(request) => self.exchange(shard, client, request, deadline).await,
+            let due = head_due.take().unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.head);
+            head = match self.head(client, head, due, deadline).await {
+                Ok(request) => self.exchange(client, request, deadline).await,
                 Err(then) => return then,
             };
-            match self.after_exchange(shard, deadline).await {
+            match self.after_exchange(deadline).await {
                 Next::KeepAlive if self.inbox.is_empty() && !self.inbox.is_ended() => break Then::Idle,
                 Next::KeepAlive if self.inbox.is_empty() => break Then::Close,
                 Next::KeepAlive => {}
                 Next::Close | Next::Drain => break Then::Close,
             }
         };
-        shard.give_request_head_back(head);
+        self.shard.give_request_head_back(head);
         then
     }
 
     /// A client that pipelines requests and reads no answers is not served any faster than it reads.
-    async fn room(&mut self, shard: &Shard, deadline: &mut Deadline) -> Result<(), Error> {
-        deadline.set(shard.serving().plan.timeouts.body_idle);
+    async fn room(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        deadline.set(self.shard.serving().plan.timeouts.body_idle);
         poll_fn(|cx| match self.poll_writable(cx) {
             Poll::Ready(writable) => Poll::Ready(writable),
             Poll::Pending => deadline.poll(cx).map(|()| Err(Error::new(Side::Client, Kind::TimedOut, 408))),
@@ -136,13 +140,12 @@ impl Http1 {
     /// Reads the next request's head, or answers why there is none.
     async fn head(
         &mut self,
-        shard: &Shard,
         client: &Client,
         mut head: RequestHead,
         due: Instant,
         deadline: &mut Deadline,
     ) -> Result<Request, Then> {
-        let limits = wire_limits(&shard.serving().plan);
+        let limits = wire_limits(&self.shard.serving().plan);
         let began = ring::now();
         let parsed = loop {
             match self.connection.parse_head(self.inbox.bytes(), &limits, &mut head) {
@@ -167,8 +170,8 @@ impl Http1 {
                 Ok(Request { head, bytes })
             }
             Err(error) => {
-                self.record_refusal(shard, client, error, began);
-                shard.give_request_head_back(head);
+                self.record_refusal(client, error, began);
+                self.shard.give_request_head_back(head);
                 Err(if error.kind == Kind::Gone { Then::Drop } else { Then::Close })
             }
         }
@@ -200,11 +203,11 @@ impl Http1 {
         error
     }
 
-    fn record_refusal(&self, shard: &Shard, client: &Client, error: Error, began: Instant) {
+    fn record_refusal(&self, client: &Client, error: Error, began: Instant) {
         let outcome = Outcome::Failed(error);
-        shard.counters.exchanges[outcome.index()].add(1);
+        self.shard.counters.exchanges[outcome.index()].add(1);
         let now = ring::now();
-        shard.record(now, || Record {
+        self.shard.record(now, || Record {
             client: client.text(),
             method: b"",
             host: b"",
@@ -221,25 +224,25 @@ impl Http1 {
     /// One exchange; returns its head for the next.
     async fn exchange(
         &mut self,
-        shard: &Rc<Shard>,
         client: &Client,
         mut request: Request,
         deadline: &mut Deadline,
     ) -> RequestHead {
-        if shard.is_draining() || self.inbox.is_ended() {
+        if self.inbox.is_ended() {
             self.connection.force_close();
         }
-        exchange::run(shard, client, &mut request, self, deadline).await;
+        let shard = Rc::clone(&self.shard);
+        exchange::run(&shard, client, &mut request, self, deadline).await;
         request.head
     }
 
     /// Reads what is left of the request, within bounds.
-    async fn after_exchange(&mut self, shard: &Shard, deadline: &mut Deadline) -> Next {
+    async fn after_exchange(&mut self, deadline: &mut Deadline) -> Next {
         let next = self.connection.next();
         if next != Next::Drain {
             return next;
         }
-        deadline.set(shard.serving().plan.timeouts.body_idle.min(LINGER));
+        deadline.set(self.shard.serving().plan.timeouts.body_idle.min(LINGER));
         let before = self.connection.body_received();
         let drained = poll_fn(|cx| {
             while let Poll::Ready(part) = self.poll_body(cx) {
@@ -256,8 +259,8 @@ impl Http1 {
     }
 
     /// Closes so that the client can read all that was sent.
-    async fn close(&mut self, shard: &Shard, deadline: &mut Deadline) {
-        deadline.set(shard.serving().plan.timeouts.body_idle);
+    async fn close(&mut self, deadline: &mut Deadline) {
+        deadline.set(self.shard.serving().plan.timeouts.body_idle);
         let flushed = poll_fn(|cx| match self.stream.poll_below(cx, 0) {
             Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
             Poll::Pending => deadline.poll(cx).map(|()| false),
@@ -277,10 +280,18 @@ impl Http1 {
         .await;
     }
 
+    /// A shard that stops says so in the last answer.
+    fn end_if_draining(&mut self) {
+        if self.shard.is_draining() {
+            self.connection.force_close();
+        }
+    }
+
     /// Answers in our own name.
     fn answer(&mut self, error: &Error, detail: Option<&RequestError>) {
         let text = own_text(error, detail);
         self.status = Some(error.status);
+        self.end_if_draining();
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &Edits::new());
     }
 }
@@ -331,6 +342,7 @@ impl Downstream for Http1 {
 
     fn send_head(&mut self, head: &ResponseHead, bytes: &[u8], edits: &Edits, body: BodyLength) {
         self.status = Some(head.status());
+        self.end_if_draining();
         self.connection.write_head(self.outbox.bytes(), head, bytes, edits, body);
     }
 

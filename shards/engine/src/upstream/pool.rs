@@ -82,10 +82,10 @@ impl Pool {
     pub(crate) async fn lease(self: &Rc<Self>, fresh: bool, deadline: &mut Deadline) -> Result<Lease, Error> {
         let server = self.next.get();
         self.next.set((server + 1) % self.idle.len());
-        if !fresh && let Some(lease) = self.lease_idle(server) {
-            return Ok(lease);
-        }
-        let place = self.reserve(deadline).await?;
+        let place = match self.admit(server, fresh, deadline).await? {
+            Admitted::Idle(lease) => return Ok(lease),
+            Admitted::New(place) => place,
+        };
         let address = &self.policy().servers[server].address;
         self.counters.upstream_connects.add(1);
         let stream = connect(self.policy(), address).await?;
@@ -99,6 +99,35 @@ impl Pool {
         Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), reused: false })
     }
 
+    /// An idle connection to `server`, or a place for a new one, as soon as there is either.
+    async fn admit(self: &Rc<Self>, server: usize, fresh: bool, deadline: &mut Deadline) -> Result<Admitted<'_>, Error> {
+        let connections_max = self.policy().connections_max;
+        let mut waiting = false;
+        poll_fn(|cx| {
+            if !fresh && let Some(lease) = self.lease_idle(server) {
+                return Poll::Ready(Ok(Admitted::Idle(lease)));
+            }
+            if self.open.get() >= connections_max {
+                // An idle one to another server makes room.
+                self.drop_oldest_idle();
+            }
+            if self.open.get() < connections_max {
+                self.open.set(self.open.get() + 1);
+                return Poll::Ready(Ok(Admitted::New(Place(self))));
+            }
+            if !std::mem::replace(&mut waiting, true) {
+                deadline.set(self.policy().connect_timeout);
+            }
+            if deadline.poll(cx).is_ready() {
+                let error = Error::new(Side::Ringway, Kind::NoCapacity, 503);
+                return Poll::Ready(Err(Error { retry_safe: true, ..error }));
+            }
+            self.waiting.borrow_mut().push_back(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
     fn lease_idle(self: &Rc<Self>, server: usize) -> Option<Lease> {
         loop {
             let connection = self.idle[server].borrow_mut().pop()?;
@@ -110,27 +139,6 @@ impl Pool {
                 return Some(lease);
             }
         }
-    }
-
-    /// Takes a place among the connections that may exist, closing an idle one to another server if need be.
-    async fn reserve(&self, deadline: &mut Deadline) -> Result<Place<'_>, Error> {
-        deadline.set(self.policy().connect_timeout);
-        poll_fn(|cx| {
-            if self.open.get() >= self.policy().connections_max {
-                self.drop_oldest_idle();
-            }
-            if self.open.get() < self.policy().connections_max {
-                self.open.set(self.open.get() + 1);
-                return Poll::Ready(Ok(Place(self)));
-            }
-            if deadline.poll(cx).is_ready() {
-                let error = Error::new(Side::Ringway, Kind::NoCapacity, 503);
-                return Poll::Ready(Err(Error { retry_safe: true, ..error }));
-            }
-            self.waiting.borrow_mut().push_back(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
     }
 
     fn drop_oldest_idle(&self) {
@@ -196,6 +204,12 @@ impl Pool {
             }
         }
     }
+}
+
+/// How a request gets its connection.
+enum Admitted<'a> {
+    Idle(Lease),
+    New(Place<'a>),
 }
 
 /// A place among the connections of a pool that may exist.

@@ -50,13 +50,21 @@ pub enum ReadMode {
 #[derive(Default)]
 pub(crate) struct Recv {
     state: State,
-    queue: VecDeque<Chunk>,
+    queue: Queue,
     /// What comes after the queue: the end (`None`) or an error number.
     end: Option<Option<i32>>,
     waker: Option<Waker>,
     /// Whether the socket stands in the queue of the starved of each group. It leaves a queue only when its turn comes,
     /// whatever has become of its state meanwhile.
     in_line: [bool; 2],
+}
+
+/// Chunks in order. Mostly there is one, and then nothing is allocated.
+#[derive(Default)]
+struct Queue {
+    /// Present unless the queue is empty.
+    first: Option<Chunk>,
+    rest: VecDeque<Chunk>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -230,6 +238,38 @@ fn group(core: &Core, mode: ReadMode) -> &Rc<Group> {
     match mode {
         ReadMode::Head => &core.heads,
         ReadMode::Body => &core.bodies,
+    }
+}
+
+impl Queue {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn push_back(&mut self, chunk: Chunk) {
+        match &self.first {
+            None => self.first = Some(chunk),
+            Some(_) => self.rest.push_back(chunk),
+        }
+    }
+
+    fn push_front(&mut self, chunk: Chunk) {
+        if let Some(second) = self.first.replace(chunk) {
+            self.rest.push_front(second);
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Chunk> {
+        let next = self.rest.pop_front();
+        std::mem::replace(&mut self.first, next)
+    }
+
+    fn clear(&mut self) {
+        *self = Queue::default();
     }
 }
 

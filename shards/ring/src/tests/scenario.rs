@@ -349,11 +349,11 @@ impl Session {
             1 => {
                 let _ = poll_fn(|cx| Poll::Ready(self.stream.poll_quiet(cx).is_ready())).await;
             }
-            2 => self.stream.watch(),
+            2 => self.stream.watch(self.mode),
             3 => {
                 let patience = Duration::from_millis(self.random.below(5) as u64);
-                let stream = &mut self.stream;
-                let stirred = within(patience, poll_fn(|cx| stream.poll_stirred(cx))).await.is_some();
+                let (stream, mode) = (&mut self.stream, self.mode);
+                let stirred = within(patience, poll_fn(|cx| stream.poll_stirred(cx, mode))).await.is_some();
                 assert!(!stirred || !self.stream.is_fresh(), "nothing has changed");
             }
             4 => {

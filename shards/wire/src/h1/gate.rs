@@ -155,6 +155,14 @@ enum OptionFault {
 /// Reads all Connection fields as one list. RFC 9110 §7.6.1
 fn read_connection(bytes: &[u8], fields: &FieldLines, options: &mut ConnectionOptions) -> Result<(), OptionFault> {
     for field in fields.lines.iter().filter(|field| field.token == FieldName::Connection) {
+        // Nearly always one name that is known: `keep-alive`.
+        match FieldName::of(field.value.of(bytes)) {
+            FieldName::Other => {}
+            known => {
+                options.known.insert(known);
+                continue;
+            }
+        }
         for member in members(field.value, bytes) {
             let name = member.of(bytes);
             match FieldName::of(name) {

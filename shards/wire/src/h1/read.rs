@@ -80,6 +80,24 @@ pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) ->
     }
 }
 
+/// As [`parse_request`], with the slow reader only and without the gate: what tests and fuzz targets hold the fast reader
+/// against.
+///
+/// # Errors
+/// The first violation of the grammar or of `limits`.
+pub fn parse_request_by_grammar(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<Parsed, RequestError> {
+    let window = window(bytes, limits);
+    head.clear();
+    let parsed = match skip_empty_lines(window)? {
+        Some(start) => exact_request(window, start, limits, head)?,
+        None => Parsed::Partial,
+    };
+    match parsed {
+        Parsed::Complete(_) => Ok(parsed),
+        Parsed::Partial => partial(bytes, limits).ok_or(RequestError::HeadTooLarge { max: limits.head_bytes_max }),
+    }
+}
+
 /// Remembers how far a head that is still partial has been parsed, so that it is parsed again only when a line or a limit
 /// has been reached: a head ends with a line, and so its outcome changes only there.
 #[derive(Debug, Default)]
@@ -111,24 +129,6 @@ impl HeadScan {
             Ok(Parsed::Partial) => bytes.len(),
             _ => 0,
         };
-    }
-}
-
-/// As [`parse_request`], with the slow reader only and without the gate.
-pub(super) fn parse_request_by_grammar(
-    bytes: &[u8],
-    limits: &Limits,
-    head: &mut RequestHead,
-) -> Result<Parsed, RequestError> {
-    let window = window(bytes, limits);
-    head.clear();
-    let parsed = match skip_empty_lines(window)? {
-        Some(start) => exact_request(window, start, limits, head)?,
-        None => Parsed::Partial,
-    };
-    match parsed {
-        Parsed::Complete(_) => Ok(parsed),
-        Parsed::Partial => partial(bytes, limits).ok_or(RequestError::HeadTooLarge { max: limits.head_bytes_max }),
     }
 }
 

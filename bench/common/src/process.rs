@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        signal::{Signal, kill},
+    },
     unistd::Pid,
 };
 
@@ -28,7 +31,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A running program, pinned to one core together with all that it starts. Dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     /// What it wrote to its standard streams.
@@ -37,7 +40,10 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `command` on `core`. What it writes goes to `<name>.log` in `directory`.
-    pub(crate) fn start(name: &str, mut command: Command, core: usize, directory: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// Fails when it cannot be started.
+    pub fn start(name: &str, mut command: Command, core: usize, directory: &Path) -> anyhow::Result<Self> {
         let output = directory.join(format!("{name}.log"));
         let file = File::create(&output).with_context(|| format!("cannot create the log of {name}"))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
@@ -45,12 +51,15 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, output })
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    /// Its id.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 
     /// What it wrote to its standard streams so far.
-    pub(crate) fn output(&self) -> String {
+    #[must_use]
+    pub fn output(&self) -> String {
         fs::read(&self.output).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
@@ -58,7 +67,7 @@ impl Process {
     ///
     /// # Errors
     /// Fails, with what the program wrote, when it ends or takes too long.
-    pub(crate) fn wait_until_listening(&mut self, address: SocketAddr, interrupt: &Interrupt) -> anyhow::Result<()> {
+    pub fn wait_until_listening(&mut self, address: SocketAddr, interrupt: &Interrupt) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_TIMEOUT;
         while TcpStream::connect(address).is_err() {
             if let Some(status) = self.child.try_wait()? {
@@ -74,7 +83,10 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    pub(crate) fn wait(&mut self, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// Fails when this program is interrupted.
+    pub fn wait(&mut self, interrupt: &Interrupt) -> anyhow::Result<ExitStatus> {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 interrupt.check()?;
@@ -108,7 +120,19 @@ impl Drop for Process {
 }
 
 /// A loopback address whose port was free a moment ago.
-pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// Fails when no port is free.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
+}
+
+/// Lets this program and what it starts have as many descriptors as the system grants without asking.
+///
+/// # Errors
+/// Fails when the system does not even grant that.
+pub fn raise_descriptor_limit() -> anyhow::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of descriptors")?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).context("cannot raise the limit of descriptors")
 }

@@ -4,43 +4,80 @@ use std::{net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context, bail};
 
-use crate::{interrupt::Interrupt, process::Process, scenario::Scenario};
+use crate::{interrupt::Interrupt, process::Process};
 
 /// What a run of wrk tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Load {
+pub struct Load {
     /// Responses received in full.
-    pub(crate) requests: u64,
-    pub(crate) requests_per_second: f64,
-    pub(crate) latency_p50_us: f64,
-    pub(crate) latency_p99_us: f64,
+    pub requests: u64,
+    /// Per second of the run.
+    pub requests_per_second: f64,
+    /// Median of the time from a request to the end of its response.
+    pub latency_p50_us: f64,
+    /// The time that 99 of 100 responses took at most.
+    pub latency_p99_us: f64,
 }
 
 /// Where the load generator runs, and what it loads.
-pub(crate) struct Wrk<'a> {
-    pub(crate) program: &'a Path,
-    pub(crate) directory: &'a Path,
-    pub(crate) core: usize,
-    pub(crate) address: SocketAddr,
-    pub(crate) scenario: Scenario,
+#[derive(Debug)]
+pub struct Wrk<'a> {
+    /// The installed program.
+    pub program: &'a Path,
+    /// Where its output goes.
+    pub directory: &'a Path,
+    /// The core that it has.
+    pub core: usize,
+    /// What it loads.
+    pub address: SocketAddr,
+    /// What it asks for.
+    pub path: &'a str,
+    /// A Lua script that makes the requests, where a GET of the path is not enough.
+    pub script: Option<&'a Path>,
+    /// Keep-alive connections, each with one request under way.
+    pub connections: u32,
 }
 
+/// A run of wrk that is under way. Dropping it ends it.
+#[derive(Debug)]
+pub struct Running(Process);
+
 impl Wrk<'_> {
-    /// Loads the address for `seconds`.
+    /// Loads the address for `seconds`, and waits for the end.
+    ///
+    /// # Errors
+    /// As [`Wrk::start`] and [`Running::finish`].
+    pub fn run(&self, seconds: u32, interrupt: &Interrupt) -> anyhow::Result<Load> {
+        self.start(seconds)?.finish(interrupt)
+    }
+
+    /// Begins to load the address for `seconds`.
+    ///
+    /// # Errors
+    /// Fails when wrk cannot be started.
+    pub fn start(&self, seconds: u32) -> anyhow::Result<Running> {
+        let mut command = Command::new(self.program);
+        command
+            .args(["--threads", "1", "--latency"])
+            .args(["--connections", &self.connections.to_string()])
+            .args(["--duration", &format!("{seconds}s")]);
+        if let Some(script) = self.script {
+            command.arg("--script").arg(script);
+        }
+        command.arg(format!("http://{}{}", self.address, self.path));
+        Process::start("wrk", command, self.core, self.directory).map(Running)
+    }
+}
+
+impl Running {
+    /// Waits until the time of the run is over.
     ///
     /// # Errors
     /// Fails, with wrk's own text, when it fails, counts an error, or counts nothing: a proxy that answers wrongly has
     /// no cost to compare.
-    pub(crate) fn run(&self, seconds: u32, interrupt: &Interrupt) -> anyhow::Result<Load> {
-        let mut command = Command::new(self.program);
-        command
-            .args(["--threads", "1", "--latency"])
-            .args(["--connections", &self.scenario.connections.to_string()])
-            .args(["--duration", &format!("{seconds}s")])
-            .arg(format!("http://{}{}", self.address, self.scenario.body.path()));
-        let mut process = Process::start("wrk", command, self.core, self.directory)?;
-        let status = process.wait(interrupt)?;
-        let output = process.output();
+    pub fn finish(mut self, interrupt: &Interrupt) -> anyhow::Result<Load> {
+        let status = self.0.wait(interrupt)?;
+        let output = self.0.output();
         if !status.success() {
             bail!("wrk failed ({status}):\n{output}");
         }

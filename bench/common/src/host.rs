@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env, fmt, fs,
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -11,25 +11,31 @@ use anyhow::Context;
 use nix::sys::utsname::uname;
 use serde::Serialize;
 
-use crate::programs::Programs;
-
 /// The conditions of a run.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Host {
+pub struct Host {
     /// Date of the run in UTC, YYYY-MM-DD.
-    pub(crate) date: String,
+    pub date: String,
     /// The commit of the workspace, with `-dirty` if files differ from it.
-    pub(crate) revision: String,
-    pub(crate) kernel: String,
-    pub(crate) cpu: String,
-    pub(crate) cores: usize,
+    pub revision: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The processor's model.
+    pub cpu: String,
+    /// Cores that the system has.
+    pub cores: usize,
     /// TCP's congestion control; it shapes what large bodies cost.
-    pub(crate) congestion_control: String,
-    pub(crate) versions: BTreeMap<&'static str, String>,
+    pub congestion_control: String,
+    /// What each program of the run says of its version.
+    pub versions: BTreeMap<&'static str, String>,
 }
 
 impl Host {
-    pub(crate) fn describe(programs: &Programs) -> anyhow::Result<Self> {
+    /// Describes this host and what a run uses on it.
+    ///
+    /// # Errors
+    /// Fails when the system does not tell.
+    pub fn describe(versions: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
         let cpu_info = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
         let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
         let today = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
@@ -40,20 +46,37 @@ impl Host {
             cpu: cpu_model(&cpu_info).unwrap_or("unknown").to_owned(),
             cores: cpu_info.lines().filter(|line| line.starts_with("processor")).count(),
             congestion_control: congestion_control.map_or_else(|_| "unknown".into(), |name| name.trim().to_owned()),
-            versions: programs.versions(),
+            versions,
         })
     }
 
+    /// The name of a run's folder: date, kernel and revision.
+    #[must_use]
+    pub fn run_name(&self) -> String {
+        format!("{}-{}-{}", self.date, self.kernel_version(), self.revision)
+    }
+
     /// The release without a distributor's suffix, such as 6.18.4.
-    pub(crate) fn kernel_version(&self) -> &str {
+    fn kernel_version(&self) -> &str {
         self.kernel.split(['-', '+']).next().unwrap_or(&self.kernel)
     }
 }
 
-/// The command line that a reader can repeat: folders, which are this machine's own, are left out.
-pub(crate) fn command_line() -> String {
+impl fmt::Display for Host {
+    /// A line on the machine, then one for each program.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { date, revision, kernel, cpu, cores, congestion_control, versions } = self;
+        write!(formatter, "{date}, revision {revision}, {cpu} ({cores} cores), Linux {kernel}, TCP {congestion_control}")?;
+        versions.values().try_for_each(|version| write!(formatter, "\n{version}"))
+    }
+}
+
+/// The command line that a reader can repeat, of the bench in `package`: folders, which are this machine's own, are left
+/// out.
+#[must_use]
+pub fn command_line(package: &str) -> String {
     let arguments = env::args().skip(1).map(|argument| without_folders(&argument));
-    ["cargo run --release -p ringway-bench-versus --".to_owned()]
+    [format!("cargo run --release -p {package} --")]
         .into_iter()
         .chain(arguments)
         .collect::<Vec<_>>()

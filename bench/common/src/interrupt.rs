@@ -12,10 +12,15 @@ use signal_hook::{
 };
 
 /// Turns SIGINT and SIGTERM into an error at the next check, so that every guard on the stack ends what it started.
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+#[derive(Debug)]
+pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    pub(crate) fn watch() -> anyhow::Result<Self> {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// Fails when the system does not let it.
+    pub fn watch() -> anyhow::Result<Self> {
         let raised = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             flag::register(signal, Arc::clone(&raised)).context("cannot watch for signals")?;
@@ -23,8 +28,11 @@ impl Interrupt {
         Ok(Self(raised))
     }
 
+    /// Whether to go on.
+    ///
+    /// # Errors
     /// Fails once a signal has arrived.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> anyhow::Result<()> {
         ensure!(!self.0.load(Ordering::Relaxed), "interrupted");
         Ok(())
     }

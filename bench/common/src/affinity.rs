@@ -10,13 +10,19 @@ use nix::{
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
 /// Whether this process may run on `core`.
-pub(crate) fn may_use(core: usize) -> anyhow::Result<bool> {
+///
+/// # Errors
+/// Fails when the system does not tell.
+pub fn may_use(core: usize) -> anyhow::Result<bool> {
     let cores = sched_getaffinity(THIS_THREAD).context("cannot read the cores that this process may use")?;
     Ok(cores.is_set(core).unwrap_or(false))
 }
 
 /// Moves the calling thread to `core`.
-pub(crate) fn move_to(core: usize) -> anyhow::Result<()> {
+///
+/// # Errors
+/// Fails when the thread may not run there.
+pub fn move_to(core: usize) -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
     cores
         .set(core)
@@ -26,7 +32,10 @@ pub(crate) fn move_to(core: usize) -> anyhow::Result<()> {
 
 /// Calls `start` on `core`, and comes back. A child inherits the core of the thread that starts it, before it can start
 /// threads of its own: nothing is left to move afterwards.
-pub(crate) fn on_core<T>(core: usize, start: impl FnOnce() -> T) -> anyhow::Result<T> {
+///
+/// # Errors
+/// Fails when the thread may not run there.
+pub fn on_core<T>(core: usize, start: impl FnOnce() -> T) -> anyhow::Result<T> {
     let cores = sched_getaffinity(THIS_THREAD).context("cannot read the cores that this process may use")?;
     move_to(core)?;
     let started = start();

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use crate::scenario::Body;
+use crate::body::Body;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -19,7 +19,7 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 ///
 /// # Errors
 /// Fails on anything but a 200 with that body, delimited by its length.
-pub(crate) fn check(address: SocketAddr, body: Body) -> anyhow::Result<()> {
+pub fn check(address: SocketAddr, body: Body) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     // A keep-alive request, because the bare proxies pass it on as it is and keep their upstream connection.

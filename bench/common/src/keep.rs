@@ -1,29 +1,58 @@
-//! The run's own folder: the report for readers and for programs, and the configurations that were measured.
+//! The run's own folders: one that lasts as long as the run, and one that is kept, with the report for readers and for
+//! programs and the configurations that were measured.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-
-use crate::report::Report;
+use serde::Serialize;
 
 /// How configurations are recognised among the logs and files of the temporary folder.
 const CONFIG_EXTENSIONS: [&str; 3] = ["conf", "cfg", "toml"];
 
-/// Writes everything to a new folder in `parent` and returns its path.
-pub(crate) fn keep(report: &Report, parent: &Path, scratch: &Path) -> anyhow::Result<PathBuf> {
-    let host = &report.host;
-    let name = format!("{}-{}-{}", host.date, host.kernel_version(), host.revision);
-    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    let folder = create_folder(parent, &name)?;
-    let mut json = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
-    json.push('\n');
-    write(&folder.join("versus.json"), &json)?;
-    write(&folder.join("versus.txt"), &report.text())?;
-    keep_configs(scratch, scratch, &folder.join("configs"))?;
-    Ok(folder)
+/// A temporary folder, in memory where the system offers that, so that no disk has a part in the figures.
+///
+/// # Errors
+/// Fails when none can be created.
+pub fn scratch_directory(bench: &str) -> anyhow::Result<tempfile::TempDir> {
+    let prefix = format!("ringway-{bench}-");
+    let builder = |parent| tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);
+    builder("/dev/shm".into()).or_else(|_| builder(env::temp_dir())).context("cannot create a temporary folder")
+}
+
+/// What is kept of a run.
+#[derive(Debug)]
+pub struct Run<'a, R> {
+    /// The folder's name, to which a number is added when there is one already.
+    pub name: &'a str,
+    /// The bench, which names the files.
+    pub bench: &'a str,
+    /// The report for programs.
+    pub report: &'a R,
+    /// The report for readers.
+    pub text: &'a str,
+    /// The temporary folder, for the configurations in it.
+    pub scratch: &'a Path,
+}
+
+impl<R: Serialize> Run<'_, R> {
+    /// Writes everything to a new folder in `parent` and returns its path.
+    ///
+    /// # Errors
+    /// Fails when something cannot be written.
+    pub fn keep(&self, parent: &Path) -> anyhow::Result<PathBuf> {
+        let Self { name, bench, report, text, scratch } = *self;
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        let folder = create_folder(parent, name)?;
+        let mut json = serde_json::to_string_pretty(report).context("cannot write the report as JSON")?;
+        json.push('\n');
+        write(&folder.join(format!("{bench}.json")), &json)?;
+        write(&folder.join(format!("{bench}.txt")), text)?;
+        keep_configs(scratch, scratch, &folder.join("configs"))?;
+        Ok(folder)
+    }
 }
 
 /// Creates `name` in `parent`, or `name-2` and so on when the same revision was measured that day before.

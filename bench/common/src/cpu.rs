@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a process and its descendants have spent, in user and kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct TreeTime {
+pub struct TreeTime {
     /// Sum of the threads' schedstat: exact, but a thread that ended took its share with it.
     scheduled: Duration,
     /// utime and stime of the processes: in ticks, but complete.
@@ -21,7 +21,11 @@ pub(crate) struct TreeTime {
 }
 
 impl TreeTime {
-    pub(crate) fn of(root: Pid) -> anyhow::Result<Self> {
+    /// What `root` and its descendants have spent so far.
+    ///
+    /// # Errors
+    /// Fails when one of them ends meanwhile.
+    pub fn of(root: Pid) -> anyhow::Result<Self> {
         let mut sum = Self::default();
         for pid in process_tree(root)? {
             sum.scheduled += scheduled(pid)?;
@@ -32,7 +36,8 @@ impl TreeTime {
 
     /// What was spent since `earlier`: the exact figure, unless the complete one shows that threads have ended or that
     /// this kernel keeps no schedstat.
-    pub(crate) fn since(self, earlier: Self) -> Duration {
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
         let scheduled = self.scheduled.saturating_sub(earlier.scheduled);
         let ticked = self.ticked.saturating_sub(earlier.ticked);
         let tolerance = 2 * TICK + ticked / 50;
@@ -41,7 +46,10 @@ impl TreeTime {
 }
 
 /// The ids of `root` and its descendants.
-pub(crate) fn process_tree(root: Pid) -> anyhow::Result<Vec<Pid>> {
+///
+/// # Errors
+/// Fails when /proc cannot be read.
+pub fn process_tree(root: Pid) -> anyhow::Result<Vec<Pid>> {
     let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
     for entry in fs::read_dir("/proc").context("cannot list /proc")? {
         let name = entry?.file_name();
@@ -60,32 +68,46 @@ pub(crate) fn process_tree(root: Pid) -> anyhow::Result<Vec<Pid>> {
 }
 
 /// What this program itself has spent.
-pub(crate) fn own_time() -> anyhow::Result<Duration> {
+///
+/// # Errors
+/// Fails when the system does not tell.
+pub fn own_time() -> anyhow::Result<Duration> {
     resource_time(UsageWho::RUSAGE_SELF)
 }
 
 /// What those children of this program have spent that have ended.
-pub(crate) fn ended_children_time() -> anyhow::Result<Duration> {
+///
+/// # Errors
+/// Fails when the system does not tell.
+pub fn ended_children_time() -> anyhow::Result<Duration> {
     resource_time(UsageWho::RUSAGE_CHILDREN)
 }
 
 /// How long each core has been busy, for whomever; what the hypervisor gave to others included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MachineTime {
+pub struct MachineTime {
     cores: Vec<(usize, Duration)>,
 }
 
 impl MachineTime {
-    pub(crate) fn now() -> anyhow::Result<Self> {
+    /// What the cores have done so far.
+    ///
+    /// # Errors
+    /// Fails when /proc cannot be read.
+    pub fn now() -> anyhow::Result<Self> {
         let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
         Self::parse(&text).context("/proc/stat is not as expected")
     }
 
-    pub(crate) fn total(&self) -> Duration {
+    /// The sum over the cores.
+    #[must_use]
+    pub fn total(&self) -> Duration {
         self.cores.iter().map(|(_, busy)| busy).sum()
     }
 
-    pub(crate) fn core(&self, core: usize) -> Duration {
+    /// One core's; zero for a core that there is not.
+    #[must_use]
+    pub fn core(&self, core: usize) -> Duration {
         self.cores.iter().find(|(number, _)| *number == core).map(|(_, busy)| *busy).unwrap_or_default()
     }
 
