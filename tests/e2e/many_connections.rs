@@ -19,7 +19,6 @@ fn fifteen_thousand_connections_are_held_and_served() {
     let origin = standard::start();
     let config = Config::to(origin.address()).shards(2).limit("connections", 20_000);
     let ringway = Ringway::start_in_turn(BINARY, config.timeout("keep_alive", "10m").set("log", "access", "\"off\""));
-    // The buffers and pools of a working proxy are there before the first measurement.
     warm_up(&ringway);
     let (memory, descriptors) = (ringway.process().memory_bytes(), ringway.process().descriptors());
 
@@ -45,10 +44,14 @@ fn fifteen_thousand_connections_are_held_and_served() {
     ringway.wait_for_descriptors(descriptors);
 }
 
+/// Brings the proxy to the state in which it is after some work. Its receive buffers are a pool of constant size, which becomes
+/// resident as it goes round: that is no memory of a connection.
 fn warm_up(ringway: &Ringway) {
     let mut clients: Vec<Peer> = (0..200).map(|_| ringway.connect()).collect();
-    for client in &mut clients {
-        assert_eq!(client.exchange("GET", &standard::get("/length/10")).unwrap().status(), 200);
+    for _ in 0..30 {
+        for client in &mut clients {
+            assert_eq!(client.exchange("GET", &standard::get("/length/10")).unwrap().status(), 200);
+        }
     }
     let busy = ringway.process().descriptors();
     drop(clients);

@@ -5,8 +5,8 @@
 #   run.sh TARGET [ARGUMENTS]      one target until it finds something, with arguments for libFuzzer
 #                                  (-max_total_time=600, -jobs=4, or a file to run again)
 #
-# What a run learns stays in corpus/TARGET, what it finds in artifacts/TARGET. Neither is committed; a find that is fixed
-# becomes a row of a test in shards/wire/tests, or a file in seeds/TARGET.
+# What a run learns stays in corpus/TARGET, what it finds in artifacts/TARGET. Neither is committed; a find that is
+# fixed becomes a row of a test in shards/wire/tests, or a file in seeds/TARGET.
 set -eu
 cd "$(dirname "$0")"
 
@@ -37,7 +37,8 @@ smoke)
     for target in $targets; do
         echo "fuzz: $target"
         log=$(mktemp)
-        if run "$target" -max_total_time=10 -verbosity=0 -print_final_stats=1 "corpus/$target" "seeds/$target" >"$log" 2>&1; then
+        set -- -max_total_time=10 -verbosity=0 -print_final_stats=1 "corpus/$target" "seeds/$target"
+        if run "$target" "$@" >"$log" 2>&1; then
             grep number_of_executed_units "$log"
             rm "$log"
         else

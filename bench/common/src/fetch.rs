@@ -1,4 +1,4 @@
-//! One GET by hand, to see that a proxy serves what the upstream offers before its cost is compared.
+//! One GET by hand, to see that a proxy serves what the upstream offers before its cost is measured.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -20,6 +20,14 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// # Errors
 /// Fails on anything but a 200 with that body, delimited by its length.
 pub fn check(address: SocketAddr, body: Body) -> anyhow::Result<()> {
+    open(address, body).map(drop)
+}
+
+/// As [`check`], and leaves the connection open for another request.
+///
+/// # Errors
+/// As [`check`].
+pub fn open(address: SocketAddr, body: Body) -> anyhow::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     // A keep-alive request, because the bare proxies pass it on as it is and keep their upstream connection.
@@ -36,5 +44,6 @@ pub fn check(address: SocketAddr, body: Body) -> anyhow::Result<()> {
     let mut received = vec![0; expected.len()];
     response.read_exact(&mut received).with_context(|| format!("the body is incomplete:\n{head}"))?;
     ensure!(received == expected, "the body is not what the upstream offers:\n{head}");
-    Ok(())
+    ensure!(response.buffer().is_empty(), "bytes follow the body:\n{head}");
+    Ok(response.into_inner())
 }

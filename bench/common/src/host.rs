@@ -66,7 +66,10 @@ impl fmt::Display for Host {
     /// A line on the machine, then one for each program.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { date, revision, kernel, cpu, cores, congestion_control, versions } = self;
-        write!(formatter, "{date}, revision {revision}, {cpu} ({cores} cores), Linux {kernel}, TCP {congestion_control}")?;
+        write!(
+            formatter,
+            "{date}, revision {revision}, {cpu} ({cores} cores), Linux {kernel}, TCP {congestion_control}"
+        )?;
         versions.values().try_for_each(|version| write!(formatter, "\n{version}"))
     }
 }
@@ -76,11 +79,7 @@ impl fmt::Display for Host {
 #[must_use]
 pub fn command_line(package: &str) -> String {
     let arguments = env::args().skip(1).map(|argument| without_folders(&argument));
-    [format!("cargo run --release -p {package} --")]
-        .into_iter()
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+    [format!("cargo run --release -p {package} --")].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 fn without_folders(argument: &str) -> String {

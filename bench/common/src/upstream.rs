@@ -37,12 +37,7 @@ impl Upstream {
     ///
     /// # Errors
     /// Fails, with what nginx wrote, when it does not come to that.
-    pub fn start(
-        program: &Path,
-        directory: &Path,
-        core: usize,
-        interrupt: &Interrupt,
-    ) -> anyhow::Result<Self> {
+    pub fn start(program: &Path, directory: &Path, core: usize, interrupt: &Interrupt) -> anyhow::Result<Self> {
         let address = process::free_address()?;
         let files = directory.join("files");
         fs::create_dir(&files).context("cannot create the folder of the upstream's files")?;

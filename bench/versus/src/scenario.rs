@@ -23,8 +23,8 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (name, connections) = text.split_once('@').context("expected BODY@CONNECTIONS, such as small@64")?;
-        let body = Body::by_name(name)
-            .with_context(|| format!("no body is called {name}; there are small, 64k and 1m"))?;
+        let body =
+            Body::by_name(name).with_context(|| format!("no body is called {name}; there are small, 64k and 1m"))?;
         let connections = connections.parse().with_context(|| format!("{connections} is no number of connections"))?;
         ensure!((1..=CONNECTIONS_MAX).contains(&connections), "connections: expected 1 to {CONNECTIONS_MAX}");
         Ok(Self { body, connections })

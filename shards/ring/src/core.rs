@@ -21,8 +21,8 @@ use crate::executor::Executor;
 use crate::kernel::{Completion, Entry, Kernel, Key, Wait};
 use crate::listener::Accepting;
 use crate::mailbox::Bell;
-use crate::socket::Socket;
 use crate::socket::batch::Batch;
+use crate::socket::{Direction, Socket};
 use crate::wheel::Wheel;
 
 /// Most polls of tasks between two looks at the kernel.
@@ -48,7 +48,9 @@ pub(crate) struct Core {
     dirty: RefCell<Vec<Rc<Socket>>>,
     /// Sockets whose receive found no free buffer, longest waiting first; one queue a group. Waiting in it keeps no
     /// descriptor open: nothing is in flight.
-    starved: [RefCell<VecDeque<Weak<Socket>>>; 2],
+    starved: [RefCell<VecDeque<Starved>>; 2],
+    /// The next ticket of the starved.
+    tickets: Cell<u64>,
     descriptors_closed: Cell<u64>,
     /// Who waits for a descriptor to be closed.
     descriptor_waiters: RefCell<Vec<Waker>>,
@@ -64,10 +66,17 @@ pub(crate) struct Core {
 pub(crate) enum Operation {
     Recv(Rc<Socket>),
     Send(Rc<Socket>),
+    Ready(Rc<Socket>, Direction),
     Accept(Rc<Accepting>),
     Connect(Rc<Connecting>),
     /// The eventfd by which threads that are no shard ring the bell, and the number that the kernel reads into.
     Counter(#[allow(dead_code, reason = "the kernel writes to it")] Box<u64>),
+}
+
+/// A socket that waits for a buffer, by the order in which they began to.
+struct Starved {
+    ticket: u64,
+    socket: Weak<Socket>,
 }
 
 /// Tells that a task has ended, be it by a panic.
@@ -128,6 +137,7 @@ impl Core {
             operations: RefCell::default(),
             dirty: RefCell::default(),
             starved: Default::default(),
+            tickets: Cell::new(0),
             descriptors_closed: Cell::new(0),
             descriptor_waiters: RefCell::default(),
             mailbox_waiters: RefCell::default(),
@@ -231,6 +241,7 @@ impl Core {
         match operation {
             Operation::Recv(socket) => socket.received(self, &completion),
             Operation::Send(socket) => socket.sent(self, completion.result),
+            Operation::Ready(socket, direction) => socket.ready(direction),
             Operation::Accept(accepting) => accepting.accepted(&completion),
             Operation::Connect(connecting) => connecting.connected(completion.result),
             Operation::Counter(_) => {
@@ -291,8 +302,21 @@ impl Core {
     }
 
     /// `socket` waits for a free buffer of `group`.
-    pub(crate) fn mark_starved(&self, socket: &Rc<Socket>, group: &Group) {
-        self.starved[usize::from(group.id())].borrow_mut().push_back(Rc::downgrade(socket));
+    pub(crate) fn mark_starved(&self, socket: &Rc<Socket>, group: &Group, ticket: u64) {
+        let mut starved = self.starved[usize::from(group.id())].borrow_mut();
+        // A new ticket's place is the end; that of a socket which was fed and got nothing is near the front.
+        let place = starved.partition_point(|earlier| earlier.ticket < ticket);
+        starved.insert(place, Starved { ticket, socket: Rc::downgrade(socket) });
+    }
+
+    /// Whether a socket waits for a buffer of `group`.
+    pub(crate) fn anyone_starves(&self, group: &Group) -> bool {
+        !self.starved[usize::from(group.id())].borrow().is_empty()
+    }
+
+    /// A place in the order of those that wait for buffers.
+    pub(crate) fn draw_ticket(&self) -> u64 {
+        self.tickets.replace(self.tickets.get() + 1)
     }
 
     pub(crate) fn take_batch(&self) -> Box<Batch> {
@@ -324,8 +348,8 @@ impl Core {
         for (group, starved) in [(&self.heads, &self.starved[0]), (&self.bodies, &self.starved[1])] {
             let mut portions = group.free();
             while portions > 0 {
-                let Some(socket) = starved.borrow_mut().pop_front() else { break };
-                if socket.upgrade().is_some_and(|socket| socket.fed(self, group)) {
+                let Some(first) = starved.borrow_mut().pop_front() else { break };
+                if first.socket.upgrade().is_some_and(|socket| socket.fed(self, group)) {
                     portions -= 1;
                 }
             }
@@ -409,7 +433,7 @@ impl Operations {
             return Some(match slot.operation.as_ref()? {
                 Operation::Recv(socket) => Operation::Recv(Rc::clone(socket)),
                 Operation::Accept(accepting) => Operation::Accept(Rc::clone(accepting)),
-                Operation::Send(_) | Operation::Connect(_) | Operation::Counter(_) => {
+                Operation::Send(_) | Operation::Ready(..) | Operation::Connect(_) | Operation::Counter(_) => {
                     unreachable!("only receives and accepts complete more than once")
                 }
             });

@@ -20,8 +20,8 @@
 //!
 //! # The path through the files
 //! `core.rs` is the tick and the table of operations; `kernel/` what is asked of a kernel and who answers; `socket/` the
-//! connected socket (`recv.rs`, `send.rs`, and the user's handle `stream.rs`); `listener.rs`, `connect.rs`, `timer.rs`,
-//! `mailbox.rs` what else a shard waits for; `buffers/` memory; `wheel.rs` and `executor.rs` stand alone.
+//! connected socket (`recv.rs`, `send.rs`, and the user's handle `stream.rs`); `splice.rs` bytes that pass without being seen;
+//! `listener.rs`, `connect.rs`, `timer.rs`, `mailbox.rs` what else a shard waits for; `buffers/` memory; `wheel.rs` and `executor.rs` stand alone.
 
 mod buffers;
 mod connect;
@@ -33,6 +33,7 @@ mod listener;
 mod mailbox;
 mod pooled;
 mod socket;
+mod splice;
 #[cfg(test)]
 mod tests;
 mod timer;
@@ -50,6 +51,7 @@ pub use listener::{Listener, listen_tcp, listen_unix};
 pub use mailbox::{Receiver, Sender, ShardAddress, channel};
 pub use pooled::{Pooled, pooled};
 pub use socket::{ReadMode, Stream};
+pub use splice::{Splice, SpliceError};
 pub use timer::{Timer, now, sleep, sleep_until};
 
 use crate::core::Core;

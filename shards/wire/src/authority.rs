@@ -92,8 +92,8 @@ fn is_registered_name(name: &[u8]) -> bool {
     }
 }
 
-/// The `IPv6address` of RFC 3986 §3.2.2: up to eight groups of one to four hexadecimal digits, at most one gap `::` that
-/// stands for one group or more, and at the end possibly an IPv4 address in place of two groups. No zone.
+/// The `IPv6address` of RFC 3986 §3.2.2: up to eight groups of one to four hexadecimal digits, at most one gap `::`
+/// that stands for one group or more, and at the end possibly an IPv4 address in place of two groups. No zone.
 fn is_ipv6(address: &[u8]) -> bool {
     match address.windows(2).position(|pair| pair == b"::") {
         None => ipv6_groups(address, true) == Some(8),
@@ -189,6 +189,7 @@ mod tests {
             b"[::1]]",
             b"[1:2:3:4:5:6:7]",
             b"[1:2:3:4:5:6:7:8:9]",
+            b"[1:2:3:4:5:6:7::8]",
             b"[1:2:3:4:5:6:7::8:9]",
             b"[1::2::3]",
             b"[:::]",

@@ -123,8 +123,8 @@ impl FieldNames {
     }
 }
 
-/// Declares the tokens, grouped by the length of their names: the length is the first and cheapest distinction, and with
-/// it fixed a comparison is one or two wide loads.
+/// Declares the tokens, grouped by the length of their names: the length is the first and cheapest distinction, and
+/// with it fixed a comparison is one or two wide loads.
 macro_rules! field_names {
     ($( $length:literal { $( $token:ident = $lower:literal, $name:literal; )* } )*) => {
         /// A field name as a token.
@@ -166,9 +166,9 @@ macro_rules! field_names {
     };
 }
 
-/// The bytes of a name in lower case, as up to four words that overlap where the length is no multiple of eight. With the
-/// length a constant, making and comparing keys is a few instructions a word. Two names of one length are equal in lower
-/// case exactly if their keys are.
+/// The bytes of a name in lower case, as up to four words that overlap where the length is no multiple of eight. With
+/// the length a constant, making and comparing keys is a few instructions a word. Two names of one length are equal in
+/// lower case exactly if their keys are.
 #[derive(Clone, Copy)]
 struct Key([u64; 4]);
 

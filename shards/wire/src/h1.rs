@@ -1,8 +1,9 @@
 //! HTTP/1.1 and HTTP/1.0 on the wire. RFC 9112
 //!
 //! Bytes come in through [`parse_request`] and [`parse_response`] and through a [`Decoder`]; they go out through
-//! [`mod@write`]. [`ServerConnection`] and [`ClientConnection`] join these into the two ends of a connection that carries one
-//! exchange after another, and decide framing and persistence. Each could be used without the ones above it.
+//! [`mod@write`]. [`ServerConnection`] and [`ClientConnection`] join these into the two ends of a connection that
+//! carries one exchange after another, and decide framing and persistence. Each could be used without the ones above
+//! it.
 
 pub mod body;
 pub mod client;

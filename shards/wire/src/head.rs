@@ -1,8 +1,8 @@
 //! The trusted heads, and what they say.
 //!
 //! A [`RequestHead`] or [`ResponseHead`] is filled only by this crate's readers, after every rule has been checked; its
-//! fields are private so that nobody else can make one that was not. Both are meant to be kept and filled again: `clear`
-//! keeps the memory.
+//! fields are private so that nobody else can make one that was not. Both are meant to be kept and filled again:
+//! `clear` keeps the memory.
 
 mod request;
 mod response;

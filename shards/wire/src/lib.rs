@@ -1,13 +1,13 @@
 //! Protocols without sockets: heads, framing and HTTP/1 connections as plain values.
 //!
 //! The crate turns bytes of a peer into trusted values, once, and trusted values back into bytes. It refuses to know
-//! where bytes come from or go to: there is no socket here, no clock, no thread, no random number, and no allocation per
-//! message once buffers have grown to their working size. What it needs to decide, it is told as an argument; what it
-//! decides, it returns. So every rule of the protocol can be tested and fuzzed by calling a function.
+//! where bytes come from or go to: there is no socket here, no clock, no thread, no random number, and no allocation
+//! per message once buffers have grown to their working size. What it needs to decide, it is told as an argument; what
+//! it decides, it returns. So every rule of the protocol can be tested and fuzzed by calling a function.
 //!
-//! A parsed head holds no bytes. It holds [`Span`]s, offsets into the buffer that it was parsed from, so that the buffer
-//! may lie in a kernel's receive ring, in a pooled block, or in a test's array, and no lifetime ties the two together.
-//! Whoever reads a span hands in the same bytes again.
+//! A parsed head holds no bytes. It holds [`Span`]s, offsets into the buffer that it was parsed from, so that the
+//! buffer may lie in a kernel's receive ring, in a pooled block, or in a test's array, and no lifetime ties the two
+//! together. Whoever reads a span hands in the same bytes again.
 //!
 //! The path through the files, in the order in which a message meets them:
 //!
@@ -16,8 +16,8 @@
 //! - [`authority`]: `host:port`, the one value that routing and framing both depend on;
 //! - [`h1`]: HTTP/1.1 and 1.0 on the wire. Inside, `read` runs the fast reader and `grammar` the slow exact one, `gate`
 //!   makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again, [`h1::edits`] and
-//!   [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines of the two ends of
-//!   a connection;
+//!   [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines of the two ends
+//!   of a connection;
 //! - [`error`]: everything that a peer can get wrong, by name and place.
 //!
 //! Strictness is a security property: a message that two readers could understand in two ways is refused, even where a

@@ -1,8 +1,9 @@
 //! The properties that the fuzz targets check, one module for each target.
 //!
 //! Not to panic is the least of them. Each module holds the code against something independent: the fast reader against
-//! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body in
-//! pieces against the body in one piece and against a naive decoder, and the two ends of a connection against each other.
+//! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body
+//! in pieces against the body in one piece and against a naive decoder, and the two ends of a connection against each
+//! other.
 
 pub mod chunked;
 pub mod connection;

@@ -51,8 +51,8 @@ fn is_gate_error(parsed: Result<Parsed, RequestError>) -> bool {
     )
 }
 
-/// A part of the bytes is partial or has the outcome of all; so has a connection that gets them in two parts, except that
-/// it may leave a fault in an unfinished line until the line is finished.
+/// A part of the bytes is partial or has the outcome of all; so has a connection that gets them in two parts, except
+/// that it may leave a fault in an unfinished line until the line is finished.
 fn agrees_when_cut(bytes: &[u8], limits: &Limits, whole: Result<Parsed, RequestError>, cut: usize) {
     let part = &bytes[..cut.min(bytes.len())];
     let mut head = RequestHead::new();
@@ -99,7 +99,8 @@ fn agrees_with_httparse(bytes: &[u8], head: &RequestHead) {
     }
 }
 
-/// What a reader would conclude that lowers all names and looks at all values: an accepted head leaves no other reading.
+/// What a reader would conclude that lowers all names and looks at all values: an accepted head leaves no other
+/// reading.
 fn agrees_with_a_naive_framing(bytes: &[u8], head: &RequestHead) {
     let values = |wanted: &str| -> Vec<String> {
         let named = head.fields().iter().filter(|field| {

@@ -72,6 +72,8 @@ pub(crate) enum Entry {
     Send { fd: RawFd, bytes: *const u8, len: u32 },
     /// Send the runs of bytes that a message header lists, whole unless the connection fails.
     SendMessage { fd: RawFd, message: *const libc::msghdr },
+    /// Wait until a descriptor is ready for `events` (`POLLIN`, `POLLOUT`), or has failed.
+    Poll { fd: RawFd, events: u32 },
     /// Open a connection.
     Connect { fd: RawFd, address: *const libc::sockaddr, len: libc::socklen_t },
     /// Read from an eventfd into eight bytes.
@@ -98,6 +100,7 @@ pub(crate) struct Completion {
 
 /// The kernel under a shard.
 #[derive(Debug)]
+#[cfg_attr(test, allow(clippy::large_enum_variant, reason = "the double is small, and there is one kernel a shard"))]
 pub(crate) enum Kernel {
     /// The real one.
     Uring(uring::Uring),

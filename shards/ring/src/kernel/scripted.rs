@@ -344,7 +344,7 @@ impl World {
             Entry::Accept { fd } => {
                 assert!(self.listening.get(&fd).is_some_and(|listening| listening.open), "an accept on {fd}");
             }
-            Entry::ReadCounter { .. } => {}
+            Entry::ReadCounter { .. } | Entry::Poll { .. } => {}
         }
         self.pending.push(Pending { key, entry, cancelled: false, taken: 0 });
     }
@@ -421,7 +421,7 @@ impl World {
                 Outlook::ready_if(!listening.backlog.is_empty() || listening.errors_left > 0)
             }
             Entry::Connect { fd, .. } => Outlook::ready_if(self.attempt(fd) != Attempt::Hangs),
-            Entry::ReadCounter { .. } => Outlook::Blocked,
+            Entry::ReadCounter { .. } | Entry::Poll { .. } => Outlook::Blocked,
             Entry::RingBell { .. } | Entry::Cancel { .. } | Entry::Close { .. } => {
                 unreachable!("done when handed over")
             }
@@ -467,7 +467,7 @@ impl World {
                 Attempt::Succeeds => self.last(key, 0),
                 Attempt::Refused => self.last(key, -libc::ECONNREFUSED),
             },
-            Entry::ReadCounter { .. } => true,
+            Entry::ReadCounter { .. } | Entry::Poll { .. } => true,
             Entry::RingBell { .. } | Entry::Cancel { .. } | Entry::Close { .. } => {
                 unreachable!("done when handed over")
             }
@@ -632,6 +632,7 @@ fn descriptor_of(entry: &Entry) -> Option<RawFd> {
         | Entry::Send { fd, .. }
         | Entry::SendMessage { fd, .. }
         | Entry::Connect { fd, .. }
+        | Entry::Poll { fd, .. }
         | Entry::ReadCounter { fd, .. } => Some(*fd),
         Entry::RingBell { .. } | Entry::Cancel { .. } | Entry::Close { .. } => None,
     }

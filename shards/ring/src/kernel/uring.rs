@@ -86,6 +86,9 @@ impl Uring {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
+            // Tells when work is deferred, so that an entry which does not wait runs it as well: else a shard that is never
+            // idle would never hear of its completions.
+            .setup_taskrun_flag()
             .setup_submit_all()
             .setup_cqsize(cq_entries)
             .build(sq_entries)
@@ -175,6 +178,8 @@ impl Uring {
                 self.alarms.retain(|instant| *instant > now);
                 continue;
             }
+            // A mistake of ours, whoever waits for this operation and whether anybody does.
+            debug_assert_ne!(cqe.result(), -libc::EFAULT, "an operation means memory that is gone");
             let flags = cqe.flags();
             into.push(Completion {
                 key,
@@ -259,6 +264,7 @@ fn translate(entry: Entry) -> squeue::Entry {
             let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL).unsigned_abs();
             opcode::SendMsg::new(Fd(fd), message).flags(flags).build()
         }
+        Entry::Poll { fd, events } => opcode::PollAdd::new(Fd(fd), events).build(),
         Entry::Connect { fd, address, len } => opcode::Connect::new(Fd(fd), address, len).build(),
         Entry::ReadCounter { fd, value } => opcode::Read::new(Fd(fd), value.cast(), 8).build(),
         Entry::RingBell { ring } => {

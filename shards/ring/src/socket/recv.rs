@@ -41,6 +41,9 @@ pub enum ReadMode {
     /// only after several buffers.
     #[default]
     Head,
+    /// For the head of a message whose body is large: one receive into one small buffer, which leaves the rest to be read in
+    /// another way.
+    Once,
     /// For bodies: one receive at a time into large buffers, several of them where the kernel can; nothing is read that
     /// was not asked for.
     Body,
@@ -57,6 +60,9 @@ pub(crate) struct Recv {
     /// Whether the socket stands in the queue of the starved of each group. It leaves a queue only when its turn comes,
     /// whatever has become of its state meanwhile.
     in_line: [bool; 2],
+    /// Its place among the starved, drawn when it found no buffer and kept until it gets bytes: the first that is fed may
+    /// take all that is free, and whoever was fed behind it must not go to the end for that.
+    ticket: Option<u64>,
 }
 
 /// Chunks in order. Mostly there is one, and then nothing is allocated.
@@ -93,9 +99,9 @@ pub(super) fn poll_recv(
         None => {}
     }
     match recv.state {
-        State::Parked => arm(&mut recv, socket, core, mode),
+        State::Parked => start(&mut recv, socket, core, mode),
         // A one-shot receive ends by itself with the bytes that are waited for; only the standing one must be stopped.
-        State::Armed(key, ReadMode::Head) if mode == ReadMode::Body => {
+        State::Armed(key, ReadMode::Head) if mode != ReadMode::Head => {
             recv.state = State::Cancelling(key, ReadMode::Head);
             core.cancel(key);
         }
@@ -129,7 +135,7 @@ pub(super) fn poll_quiet(socket: &Rc<Socket>, core: &Rc<Core>, cx: &Context<'_>)
 pub(super) fn watch(socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
     let mut recv = socket.recv.borrow_mut();
     if recv.state == State::Parked && recv.queue.is_empty() && recv.end.is_none() {
-        arm(&mut recv, socket, core, mode);
+        start(&mut recv, socket, core, mode);
     }
 }
 
@@ -162,6 +168,7 @@ pub(super) fn received(socket: &Rc<Socket>, core: &Rc<Core>, completion: &Comple
         // A buffer without bytes can come with the end of the stream.
         let len = usize::try_from(completion.result).unwrap_or(0);
         core.counters.bytes_received.add(len as u64);
+        recv.ticket = None;
         group.lease(first, len, |mut chunk| {
             if !chunk.is_empty() {
                 core.counters.bytes_copied_out.add(chunk.settle() as u64);
@@ -174,12 +181,8 @@ pub(super) fn received(socket: &Rc<Socket>, core: &Rc<Core>, completion: &Comple
         match -completion.result {
             // If it was being cancelled, whoever wanted that decides how to go on.
             libc::ENOBUFS if !cancelling => {
-                recv.state = State::Starved(mode);
                 core.counters.receives_starved.add(1);
-                if !std::mem::replace(&mut recv.in_line[usize::from(group.id())], true) {
-                    core.mark_starved(socket, group);
-                }
-                return;
+                return line_up(&mut recv, socket, core, mode);
             }
             // Not the peer's doing: the operation is simply started again when somebody asks.
             libc::ECANCELED | libc::ENOBUFS | libc::EINTR | libc::EAGAIN => {}
@@ -223,9 +226,29 @@ pub(super) fn abandon(socket: &Rc<Socket>, core: &Rc<Core>) {
     }
 }
 
+/// Receives, once those have who already wait for a buffer: else one that takes its bytes quickly would always be first.
+fn start(recv: &mut Recv, socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
+    if core.anyone_starves(group(core, mode)) {
+        line_up(recv, socket, core, mode);
+    } else {
+        arm(recv, socket, core, mode);
+    }
+}
+
+/// Waits until a buffer is free ([`fed`]).
+fn line_up(recv: &mut Recv, socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
+    recv.state = State::Starved(mode);
+    let group = group(core, mode);
+    let ticket = *recv.ticket.get_or_insert_with(|| core.draw_ticket());
+    if !std::mem::replace(&mut recv.in_line[usize::from(group.id())], true) {
+        core.mark_starved(socket, group, ticket);
+    }
+}
+
 fn arm(recv: &mut Recv, socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
     let kind = match mode {
         ReadMode::Head => RecvKind::Multishot,
+        ReadMode::Once => RecvKind::Once,
         ReadMode::Body if core.bundles => RecvKind::Bundle,
         ReadMode::Body => RecvKind::Once,
     };
@@ -236,7 +259,7 @@ fn arm(recv: &mut Recv, socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
 
 fn group(core: &Core, mode: ReadMode) -> &Rc<Group> {
     match mode {
-        ReadMode::Head => &core.heads,
+        ReadMode::Head | ReadMode::Once => &core.heads,
         ReadMode::Body => &core.bodies,
     }
 }

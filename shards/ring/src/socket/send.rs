@@ -69,6 +69,11 @@ pub(super) fn bytes_sent(socket: &Rc<Socket>) -> u64 {
     send.bytes_sent + in_flight as u64
 }
 
+/// Takes note of bytes that were sent by other means.
+pub(super) fn count(socket: &Rc<Socket>, bytes: usize) {
+    socket.send.borrow_mut().bytes_sent += bytes as u64;
+}
+
 pub(super) fn flush(socket: &Rc<Socket>, core: &Rc<Core>) {
     let mut send = socket.send.borrow_mut();
     send.marked = false;

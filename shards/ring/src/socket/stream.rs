@@ -3,11 +3,11 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use super::{ReadMode, Socket, recv, send};
+use super::{Direction, ReadMode, Socket, ready, recv, send};
 use crate::buffers::Chunk;
 use crate::core::{Core, Descriptor};
 
@@ -146,6 +146,32 @@ impl Stream {
     #[must_use]
     pub fn local(&self) -> Option<SocketAddr> {
         socket2::SockRef::from(&self.descriptor()).local_addr().ok()?.as_socket()
+    }
+
+    /// For system calls that must not block. The ring's operations wait all the same.
+    pub(crate) fn make_nonblocking(&self) -> io::Result<()> {
+        if !self.socket.nonblocking.replace(true) {
+            socket2::SockRef::from(&self.descriptor()).set_nonblocking(true)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wait_ready(&self, cx: &Context<'_>, direction: Direction) {
+        ready::wait(&self.socket, &self.core, cx, direction);
+    }
+
+    pub(crate) fn descriptor_number(&self) -> RawFd {
+        self.socket.descriptor.raw()
+    }
+
+    pub(crate) fn count_received(&self, bytes: usize) {
+        self.core.counters.bytes_received.add(bytes as u64);
+    }
+
+    /// Bytes that were sent past the ring count like others.
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.core.counters.bytes_sent.add(bytes as u64);
+        send::count(&self.socket, bytes);
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

@@ -468,7 +468,7 @@ impl Session {
     }
 
     fn random_mode(&mut self) -> ReadMode {
-        if self.random.one_in(2) { ReadMode::Head } else { ReadMode::Body }
+        [ReadMode::Head, ReadMode::Head, ReadMode::Body, ReadMode::Body, ReadMode::Once][self.random.below(5)]
     }
 
     /// Milliseconds that a wait may take. A peer that falls silent is not waited for without an end.

@@ -10,7 +10,7 @@ use crate::counters::Counters;
 use crate::kernel::Kernel;
 use crate::kernel::scripted::{Random, Scripted, World};
 
-const SEEDS: u64 = if cfg!(miri) { 12 } else { 2_000 };
+const SEEDS: u64 = if cfg!(miri) { 4 } else { 1_000 };
 
 #[test]
 fn everything_at_once_keeps_every_promise() {

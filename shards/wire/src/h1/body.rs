@@ -1,7 +1,7 @@
 //! Decoding bodies: which bytes of the connection are the body, and where it ends. RFC 9112 §6 and §7
 //!
-//! The decoder never copies data. Each call names at most one run of data inside the bytes it was given, so that a caller
-//! can pass on slices of its receive buffer.
+//! The decoder never copies data. Each call names at most one run of data inside the bytes it was given, so that a
+//! caller can pass on slices of its receive buffer.
 
 use std::ops::Range;
 
@@ -112,8 +112,8 @@ impl Decoder {
     /// Goes on at `input`, the bytes that follow those consumed before.
     ///
     /// # Errors
-    /// The first violation of the coding or of a bound. The body cannot be decoded any further; every later call returns
-    /// the same error.
+    /// The first violation of the coding or of a bound. The body cannot be decoded any further; every later call
+    /// returns the same error.
     pub fn decode(&mut self, input: &[u8]) -> Result<Decoded, BodyError> {
         let mut at = 0;
         let mut data = 0..0;
@@ -176,6 +176,28 @@ impl Decoder {
             State::Exact { remaining } => Some(remaining),
             State::Complete => Some(0),
             _ => None,
+        }
+    }
+
+    /// Data bytes that follow at once and without framing between them: the rest of the body, or of the chunk.
+    #[inline]
+    #[must_use]
+    pub fn run(&self) -> u64 {
+        match self.state {
+            State::Exact { remaining } | State::Data { remaining } => remaining,
+            _ => 0,
+        }
+    }
+
+    /// Takes note of `bytes` of the [`run`](Self::run) that the caller moved on without showing them.
+    ///
+    /// # Panics
+    /// If the run is shorter.
+    pub fn pass(&mut self, bytes: u64) {
+        assert!(bytes <= self.run(), "{bytes} bytes passed of a run of {}", self.run());
+        let bytes = usize::try_from(bytes).expect("what moves at once fits memory");
+        if bytes > 0 {
+            self.take_data(bytes);
         }
     }
 

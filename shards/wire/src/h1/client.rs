@@ -1,7 +1,7 @@
 //! The client's end of a connection: requests out, responses in, one exchange after another.
 //!
-//! Requests are not pipelined: each waits until [`reusable`](ClientConnection::reusable) says that the one before it left
-//! nothing behind.
+//! Requests are not pipelined: each waits until [`reusable`](ClientConnection::reusable) says that the one before it
+//! left nothing behind.
 
 use super::body::{Decoded, Decoder, Trailers};
 use super::edits::Edits;
@@ -116,8 +116,8 @@ impl ClientConnection {
     /// again with more behind them.
     ///
     /// # Errors
-    /// As [`parse_response`]; also for bytes that answer no request, for 101, which no request of ours asks for, and for
-    /// more than [`INFORMATIONAL_MAX`] informational responses. The connection has to be closed.
+    /// As [`parse_response`]; also for bytes that answer no request, for 101, which no request of ours asks for, and
+    /// for more than [`INFORMATIONAL_MAX`] informational responses. The connection has to be closed.
     pub fn parse_head(
         &mut self,
         bytes: &[u8],
@@ -175,8 +175,8 @@ impl ClientConnection {
     /// Bytes came while no exchange was under way.
     ///
     /// # Errors
-    /// [`ResponseError::Unsolicited`] if there are any: an answer to a question that was not asked would be taken for the
-    /// answer to the next.
+    /// [`ResponseError::Unsolicited`] if there are any: an answer to a question that was not asked would be taken for
+    /// the answer to the next.
     pub fn handle_idle_bytes(&mut self, bytes: &[u8]) -> Result<(), ResponseError> {
         if bytes.is_empty() {
             return Ok(());
@@ -197,6 +197,21 @@ impl ClientConnection {
     #[must_use]
     pub fn response_complete(&self) -> bool {
         self.state == State::Receiving && self.decoder.is_complete()
+    }
+
+    /// As [`Decoder::run`].
+    #[inline]
+    #[must_use]
+    pub fn body_run(&self) -> u64 {
+        self.decoder.run()
+    }
+
+    /// As [`Decoder::pass`].
+    ///
+    /// # Panics
+    /// As there.
+    pub fn pass_body(&mut self, bytes: u64) {
+        self.decoder.pass(bytes);
     }
 
     /// Data bytes of the response's body so far.

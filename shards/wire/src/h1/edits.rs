@@ -1,8 +1,8 @@
 //! The short list of changes that are applied while a head is written.
 //!
-//! A head that is passed on is mostly copied. What changes is said here, once, before it is written: names to leave out,
-//! and lines to add. Nothing that the list adds can break the message: names and values are checked, and the fields that
-//! frame it belong to [`write`](super::write) alone.
+//! A head that is passed on is mostly copied. What changes is said here, once, before it is written: names to leave
+//! out, and lines to add. Nothing that the list adds can break the message: names and values are checked, and the
+//! fields that frame it belong to [`write`](super::write) alone.
 
 use thiserror::Error;
 
@@ -55,8 +55,8 @@ impl Edits {
         self.appended.clear();
     }
 
-    /// Leaves out all fields of these names. Reserved names are ignored: what becomes of these fields is decided when the
-    /// head is written.
+    /// Leaves out all fields of these names. Reserved names are ignored: what becomes of these fields is decided when
+    /// the head is written.
     pub fn remove(&mut self, names: FieldNames) {
         const OTHER: FieldNames = FieldNames::of(&[FieldName::Other]);
         self.removed = self.removed.union(names.difference(RESERVED).difference(OTHER));
@@ -86,8 +86,8 @@ impl Edits {
         self.append_joined(name, &[value], b"")
     }
 
-    /// Adds a line whose value is made of parts with `separator` between them: `append_joined(b"X-Forwarded-For", &[list,
-    /// address], b", ")`. Empty parts are left out.
+    /// Adds a line whose value is made of parts with `separator` between them: `append_joined(b"X-Forwarded-For",
+    /// &[list, address], b", ")`. Empty parts are left out.
     ///
     /// # Errors
     /// As [`append`](Self::append).

@@ -67,8 +67,8 @@ impl ChunkSize {
     }
 }
 
-/// Why a body cannot be sent as its head promised. The connection has to be closed without finishing the message, so that
-/// the peer notices.
+/// Why a body cannot be sent as its head promised. The connection has to be closed without finishing the message, so
+/// that the peer notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum OutputError {
     /// More data than the head promised.

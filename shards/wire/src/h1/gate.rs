@@ -1,7 +1,8 @@
 //! The gate: what a head that obeys the grammar must also obey before anyone trusts it.
 //!
-//! Target and authority are taken apart, Connection is read, and the one question that decides whether two readers agree
-//! on where a message ends, its framing, is answered or the message refused. Nothing behind the gate checks again.
+//! Target and authority are taken apart, Connection is read, and the one question that decides whether two readers
+//! agree on where a message ends, its framing, is answered or the message refused. Nothing behind the gate checks
+//! again.
 
 use super::grammar::{is_token_byte, is_white_space};
 use crate::authority::Authority;

@@ -1,9 +1,9 @@
 //! The scalar reading of a head: byte by byte, slow, exact.
 //!
-//! It runs when the fast reader of `read` refused a head: either it finds the fault that the fast reader cannot place, or
-//! it accepts what the fast reader does not know (minor versions above 1, more fields than its table has room for). It is
-//! the definition of what this crate accepts; tests hold the fast reader against it. Trailer sections, which are rare,
-//! are read by it alone.
+//! It runs when the fast reader of `read` refused a head: either it finds the fault that the fast reader cannot place,
+//! or it accepts what the fast reader does not know (minor versions above 1, more fields than its table has room for).
+//! It is the definition of what this crate accepts; tests hold the fast reader against it. Trailer sections, which are
+//! rare, are read by it alone.
 
 use crate::error::StartLinePart;
 use crate::field::FieldLines;
@@ -115,8 +115,8 @@ pub(super) fn field_lines(bytes: &[u8], start: usize, fields_max: u16, fields: &
     }
 }
 
-/// Reads a start line of at most `bytes_max` bytes. The cursor sees no more than these; if it would have to, the line is
-/// too long, unless the bytes so far simply end earlier.
+/// Reads a start line of at most `bytes_max` bytes. The cursor sees no more than these; if it would have to, the line
+/// is too long, unless the bytes so far simply end earlier.
 fn within_line<T>(
     bytes: &[u8],
     start: usize,

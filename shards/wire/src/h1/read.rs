@@ -21,21 +21,22 @@ pub enum Parsed {
     Partial,
 }
 
-/// Fields that the fast reader has room for: its table lies on the stack, 32 bytes each. A head with more is read slowly.
+/// Fields that the fast reader has room for: its table lies on the stack, 32 bytes each. A head with more is read
+/// slowly.
 const FIELDS_FAST: usize = 128;
 
-/// How many empty lines before a request line are forgiven. RFC 9112 §2.2 asks for at least one, because old clients send
-/// one too many after a body.
+/// How many empty lines before a request line are forgiven. RFC 9112 §2.2 asks for at least one, because old clients
+/// send one too many after a body.
 const EMPTY_LINES_MAX: usize = 2;
 
-/// Reads the request head at the start of `bytes` into `head`, whose former content is forgotten. Offsets in `head` count
-/// from the start of `bytes`. Unless the result is `Complete`, `head` means nothing, except that its method is right if
-/// the request line was.
+/// Reads the request head at the start of `bytes` into `head`, whose former content is forgotten. Offsets in `head`
+/// count from the start of `bytes`. Unless the result is `Complete`, `head` means nothing, except that its method is
+/// right if the request line was.
 ///
 /// # Errors
 /// The first violation of the grammar, of `limits`, or of the rules that make a request unambiguous. Some are reported
-/// before the head is complete, all when it is, and limits as soon as they are reached. More bytes never turn an error into
-/// anything else.
+/// before the head is complete, all when it is, and limits as soon as they are reached. More bytes never turn an error
+/// into anything else.
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> Result<Parsed, RequestError> {
     let window = window(bytes, limits);
     head.clear();
@@ -80,8 +81,8 @@ pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) ->
     }
 }
 
-/// As [`parse_request`], with the slow reader only and without the gate: what tests and fuzz targets hold the fast reader
-/// against.
+/// As [`parse_request`], with the slow reader only and without the gate: what tests and fuzz targets hold the fast
+/// reader against.
 ///
 /// # Errors
 /// The first violation of the grammar or of `limits`.
@@ -98,8 +99,8 @@ pub fn parse_request_by_grammar(bytes: &[u8], limits: &Limits, head: &mut Reques
     }
 }
 
-/// Remembers how far a head that is still partial has been parsed, so that it is parsed again only when a line or a limit
-/// has been reached: a head ends with a line, and so its outcome changes only there.
+/// Remembers how far a head that is still partial has been parsed, so that it is parsed again only when a line or a
+/// limit has been reached: a head ends with a line, and so its outcome changes only there.
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
     /// Bytes that have been seen to be partial.
@@ -217,15 +218,15 @@ fn fast_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Opti
     }
 }
 
-/// A partial head that is short enough for its start line to be in order; of a longer one the slow reader decides whether
-/// the start line is what makes it long.
+/// A partial head that is short enough for its start line to be in order; of a longer one the slow reader decides
+/// whether the start line is what makes it long.
 fn fast_partial(head_bytes: usize, limits: &Limits) -> Option<Parsed> {
     (head_bytes < limits.start_line_bytes_max as usize).then_some(Parsed::Partial)
 }
 
 /// Takes over httparse's fields. False if the start line, the fields and the blank line do not tile the head, each with
-/// CRLF at its end: then a bare LF stood somewhere. Between a value and its CRLF httparse leaves only white space, and CR
-/// only before LF.
+/// CRLF at its end: then a bare LF stood somewhere. Between a value and its CRLF httparse leaves only white space, and
+/// CR only before LF.
 #[inline]
 fn push_strict(
     bytes: &[u8],

@@ -30,7 +30,8 @@ pub struct ServerConnection {
     continue_sent: bool,
 }
 
-/// Where the response stands. The request's body comes in beside it, from `parse_head` on, until the decoder is complete.
+/// Where the response stands. The request's body comes in beside it, from `parse_head` on, until the decoder is
+/// complete.
 ///
 /// ```text
 ///              parse_head: Complete, or an error (then the connection closes after the answer)
@@ -87,11 +88,12 @@ impl ServerConnection {
 
     /// Reads the next request's head, as [`parse_request`]. `bytes` begin where the previous request ended; after
     /// `Partial` the same bytes are handed in again with more behind them. Unless new bytes could change the outcome,
-    /// they are not parsed again, so a client that sends byte by byte costs no more than its lines; in return, a fault in a
-    /// line that comes in pieces is reported when the line ends.
+    /// they are not parsed again, so a client that sends byte by byte costs no more than its lines; in return, a fault
+    /// in a line that comes in pieces is reported when the line ends.
     ///
     /// # Errors
-    /// As [`parse_request`]. The request may be answered with [`write_own`](Self::write_own), and the connection closes.
+    /// As [`parse_request`]. The request may be answered with [`write_own`](Self::write_own), and the connection
+    /// closes.
     pub fn parse_head(
         &mut self,
         bytes: &[u8],
@@ -145,6 +147,21 @@ impl ServerConnection {
     #[must_use]
     pub fn request_complete(&self) -> bool {
         self.decoder.is_complete()
+    }
+
+    /// As [`Decoder::run`].
+    #[inline]
+    #[must_use]
+    pub fn body_run(&self) -> u64 {
+        self.decoder.run()
+    }
+
+    /// As [`Decoder::pass`].
+    ///
+    /// # Panics
+    /// As there.
+    pub fn pass_body(&mut self, bytes: u64) {
+        self.decoder.pass(bytes);
     }
 
     /// Data bytes of the request's body so far.
@@ -207,8 +224,8 @@ impl ServerConnection {
         write::write_response(out, head, bytes, &Edits::default(), ResponseFraming::None, ConnectionOption::None);
     }
 
-    /// Writes the final response's head, whose body has the given length as far as its sender said; decides how the body
-    /// is framed for this client and whether the connection goes on.
+    /// Writes the final response's head, whose body has the given length as far as its sender said; decides how the
+    /// body is framed for this client and whether the connection goes on.
     pub fn write_head(
         &mut self,
         out: &mut Vec<u8>,
@@ -265,7 +282,8 @@ impl ServerConnection {
         self.persistent = false;
     }
 
-    /// What becomes of the connection, now that the response is complete. After `KeepAlive` the next head may be parsed.
+    /// What becomes of the connection, now that the response is complete. After `KeepAlive` the next head may be
+    /// parsed.
     #[expect(clippy::should_implement_trait, reason = "a verb of the connection, in the words of its callers")]
     pub fn next(&mut self) -> Next {
         if !self.persistent {

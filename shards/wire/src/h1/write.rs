@@ -1,8 +1,8 @@
 //! Writing heads. Everything is appended to the caller's buffer.
 //!
 //! A head that is passed on keeps its fields' order, case and spacing: neighbours that nobody touched are copied in one
-//! run. What concerns one connection only is left out, and what frames the message is written from what this crate knows,
-//! never from what a peer claimed.
+//! run. What concerns one connection only is left out, and what frames the message is written from what this crate
+//! knows, never from what a peer claimed.
 
 use super::edits::{Edits, RESERVED};
 use crate::field::FieldLines;
@@ -41,10 +41,11 @@ pub enum ResponseFraming {
 const CONTENT_LENGTH: FieldNames = FieldNames::of(&[FieldName::ContentLength]);
 const TRAILER: FieldNames = FieldNames::of(&[FieldName::Trailer]);
 
-/// Appends a request's head as HTTP/1.1: Host first, then the target in the form that an origin server expects, then what
-/// is left of the fields, the edits, and the framing that `head` has.
+/// Appends a request's head as HTTP/1.1: Host first, then the target in the form that an origin server expects, then
+/// what is left of the fields, the edits, and the framing that `head` has.
 ///
-/// `fallback_authority` is the Host of a request whose client named none, as HTTP/1.0 allows: a valid `host [":" port]`.
+/// `fallback_authority` is the Host of a request whose client named none, as HTTP/1.0 allows: a valid `host [":"
+/// port]`.
 pub fn write_request(
     out: &mut Vec<u8>,
     head: &RequestHead,
@@ -149,7 +150,8 @@ pub fn write_continue(out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
-/// Method and target. An origin server gets the origin form (RFC 9112 §3.2.1) or, for the server as a whole, an asterisk.
+/// Method and target. An origin server gets the origin form (RFC 9112 §3.2.1) or, for the server as a whole, an
+/// asterisk.
 #[inline]
 fn write_request_target(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
     match head.target {

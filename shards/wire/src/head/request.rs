@@ -128,8 +128,8 @@ impl RequestHead {
         self.port
     }
 
-    /// The path. An absolute-form target without one means `/`, or, with OPTIONS and no query, the server as a whole: `*`
-    /// (RFC 9112 §3.2.4). Empty for CONNECT.
+    /// The path. An absolute-form target without one means `/`, or, with OPTIONS and no query, the server as a whole:
+    /// `*` (RFC 9112 §3.2.4). Empty for CONNECT.
     #[inline]
     #[must_use]
     pub fn path<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {

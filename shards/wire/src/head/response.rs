@@ -67,8 +67,8 @@ impl ResponseHead {
         }
     }
 
-    /// What the fields say about the body's length, even where there is no body: the length that a GET would have had in
-    /// the answer to a HEAD.
+    /// What the fields say about the body's length, even where there is no body: the length that a GET would have had
+    /// in the answer to a HEAD.
     #[inline]
     #[must_use]
     pub fn framing(&self) -> BodyLength {

@@ -39,8 +39,8 @@ fn response(bytes: &[u8]) -> ResponseHead {
     head
 }
 
-/// Rows of malformed requests: the bytes, the fault, the status that tells the client. Each is parsed whole, then byte by
-/// byte; the fault must be the same, and must never be preceded by acceptance.
+/// Rows of malformed requests: the bytes, the fault, the status that tells the client. Each is parsed whole, then byte
+/// by byte; the fault must be the same, and must never be preceded by acceptance.
 #[track_caller]
 fn refuse_requests(rows: &[(&[u8], RequestError, u16)]) {
     for &(bytes, fault, status) in rows {

@@ -1,6 +1,6 @@
 //! RFC 9112 §2: message format, line ends, empty lines before a request, versions, and the bounds on a head.
 
-use wire::h1::{Parsed, parse_request, parse_response};
+use wire::h1::{Parsed, ServerConnection, parse_request, parse_response};
 use wire::{Limits, RequestError, RequestHead, ResponseError, ResponseHead, SyntaxError, Version};
 
 use crate::{refuse_requests, refuse_responses, request, response};
@@ -148,6 +148,21 @@ fn a_head_over_the_limit_is_431() {
     assert_eq!(under_small_limits(head(500).as_bytes()), Err(too_large));
     assert_eq!(under_small_limits(&head(500).as_bytes()[..64]), Err(too_large));
     assert_eq!(under_small_limits(&head(500).as_bytes()[..63]), Ok(Parsed::Partial));
+}
+
+/// A connection parses again only when a line ends; a line that never ends must still meet the limits.
+#[test]
+fn a_line_without_end_meets_the_limits_byte_by_byte() {
+    let first_refusal = |bytes: &[u8]| {
+        let (mut server, mut head) = (ServerConnection::new(), RequestHead::new());
+        let mut outcomes = (0..=bytes.len()).map(|end| (end, server.parse_head(&bytes[..end], &SMALL, &mut head)));
+        outcomes.find(|(_, parsed)| *parsed != Ok(Parsed::Partial))
+    };
+    // The empty lines that may precede the request line are allowed for.
+    let line = format!("GET /{}", "a".repeat(100));
+    assert_eq!(first_refusal(line.as_bytes()), Some((36, Err(RequestError::StartLineTooLong { max: 32 }))));
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", "a".repeat(100));
+    assert_eq!(first_refusal(head.as_bytes()), Some((64, Err(RequestError::HeadTooLarge { max: 64 }))));
 }
 
 #[test]

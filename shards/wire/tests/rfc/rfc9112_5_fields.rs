@@ -72,7 +72,8 @@ fn malformed_lines_are_refused() {
     ]);
 }
 
-/// Every byte in every place of a head: the fast reader accepts what the scalar grammar accepts, and finds the same lines.
+/// Every byte in every place of a head: the fast reader accepts what the scalar grammar accepts, and finds the same
+/// lines.
 #[test]
 fn every_byte_in_every_place_is_judged_as_the_grammar_says() {
     let template = b"\r\nGET /a?b HTTP/1.1\r\nHost: x\r\nA-b: c d\r\nE:\r\n\r\n";

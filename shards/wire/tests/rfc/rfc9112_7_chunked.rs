@@ -3,8 +3,8 @@
 use wire::h1::Decoder;
 use wire::{BodyError, BodyLength, Limits, SyntaxError};
 
-/// Decodes a body that is cut into pieces of `piece` bytes. Returns the data and how many bytes the body took, or `None`
-/// if it did not end.
+/// Decodes a body that is cut into pieces of `piece` bytes. Returns the data and how many bytes the body took, or
+/// `None` if it did not end.
 pub(crate) fn decode(decoder: &mut Decoder, bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Option<usize>), BodyError> {
     let mut data = Vec::new();
     let mut at = 0;

@@ -1,0 +1,119 @@
+//! One shard of the engine, in this process.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use bench_common::affinity;
+use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec};
+use plan::{
+    AccessLog, Address, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream,
+    UpstreamId,
+};
+
+/// Longer than any run: idle connections must not end while they are counted.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// How long the connections that a load left behind may take to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A shard that serves. Dropping it ends it.
+pub(crate) struct Shard {
+    pub(crate) address: SocketAddr,
+    pub(crate) counters: Arc<Counters>,
+    /// Without a sender the shard ends at once.
+    commands: Option<Sender<Command>>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Shard {
+    /// Starts it on `core`, between a loopback address and `upstream`, ready for that many connections.
+    pub(crate) fn start(
+        upstream: SocketAddr,
+        connections: u32,
+        recorder: Option<Recorder>,
+        core: usize,
+    ) -> anyhow::Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = Listener::new(Address::Tcp(address));
+        let socket = engine::listen_tcp(address, listener.backlog, false).context("cannot listen")?;
+        let local = socket2::SockRef::from(&socket).local_addr()?;
+        let counters = Arc::<Counters>::default();
+        let spec = Spec {
+            plan: Arc::new(plan(listener, upstream, connections)),
+            listeners: vec![socket],
+            recorder,
+            counters: Arc::clone(&counters),
+            ring: RingConfig::default(),
+        };
+        let (ready, commands) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("shard".into())
+            .spawn(move || {
+                affinity::move_to(core)?;
+                // Nobody waits for it if this program was interrupted; then the shard ends.
+                engine::run(spec, move |commands| drop(ready.send(commands)))?;
+                Ok(())
+            })
+            .context("the shard's thread cannot be started")?;
+        let mut shard = Self {
+            address: local.as_socket().context("a listener without address")?,
+            counters,
+            commands: None,
+            thread: Some(thread),
+        };
+        match commands.recv() {
+            Ok(commands) => shard.commands = Some(commands),
+            Err(_) => return Err(shard.join().err().unwrap_or_else(|| anyhow!("the shard ended before it served"))),
+        }
+        Ok(shard)
+    }
+
+    /// Ends it, and tells what went wrong in it.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        if let Some(commands) = &mut self.commands {
+            commands.send(Command::Drain(DRAIN_TIMEOUT)).map_err(|_| anyhow!("the shard takes no commands"))?;
+        }
+        self.join()
+    }
+
+    fn join(&mut self) -> anyhow::Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result.context("the shard failed"),
+            Some(Err(_)) => Err(anyhow!("the shard panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.commands = None;
+        // After a stop there is nothing left to join, and after an error there is a better one to tell.
+        let _ = self.join();
+    }
+}
+
+/// Everything to one upstream, which keeps as many connections as the clients need; the rest as it comes.
+fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
+    let server = Server { address: Address::Tcp(upstream) };
+    Plan {
+        listeners: vec![listener],
+        upstreams: vec![Upstream {
+            idle_connections_max: connections.max(1024),
+            keep_alive_timeout: IDLE_TIMEOUT,
+            ..Upstream::new("app", vec![server])
+        }],
+        routes: RouteTable::new(vec![Route { host: None, prefix: "/".into(), upstream: UpstreamId(0) }]),
+        limits: Limits::default(),
+        timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
+        trust: TrustPolicy::default(),
+        shards: Shards { count: 1, pin: false },
+        // The engine goes by the recorder that it is given.
+        access_log: AccessLog::Off,
+    }
+}
