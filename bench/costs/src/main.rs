@@ -2,8 +2,8 @@
 //!
 //! One command runs a shard of the engine inside this process, on a core of its own, in front of nginx, loads it with wrk
 //! from the other core, and reads the shard's own counters and those of a counting allocator at both ends of a window. The
-//! figures are counts, not times, so that they hardly depend on the machine and its moods; what the counts cost in CPU time
-//! is for `bench/versus` to say.
+//! figures are counts, not times: all but the enters hardly depend on the machine and its moods. What the counts cost in CPU
+//! time is for `bench/versus` to say.
 //!
 //! # How to read the table
 //! Each row is one scenario: `BODY@CONNECTIONS` is a GET of that body over so many keep-alive connections, `upload@…` a
@@ -16,7 +16,8 @@
 //!   in this process allocates in the window. The small scenarios must stay at or below [`bars::ALLOCATIONS_MAX`], or the
 //!   command fails: a shard allocates nothing a request on the hot path. The few that are left are buffers that grow once
 //!   to a size they then keep, when more happens at once than ever before.
-//! - **enters**: calls of `io_uring_enter`. One serves everything that was ready: the more connections, the fewer.
+//! - **enters**: calls of `io_uring_enter`. One serves everything that was ready: the busier the shard is, the fewer. A load
+//!   that is too slow for it leaves it waiting for each single completion, up to four a small request.
 //! - **SQEs**, **CQEs**: operations handed to the kernel and completions taken back. A multishot receive is one SQE for
 //!   many CQEs, so a small proxied request is two SQEs (its two sends) and four CQEs.
 //! - **received**, **sent**: bytes of both sockets together, heads included: a body counts once in each.
@@ -27,9 +28,10 @@
 //!
 //! The `idle@CONNECTIONS` rows are about memory. Another process opens the connections, sends one request on each, one
 //! after the other, and keeps them; the shard was warm before, so that memory which all connections share is not counted.
-//! **anonymous** and **private dirty** are the growth of the process as the kernel counts it in `smaps_rollup` (for heap
-//! memory the two say the same), **heap** the growth of what is allocated; each a connection. The greatest of them must
-//! stay at or below [`bars::IDLE_BYTES_MAX`].
+//! **heap** is the growth of what is allocated, **anonymous** and **private dirty** that of the process as the kernel counts
+//! it in `smaps_rollup` (for heap memory the two say the same); each a connection. The kernel may say less than the heap,
+//! because the first connections get memory that the warm-up had used and freed. The greatest of the three must stay at or
+//! below [`bars::IDLE_BYTES_MAX`].
 //!
 //! The allocator underneath is the system's, and not the program's own (mimalloc): what is asked for is the same, what
 //! each makes of it differs by its rounding.

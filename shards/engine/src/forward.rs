@@ -21,14 +21,8 @@ const IDENTITY: FieldNames = FieldNames::of(&[
 
 /// The same names in any case, with hyphens: what an upstream that turns names into variables (CGI, WSGI) makes of
 /// `X_Forwarded_For` too.
-const IDENTITY_NAMES: [&[u8]; 6] = [
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-real-ip",
-    b"x-request-id",
-];
+const IDENTITY_NAMES: [&[u8]; 6] =
+    [b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"x-request-id"];
 
 /// The protocol by which the client's request came. TLS will say otherwise.
 const PROTOCOL: &[u8] = b"http";

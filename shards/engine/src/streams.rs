@@ -5,12 +5,15 @@
 //! carries many (HTTP/2) on a stream of it. Everything is polled with `&mut self` and never waits inside: so one task can
 //! drive both directions of an exchange at once, and back-pressure is a matter of whom it polls.
 //!
+//! Large bodies need not be seen: where both sides are plain connections, a run of data passes from socket to socket
+//! ([`Source`], [`Sink`]).
+//!
 //! What is sent is collected until [`Downstream::flush`] or [`Upstream::flush`], so that a head and a small body are one
 //! run of bytes on the wire.
 
 use std::task::{Context, Poll};
 
-use ring::Chunk;
+use ring::{Chunk, Stream};
 use wire::h1::{Edits, Trailers};
 use wire::{BodyLength, RequestHead, ResponseHead};
 
@@ -34,8 +37,39 @@ pub(crate) enum HeadKind {
     Final,
 }
 
+/// Where a body comes from.
+pub(crate) trait Source {
+    /// Ready with the number of data bytes that may now be taken from [`Source::socket`] past this stream; 0 if they are too
+    /// few to be worth it, or if that cannot be done.
+    fn poll_run(&mut self, _: &Context<'_>) -> Poll<u64> {
+        Poll::Ready(0)
+    }
+    /// The socket behind the stream, where a run may be taken from it.
+    fn source(&mut self) -> Option<&mut Stream> {
+        None
+    }
+    /// Takes note of bytes of the run that were taken.
+    fn pass(&mut self, _bytes: usize) {}
+}
+
+/// Where a body goes.
+pub(crate) trait Sink {
+    /// Announces a run of data bytes that will be given to [`Sink::sink`] past this stream.
+    fn begin_run(&mut self, _bytes: u64) -> Result<(), Error> {
+        Ok(())
+    }
+    /// The socket behind the stream, where a run may be given to it.
+    fn sink(&mut self) -> Option<&mut Stream> {
+        None
+    }
+    /// Takes note of bytes of the run that were given.
+    fn count(&mut self, _bytes: usize) {}
+    /// Ends the run.
+    fn end_run(&mut self) {}
+}
+
 /// One request's place in a client's session.
-pub(crate) trait Downstream {
+pub(crate) trait Downstream: Source + Sink {
     /// The next part of the request's body.
     fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>>;
     /// The trailers of a body that has ended.
@@ -66,7 +100,7 @@ pub(crate) trait Downstream {
 }
 
 /// One request's place in a connection to an upstream server.
-pub(crate) trait Upstream {
+pub(crate) trait Upstream: Source + Sink {
     /// Begins the request.
     fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits);
     /// Sends a part of the request's body.

@@ -199,6 +199,7 @@ fn move_bytes(from: RawFd, to: RawFd, most: usize, more: bool) -> io::Result<usi
     let more = if more { libc::SPLICE_F_MORE } else { 0 };
     let none = std::ptr::null_mut();
     // SAFETY: moves bytes between two open descriptors; no memory of ours is involved.
-    let moved = unsafe { libc::splice(from, none, to, none, most, libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE | more) };
+    let moved =
+        unsafe { libc::splice(from, none, to, none, most, libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE | more) };
     usize::try_from(moved).map_err(|_| io::Error::last_os_error())
 }

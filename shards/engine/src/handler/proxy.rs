@@ -6,11 +6,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plan::{Plan, Upstream as Policy};
+use ring::SpliceError;
 use wire::h1::Edits;
 
 use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::handler::passage::{Passage, Passed};
 use crate::outcome::{Error, Kind, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::pool::Pool;
@@ -41,7 +43,7 @@ impl Proxy<'_> {
             lease.send_head(&request.head, &request.bytes, self.request_edits);
             let mut relay = Relay::new(self, request, down, &mut *lease, deadline);
             let relayed = poll_fn(|cx| relay.poll(cx)).await;
-            let untouched = relay.body_bytes == 0;
+            let untouched = relay.body_bytes == 0 && !relay.request_splice.has_begun();
             let Err(mut error) = relayed else {
                 lease.give_back();
                 return Ok(());
@@ -87,6 +89,8 @@ struct Relay<'a, D, U> {
     deadline: &'a mut Deadline,
     request: Direction,
     response: Direction,
+    request_splice: Passage,
+    response_splice: Passage,
     /// Bytes of the request's body that were passed on.
     body_bytes: u64,
     /// What the deadline in force is about.
@@ -138,6 +142,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             deadline,
             request: if has_body { Direction::Body } else { Direction::Over },
             response: Direction::Head,
+            request_splice: Passage::default(),
+            response_splice: Passage::default(),
             body_bytes: 0,
             waits_for: None,
             progress: false,
@@ -168,6 +174,24 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     /// Moves the request's body as far as it goes, and tells whom it waits for then.
     fn poll_request(&mut self, cx: &Context<'_>) -> Result<Option<WaitsFor>, Error> {
         loop {
+            match self.request_splice.poll(cx, self.down, self.up) {
+                Passed::Nothing => {}
+                Passed::Some(bytes) => {
+                    self.progress = true;
+                    self.count_request(bytes)?;
+                    continue;
+                }
+                Passed::Waits { for_sink } => {
+                    return Ok(Some(if for_sink { WaitsFor::UpstreamRoom } else { WaitsFor::ClientBody }));
+                }
+                // As below: the response decides.
+                Passed::Failed(SpliceError::Sink(_)) => {
+                    self.request = Direction::Refused;
+                    return Ok(None);
+                }
+                Passed::Failed(SpliceError::Source(error)) => return Err(Error::client_gone(error)),
+                Passed::Broken(error) => return Err(error),
+            }
             match self.up.poll_writable(cx) {
                 Poll::Pending => return Ok(Some(WaitsFor::UpstreamRoom)),
                 // It may have answered before it hung up: the response decides.
@@ -181,10 +205,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             self.progress = true;
             match part? {
                 BodyPart::Data(data) => {
-                    self.body_bytes += data.len() as u64;
-                    if self.body_bytes > self.plan.limits.body_bytes_max {
-                        return Err(Error::new(Side::Client, Kind::TooLarge, 413));
-                    }
+                    self.count_request(data.len())?;
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
@@ -194,6 +215,14 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                 }
             }
         }
+    }
+
+    fn count_request(&mut self, bytes: usize) -> Result<(), Error> {
+        self.body_bytes += bytes as u64;
+        if self.body_bytes > self.plan.limits.body_bytes_max {
+            return Err(Error::new(Side::Client, Kind::TooLarge, 413));
+        }
+        Ok(())
     }
 
     /// Moves the response as far as it goes, and tells whom it waits for then; `None` once it is over.
@@ -213,6 +242,19 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             }
         }
         loop {
+            match self.response_splice.poll(cx, self.up, self.down) {
+                Passed::Nothing => {}
+                Passed::Some(_) => {
+                    self.progress = true;
+                    continue;
+                }
+                Passed::Waits { for_sink } => {
+                    return Ok(Some(if for_sink { WaitsFor::ClientRoom } else { WaitsFor::UpstreamBody }));
+                }
+                Passed::Failed(SpliceError::Sink(error)) => return Err(Error::client_gone(error)),
+                Passed::Failed(SpliceError::Source(_)) => return Err(Error::UPSTREAM_GONE),
+                Passed::Broken(error) => return Err(error),
+            }
             if self.down.poll_writable(cx)?.is_pending() {
                 return Ok(Some(WaitsFor::ClientRoom));
             }

@@ -17,8 +17,8 @@ use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Outcome, Side};
 use crate::record::Record;
 use crate::shard::Membership;
-use crate::streams::{BodyPart, Downstream};
-use crate::tuning::{WAITING_BYTES_MAX, read_mode, wire_limits};
+use crate::streams::{BodyPart, Downstream, Sink, Source};
+use crate::tuning::{WAITING_BYTES_MAX, poll_run, read_mode, wire_limits};
 
 /// Bytes of a request's body that are read and thrown away so that its connection can be kept; a client that sends more
 /// than that after it was answered is cut off.
@@ -38,6 +38,8 @@ struct Http1 {
     request_length: BodyLength,
     status: Option<u16>,
     body_bytes_sent: u64,
+    /// What follows the run that passes from another socket.
+    run_suffix: &'static [u8],
 }
 
 /// What the connection does next.
@@ -63,6 +65,7 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
         request_length: BodyLength::None,
         status: None,
         body_bytes_sent: 0,
+        run_suffix: b"",
     };
     let mut deadline = Deadline::new();
     // The first head has its deadline from the accept on.
@@ -100,12 +103,7 @@ impl Http1 {
     }
 
     /// Serves requests for as long as bytes are there.
-    async fn work(
-        &mut self,
-        client: &Client,
-        deadline: &mut Deadline,
-        mut head_due: Option<Instant>,
-    ) -> Then {
+    async fn work(&mut self, client: &Client, deadline: &mut Deadline, mut head_due: Option<Instant>) -> Then {
         let mut head = self.shard.take_request_head();
         let then = loop {
             if self.room(deadline).await.is_err() {
@@ -222,12 +220,7 @@ impl Http1 {
     }
 
     /// One exchange; returns its head for the next.
-    async fn exchange(
-        &mut self,
-        client: &Client,
-        mut request: Request,
-        deadline: &mut Deadline,
-    ) -> RequestHead {
+    async fn exchange(&mut self, client: &Client, mut request: Request, deadline: &mut Deadline) -> RequestHead {
         if self.inbox.is_ended() {
             self.connection.force_close();
         }
@@ -304,6 +297,43 @@ fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
     match detail {
         Some(detail) => format!("{status} {reason}: {detail}\n"),
         None => format!("{status} {reason}: {}\n", Outcome::Failed(*error).as_str()),
+    }
+}
+
+impl Source for Http1 {
+    fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
+        poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
+    }
+
+    fn source(&mut self) -> Option<&mut Stream> {
+        Some(&mut self.stream)
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.connection.pass_body(bytes as u64);
+    }
+}
+
+impl Sink for Http1 {
+    fn begin_run(&mut self, bytes: u64) -> Result<(), Error> {
+        let framing = self.connection.data_framing(bytes as usize).map_err(|_| Error::UPSTREAM_MALFORMED)?;
+        self.outbox.bytes().extend_from_slice(framing.prefix.as_bytes());
+        self.run_suffix = framing.suffix;
+        self.flush();
+        Ok(())
+    }
+
+    fn sink(&mut self) -> Option<&mut Stream> {
+        Some(&mut self.stream)
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.body_bytes_sent += bytes as u64;
+    }
+
+    fn end_run(&mut self) {
+        let suffix = std::mem::take(&mut self.run_suffix);
+        self.outbox.bytes().extend_from_slice(suffix);
     }
 }
 

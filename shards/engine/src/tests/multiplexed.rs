@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::exchange::{self, Request};
 use crate::outcome::{Error, Outcome};
 use crate::shard::Shard;
-use crate::streams::{BodyPart, Downstream};
+use crate::streams::{BodyPart, Downstream, Sink, Source};
 
 /// A part of a body that makes the stream panic, as a mistake of ours would.
 const PANIC: &[u8] = b"panic";
@@ -91,6 +91,10 @@ impl MemoryStream {
         look(&mut self.session.inbound.borrow_mut()[self.id])
     }
 }
+
+/// Its bodies cannot pass from socket to socket.
+impl Source for MemoryStream {}
+impl Sink for MemoryStream {}
 
 impl Downstream for MemoryStream {
     fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>> {

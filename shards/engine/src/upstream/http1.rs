@@ -10,8 +10,8 @@ use wire::{BodyLength, Limits, Method, RequestHead, ResponseHead};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::Error;
-use crate::streams::{BodyPart, HeadKind, Upstream};
-use crate::tuning::{WAITING_BYTES_MAX, expected_mode, read_mode};
+use crate::streams::{BodyPart, HeadKind, Sink, Source, Upstream};
+use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode};
 
 /// A connection to an upstream server.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Http1Upstream {
     /// How the next answer is best read: as the last one was large or not. To find out only when its head has come would
     /// be too late, since most of a large body comes with it.
     expected: ReadMode,
+    /// What follows the run that passes from another socket.
+    run_suffix: &'static [u8],
     /// Bytes that the kernel had taken when this exchange began.
     sent_before: u64,
     /// Whether any byte of this exchange's answer has arrived.
@@ -55,6 +57,7 @@ impl Http1Upstream {
             method: Method::Get,
             length: BodyLength::None,
             expected: ReadMode::Head,
+            run_suffix: b"",
             sent_before: 0,
             answered: false,
             authority,
@@ -85,6 +88,39 @@ impl Http1Upstream {
         self.expected = expected_mode(self.connection.body_received());
         self.head_bytes = Chunk::default();
         self.idle_since = ring::now();
+    }
+}
+
+impl Source for Http1Upstream {
+    fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
+        poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
+    }
+
+    fn source(&mut self) -> Option<&mut Stream> {
+        Some(&mut self.stream)
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.connection.pass_body(bytes as u64);
+    }
+}
+
+impl Sink for Http1Upstream {
+    fn begin_run(&mut self, bytes: u64) -> Result<(), Error> {
+        let framing = self.connection.data_framing(bytes as usize).map_err(|_| Error::CLIENT_MALFORMED)?;
+        self.outbox.bytes().extend_from_slice(framing.prefix.as_bytes());
+        self.run_suffix = framing.suffix;
+        self.flush();
+        Ok(())
+    }
+
+    fn sink(&mut self) -> Option<&mut Stream> {
+        Some(&mut self.stream)
+    }
+
+    fn end_run(&mut self) {
+        let suffix = std::mem::take(&mut self.run_suffix);
+        self.outbox.bytes().extend_from_slice(suffix);
     }
 }
 
@@ -164,7 +200,7 @@ impl Upstream for Http1Upstream {
                 continue;
             }
             let mode = match self.expected {
-                ReadMode::Body => ReadMode::Body,
+                ReadMode::Once | ReadMode::Body => ReadMode::Body,
                 ReadMode::Head => read_mode(self.length, self.connection.body_received()),
             };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));

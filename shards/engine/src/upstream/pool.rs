@@ -100,7 +100,12 @@ impl Pool {
     }
 
     /// An idle connection to `server`, or a place for a new one, as soon as there is either.
-    async fn admit(self: &Rc<Self>, server: usize, fresh: bool, deadline: &mut Deadline) -> Result<Admitted<'_>, Error> {
+    async fn admit(
+        self: &Rc<Self>,
+        server: usize,
+        fresh: bool,
+        deadline: &mut Deadline,
+    ) -> Result<Admitted<'_>, Error> {
         let connections_max = self.policy().connections_max;
         let mut waiting = false;
         poll_fn(|cx| {
