@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use ring::Chunk;
+use wire::h1::Edits;
 use wire::{BodyLength, Method, RequestHead, Target};
 
 use crate::client::Client;
@@ -18,12 +19,14 @@ use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
 use crate::upstream::pool::Pool;
 
-/// A request whose head has passed the gate.
-#[derive(Debug)]
+/// A request whose head has passed the gate, and what is done to it. Recycled by the shard.
+#[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
+    /// The changes to the head on its way to the upstream.
+    pub(crate) edits: Edits,
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
@@ -41,7 +44,16 @@ pub(crate) async fn run<D: Downstream>(
     // From here on the head may have to wait for as long as the upstream takes.
     request.bytes.settle();
     let result = match &pool {
-        Ok(pool) => answer(shard, &serving, pool, client, request, down, deadline).await,
+        Ok(pool) => {
+            forward::edit_request(client, request);
+            let proxy = Proxy {
+                plan: &serving.plan,
+                pool,
+                counters: &shard.counters,
+                response_edits: &shard.response_edits,
+            };
+            proxy.run(request, down, deadline).await
+        }
         Err(error) => Err(*error),
     };
     let outcome = match result {
@@ -72,29 +84,6 @@ fn route<'a>(serving: &'a Serving, request: &Request) -> Result<&'a Rc<Pool>, Er
         return Err(Error::new(Side::Client, Kind::TooLarge, 413));
     }
     Ok(serving.pool(route.upstream))
-}
-
-async fn answer<D: Downstream>(
-    shard: &Shard,
-    serving: &Serving,
-    pool: &Rc<Pool>,
-    client: &Client,
-    request: &Request,
-    down: &mut D,
-    deadline: &mut Deadline,
-) -> Result<(), Error> {
-    let mut edits = shard.take_edits();
-    forward::edit_request(&mut edits, client, &request.head, &request.bytes).map_err(|_| Error::CLIENT_MALFORMED)?;
-    let proxy = Proxy {
-        plan: &serving.plan,
-        pool,
-        counters: &shard.counters,
-        request_edits: &edits,
-        response_edits: &shard.response_edits,
-    };
-    let result = proxy.run(request, down, deadline).await;
-    shard.give_edits_back(edits);
-    result
 }
 
 fn record<D: Downstream>(

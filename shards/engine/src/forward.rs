@@ -8,6 +8,7 @@ use wire::h1::{EditError, Edits};
 use wire::{FieldName, FieldNames, RequestHead, Version};
 
 use crate::client::Client;
+use crate::exchange::Request;
 
 /// Headers by which an upstream learns who the client is: never a stranger's word.
 const IDENTITY: FieldNames = FieldNames::of(&[
@@ -27,17 +28,14 @@ const IDENTITY_NAMES: [&[u8]; 6] =
 /// The protocol by which the client's request came. TLS will say otherwise.
 const PROTOCOL: &[u8] = b"http";
 
-/// The changes to a request's head.
-///
-/// # Errors
-/// None for a head that passed the gate: what is copied from it was checked there.
-pub(crate) fn edit_request(
-    edits: &mut Edits,
-    client: &Client,
-    head: &RequestHead,
-    bytes: &[u8],
-) -> Result<(), EditError> {
+/// Decides the changes to a request's head.
+pub(crate) fn edit_request(client: &Client, request: &mut Request) {
+    let Request { head, bytes, edits } = request;
     edits.clear();
+    try_edit(edits, client, head, bytes).expect("what was checked at the gate is fit to be written again");
+}
+
+fn try_edit(edits: &mut Edits, client: &Client, head: &RequestHead, bytes: &[u8]) -> Result<(), EditError> {
     remove_aliases(edits, head, bytes)?;
     if client.trusted {
         extend_forwarded_for(edits, client, head, bytes)?;

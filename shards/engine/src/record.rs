@@ -128,7 +128,11 @@ impl Clock {
         let (seconds, days) = (since.as_secs() % 86_400, since.as_secs() / 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        self.text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+        self.text.clear();
+        let _ = std::fmt::Write::write_fmt(
+            &mut self.text,
+            format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"),
+        );
         within
     }
 }

@@ -1,6 +1,6 @@
 //! One shard: what its sessions share, and its life from the first accept to the last exchange.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::os::fd::OwnedFd;
@@ -10,19 +10,19 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use plan::{Plan, UpstreamId};
-use ring::{Listener, Receiver, Sender, ShardAddress, StartError};
-use wire::RequestHead;
+use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
 use crate::accept::accept;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
+use crate::exchange::Request;
 use crate::forward;
 use crate::record::{Record, Recorder};
 use crate::upstream::pool::{Janitor, Pool};
 use crate::wakers::{Place, Wakers};
 
-/// Heads and lists of edits that are kept for reuse: about as many as exchanges are under way at once.
+/// Requests that are kept for reuse: about as many as are under way at once.
 const KEPT_MAX: usize = 4096;
 /// Commands that may wait for a shard.
 const COMMANDS_MAX: usize = 16;
@@ -76,8 +76,9 @@ pub(crate) struct Shard {
     pub(crate) counters: Arc<Counters>,
     pub(crate) response_edits: Edits,
     recorder: RefCell<Option<Recorder>>,
-    request_heads: RefCell<Vec<RequestHead>>,
-    edits: RefCell<Vec<Edits>>,
+    /// Requests for reuse, so that none is allocated while the shard is in a steady state.
+    #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
+    requests: RefCell<Vec<Box<Request>>>,
     /// Sessions alive.
     sessions: Cell<u32>,
     draining: Cell<bool>,
@@ -122,8 +123,7 @@ impl Shard {
             counters,
             response_edits: forward::response_edits(),
             recorder: RefCell::new(recorder),
-            request_heads: RefCell::default(),
-            edits: RefCell::default(),
+            requests: RefCell::default(),
             sessions: Cell::new(0),
             draining: Cell::new(false),
             session_tasks: Rc::default(),
@@ -158,20 +158,16 @@ impl Shard {
         self.watchers.add()
     }
 
-    pub(crate) fn take_request_head(&self) -> RequestHead {
-        self.request_heads.borrow_mut().pop().unwrap_or_default()
+    pub(crate) fn take_request(&self) -> Box<Request> {
+        self.requests.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_request_head_back(&self, head: RequestHead) {
-        keep(self.request_heads.borrow_mut(), head);
-    }
-
-    pub(crate) fn take_edits(&self) -> Edits {
-        self.edits.borrow_mut().pop().unwrap_or_default()
-    }
-
-    pub(crate) fn give_edits_back(&self, edits: Edits) {
-        keep(self.edits.borrow_mut(), edits);
+    pub(crate) fn give_back(&self, mut request: Box<Request>) {
+        request.bytes = Chunk::default();
+        let mut requests = self.requests.borrow_mut();
+        if requests.len() < KEPT_MAX {
+            requests.push(request);
+        }
     }
 
     /// Writes an access record, if records are kept.
@@ -208,12 +204,6 @@ impl Shard {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
         }
         self.serving().pools.iter().for_each(|pool| pool.clear());
-    }
-}
-
-fn keep<T>(mut kept: RefMut<'_, Vec<T>>, value: T) {
-    if kept.len() < KEPT_MAX {
-        kept.push(value);
     }
 }
 

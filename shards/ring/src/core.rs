@@ -88,6 +88,17 @@ impl Drop for SetOnDrop {
     }
 }
 
+/// Keeps the shard's memory for ever if a mistake of ours ends it without winding up: the kernel may still write to it.
+struct LeakOnPanic<'a>(&'a Rc<Core>);
+
+impl Drop for LeakOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(Rc::clone(self.0));
+        }
+    }
+}
+
 #[derive(Default)]
 struct Operations {
     slots: Vec<OperationSlot>,
@@ -166,6 +177,7 @@ impl Core {
             let output = main.await;
             *slot.borrow_mut() = Some(output);
         }));
+        let leak = LeakOnPanic(self);
         self.listen_to_counter();
         let mut failure = None;
         while !over.get() {
@@ -175,6 +187,7 @@ impl Core {
             }
         }
         self.wind_up();
+        drop(leak);
         CURRENT.set(None);
         let output = result.borrow_mut().take();
         match (output, failure) {
@@ -191,7 +204,7 @@ impl Core {
     /// `instant` as the wheel counts, rounded up so that nothing expires early.
     pub(crate) fn wheel_time(&self, instant: Instant) -> u64 {
         let since = instant.saturating_duration_since(self.start);
-        since.as_nanos().div_ceil(1_000_000) as u64
+        since.as_secs() * 1_000 + u64::from(since.subsec_nanos().div_ceil(1_000_000))
     }
 
     fn tick(self: &Rc<Self>, over: &Cell<bool>) -> io::Result<()> {
@@ -383,8 +396,6 @@ impl Core {
         while self.operations.borrow().in_flight() > 0 {
             let entered = self.kernel.borrow_mut().enter(Wait::Forever);
             if let Err(error) = entered {
-                // The kernel may still write to memory that would now be freed: leaking it is the only safe end.
-                std::mem::forget(Rc::clone(self));
                 panic!("io_uring_enter failed while winding up: {error}");
             }
             let mut completions = Vec::new();
@@ -481,5 +492,23 @@ impl Drop for Descriptor {
             // Outside of a shard the ordinary way does.
             None => drop(fd),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_for_an_earlier_tenant_is_noticed() {
+        let mut operations = Operations::default();
+        let earlier = operations.insert(Operation::Counter(Box::new(0)));
+        assert!(operations.take(earlier, false).is_some());
+        let later = operations.insert(Operation::Counter(Box::new(0)));
+        assert_eq!((later.index(), operations.in_flight()), (earlier.index(), 1));
+        assert!(operations.take(earlier, false).is_none());
+        assert!(operations.take(later, false).is_some());
+        assert!(operations.take(later, false).is_none());
+        assert_eq!(operations.in_flight(), 0);
     }
 }

@@ -22,7 +22,6 @@ pub(crate) struct Proxy<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) pool: &'a Rc<Pool>,
     pub(crate) counters: &'a Counters,
-    pub(crate) request_edits: &'a Edits,
     pub(crate) response_edits: &'a Edits,
 }
 
@@ -40,7 +39,7 @@ impl Proxy<'_> {
         let mut fresh = false;
         loop {
             let mut lease = self.lease(fresh, down, deadline).await?;
-            lease.send_head(&request.head, &request.bytes, self.request_edits);
+            lease.send_head(&request.head, &request.bytes, &request.edits);
             let mut relay = Relay::new(self, request, down, &mut *lease, deadline);
             let relayed = poll_fn(|cx| relay.poll(cx)).await;
             let untouched = relay.body_bytes == 0 && !relay.request_splice.has_begun();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ring::{Chunk, ReadMode, Stream};
 use wire::h1::{ConnectionOption, Edits, Next, Parsed, ServerConnection, Trailers, write};
-use wire::{BodyLength, RequestError, RequestHead, ResponseHead};
+use wire::{BodyLength, RequestError, ResponseHead};
 
 use crate::client::Client;
 use crate::deadline::Deadline;
@@ -104,16 +104,20 @@ impl Http1 {
 
     /// Serves requests for as long as bytes are there.
     async fn work(&mut self, client: &Client, deadline: &mut Deadline, mut head_due: Option<Instant>) -> Then {
-        let mut head = self.shard.take_request_head();
+        let mut request = self.shard.take_request();
         let then = loop {
             if self.room(deadline).await.is_err() {
                 break Then::Drop;
             }
             let due = head_due.take().unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.head);
-            head = match self.head(client, head, due, deadline).await {
-                Ok(request) => self.exchange(client, request, deadline).await,
-                Err(then) => return then,
-            };
+            if let Err(then) = self.head(client, &mut request, due, deadline).await {
+                break then;
+            }
+            if self.inbox.is_ended() {
+                self.connection.force_close();
+            }
+            let shard = Rc::clone(&self.shard);
+            exchange::run(&shard, client, &mut request, self, deadline).await;
             match self.after_exchange(deadline).await {
                 Next::KeepAlive if self.inbox.is_empty() && !self.inbox.is_ended() => break Then::Idle,
                 Next::KeepAlive if self.inbox.is_empty() => break Then::Close,
@@ -121,7 +125,7 @@ impl Http1 {
                 Next::Close | Next::Drain => break Then::Close,
             }
         };
-        self.shard.give_request_head_back(head);
+        self.shard.give_back(request);
         then
     }
 
@@ -139,14 +143,14 @@ impl Http1 {
     async fn head(
         &mut self,
         client: &Client,
-        mut head: RequestHead,
+        request: &mut Request,
         due: Instant,
         deadline: &mut Deadline,
-    ) -> Result<Request, Then> {
+    ) -> Result<(), Then> {
         let limits = wire_limits(&self.shard.serving().plan);
         let began = ring::now();
         let parsed = loop {
-            match self.connection.parse_head(self.inbox.bytes(), &limits, &mut head) {
+            match self.connection.parse_head(self.inbox.bytes(), &limits, &mut request.head) {
                 Ok(Parsed::Complete(len)) => break Ok(len),
                 Ok(Parsed::Partial) => {}
                 Err(error) => break Err(self.refuse(&error)),
@@ -162,14 +166,13 @@ impl Http1 {
         };
         match parsed {
             Ok(len) => {
-                self.request_length = head.body();
+                self.request_length = request.head.body();
                 (self.status, self.body_bytes_sent) = (None, 0);
-                let bytes = self.inbox.take(len);
-                Ok(Request { head, bytes })
+                request.bytes = self.inbox.take(len);
+                Ok(())
             }
             Err(error) => {
                 self.record_refusal(client, error, began);
-                self.shard.give_request_head_back(head);
                 Err(if error.kind == Kind::Gone { Then::Drop } else { Then::Close })
             }
         }
@@ -217,16 +220,6 @@ impl Http1 {
             bytes_out: 0,
             duration: now.saturating_duration_since(began),
         });
-    }
-
-    /// One exchange; returns its head for the next.
-    async fn exchange(&mut self, client: &Client, mut request: Request, deadline: &mut Deadline) -> RequestHead {
-        if self.inbox.is_ended() {
-            self.connection.force_close();
-        }
-        let shard = Rc::clone(&self.shard);
-        exchange::run(&shard, client, &mut request, self, deadline).await;
-        request.head
     }
 
     /// Reads what is left of the request, within bounds.

@@ -233,7 +233,7 @@ fn request(body_bytes: usize) -> Request {
     let bytes = format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {body_bytes}\r\n\r\n");
     let mut head = RequestHead::new();
     assert!(matches!(parse_request(bytes.as_bytes(), &Limits::default(), &mut head), Ok(Parsed::Complete(_))));
-    Request { head, bytes: Chunk::copy_of(bytes.as_bytes()) }
+    Request { head, bytes: Chunk::copy_of(bytes.as_bytes()), ..Request::default() }
 }
 
 /// Runs `test` on a shard that proxies to `upstream`, and returns the shard's counters.

@@ -88,7 +88,8 @@ impl Pool {
         };
         let address = &self.policy().servers[server].address;
         self.counters.upstream_connects.add(1);
-        let stream = connect(self.policy(), address).await?;
+        // Connecting is rare, and takes more room than the exchanges under way shall have.
+        let stream = ring::pooled(connect(self.policy(), address)).await?;
         let authority = match address {
             plan::Address::Tcp(address) => address.to_string().into(),
             plan::Address::Unix(_) => "localhost".into(),

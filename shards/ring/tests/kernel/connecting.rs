@@ -31,12 +31,12 @@ fn a_connection_that_nobody_answers_times_out() {
         let mut open = Vec::new();
         let timeout = Duration::from_millis(100);
         for _ in 0..8 {
-            let start = Instant::now();
+            let start = ringway_ring::now();
             match connect_tcp(address, timeout).await {
                 Ok(stream) => open.push(stream),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::TimedOut);
-                    assert!(start.elapsed() >= timeout);
+                    assert!(Instant::now() >= start + timeout);
                     return;
                 }
             }

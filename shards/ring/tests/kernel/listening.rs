@@ -69,11 +69,10 @@ fn accepting_without_descriptors_pauses_and_recovers() {
         let counters = Arc::new(Counters::default());
         finish(start_shard(SMALL, &counters, || async {
             let mut listener = listener();
-            let client = TcpStream::connect(listener.local().expect("its address")).expect("the backlog has room");
+            let address = listener.local().expect("its address");
+            let client = TcpStream::connect(address).expect("the backlog has room");
             let mut fillers = Vec::new();
-            while let Ok(filler) = std::fs::File::open("/dev/null") {
-                fillers.push(filler);
-            }
+            fill(&mut fillers);
             let (cpu_before, start) = (cpu_time(), Instant::now());
             let mut errors = 0;
             while start.elapsed() < Duration::from_secs(1) {
@@ -87,23 +86,35 @@ fn accepting_without_descriptors_pauses_and_recovers() {
             // A descriptor of another hand: noticed at the next attempt.
             fillers.truncate(fillers.len() - 3);
             drop(accept_at_last(&mut listener).await);
-            // A descriptor of the shard's own: noticed at once.
-            // The kernel closes what was dropped when it is entered next.
-            ringway_ring::sleep(Duration::from_millis(1)).await;
-            let own = Stream::from_descriptor(OwnedFd::from(fillers.pop().expect("enough of them")));
-            while let Ok(filler) = std::fs::File::open("/dev/null") {
-                fillers.push(filler);
+            drop(client);
+            // A descriptor of the shard's own: noticed at once, which is sooner than after a pause of 100 ms. One round of
+            // many has to show it, on a machine that is busy with other things.
+            let mut soonest = Duration::MAX;
+            for _ in 0..20 {
+                // The kernel closes what was dropped when it is entered next.
+                ringway_ring::sleep(Duration::from_millis(1)).await;
+                fill(&mut fillers);
+                let own = Stream::from_descriptor(OwnedFd::from(fillers.pop().expect("enough of them")));
+                fillers.pop();
+                let client = TcpStream::connect(address).expect("the backlog has room");
+                assert!(listener.accept().await.is_err());
+                let start = Instant::now();
+                drop(own);
+                drop(accept_at_last(&mut listener).await);
+                soonest = soonest.min(start.elapsed());
+                drop(client);
             }
-            let other = second_client(&mut fillers, &listener);
-            assert!(listener.accept().await.is_err());
-            let start = Instant::now();
-            drop(own);
-            drop(accept_at_last(&mut listener).await);
-            assert!(start.elapsed() < Duration::from_secs(5));
-            drop((client, other));
+            assert!(soonest < Duration::from_millis(60), "{soonest:?} until the closed descriptor was noticed");
         }));
         assert!(counters.accept_pauses.value() >= 5);
     });
+}
+
+/// Opens files until no descriptor is free.
+fn fill(fillers: &mut Vec<std::fs::File>) {
+    while let Ok(filler) = std::fs::File::open("/dev/null") {
+        fillers.push(filler);
+    }
 }
 
 async fn accept_at_last(listener: &mut Listener) -> Stream {
@@ -112,12 +123,6 @@ async fn accept_at_last(listener: &mut Listener) -> Stream {
             return stream;
         }
     }
-}
-
-/// A connection from this process, which takes the last descriptor.
-fn second_client(fillers: &mut Vec<std::fs::File>, listener: &Listener) -> TcpStream {
-    fillers.pop();
-    TcpStream::connect(listener.local().expect("its address")).expect("the backlog has room")
 }
 
 #[test]
