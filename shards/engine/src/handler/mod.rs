@@ -1,4 +1,6 @@
-//! What answers a request once a route has been found: [`proxy`] asks an upstream.
+//! What answers a request once a route has been found: [`proxy`] asks an upstream, [`relay`] moves both bodies,
+//! [`passage`] lets large ones pass from socket to socket.
 
 mod passage;
 pub(crate) mod proxy;
+mod relay;

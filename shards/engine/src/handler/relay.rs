@@ -1,0 +1,240 @@
+//! The relay: both directions of one exchange, driven by one poll.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use plan::{Plan, Upstream as Policy};
+use ring::SpliceError;
+use wire::h1::Edits;
+
+use super::passage::{Passage, Passed};
+use super::proxy::Proxy;
+use crate::deadline::Deadline;
+use crate::exchange::Request;
+use crate::outcome::{Error, Kind, Side};
+use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
+
+/// Both directions of one exchange, driven together.
+pub(super) struct Relay<'a, D, U> {
+    policy: &'a Policy,
+    plan: &'a Plan,
+    response_edits: &'a Edits,
+    down: &'a mut D,
+    up: &'a mut U,
+    deadline: &'a mut Deadline,
+    request: Direction,
+    response: Direction,
+    request_splice: Passage,
+    response_splice: Passage,
+    /// Bytes of the request's body that were passed on.
+    body_bytes: u64,
+    /// What the deadline in force is about.
+    waits_for: Option<WaitsFor>,
+    /// Whether anything has moved since the deadline was set.
+    progress: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// The response's head is awaited.
+    Head,
+    Body,
+    Over,
+    /// The upstream takes no more of the request; its answer may still come.
+    Refused,
+}
+
+/// Whom the exchange waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitsFor {
+    /// The client, to send more of the request.
+    ClientBody,
+    /// The client, to take more of the response.
+    ClientRoom,
+    /// The upstream, to take more of the request.
+    UpstreamRoom,
+    /// The upstream, to answer.
+    UpstreamHead,
+    /// The upstream, to send more of the response.
+    UpstreamBody,
+}
+
+impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
+    pub(super) fn new(
+        proxy: &'a Proxy<'a>,
+        request: &Request,
+        down: &'a mut D,
+        up: &'a mut U,
+        deadline: &'a mut Deadline,
+    ) -> Relay<'a, D, U> {
+        let has_body = request.head.body() != wire::BodyLength::None;
+        Relay {
+            policy: proxy.pool.policy(),
+            plan: proxy.plan,
+            response_edits: proxy.response_edits,
+            down,
+            up,
+            deadline,
+            request: if has_body { Direction::Body } else { Direction::Over },
+            response: Direction::Head,
+            request_splice: Passage::default(),
+            response_splice: Passage::default(),
+            body_bytes: 0,
+            waits_for: None,
+            progress: false,
+        }
+    }
+
+    /// Whether nothing of the request's body has been taken from the client, so that the request may go to another
+    /// connection.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.body_bytes == 0 && !self.request_splice.has_begun()
+    }
+
+    /// Ready when the response has been passed on whole.
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+        // The request first: so that its end is not later than an answer to it (an early answer costs the connection).
+        let request = if self.request == Direction::Body { self.poll_request(cx)? } else { None };
+        let response = self.poll_response(cx)?;
+        self.up.flush();
+        self.down.flush();
+        let Some(response) = response else { return Poll::Ready(Ok(())) };
+        if self.request != Direction::Body
+            && let Poll::Ready(error) = self.down.poll_failed(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        // While the request is under way and the answer is not, it is the request that we wait for.
+        let waits_for = match (request, response) {
+            (Some(request), WaitsFor::UpstreamHead) => request,
+            (_, response) => response,
+        };
+        self.poll_deadline(cx, waits_for)
+    }
+
+    /// Moves the request's body as far as it goes, and tells whom it waits for then.
+    fn poll_request(&mut self, cx: &Context<'_>) -> Result<Option<WaitsFor>, Error> {
+        loop {
+            match self.request_splice.poll(cx, self.down, self.up) {
+                Passed::Nothing => {}
+                Passed::Some(bytes) => {
+                    self.progress = true;
+                    self.count_request(bytes)?;
+                    continue;
+                }
+                Passed::Waits { for_sink } => {
+                    return Ok(Some(if for_sink { WaitsFor::UpstreamRoom } else { WaitsFor::ClientBody }));
+                }
+                // As below: the response decides.
+                Passed::Failed(SpliceError::Sink(_)) => {
+                    self.request = Direction::Refused;
+                    return Ok(None);
+                }
+                Passed::Failed(SpliceError::Source(error)) => return Err(Error::client_gone(error)),
+                Passed::Broken(error) => return Err(error),
+            }
+            match self.up.poll_writable(cx) {
+                Poll::Pending => return Ok(Some(WaitsFor::UpstreamRoom)),
+                // It may have answered before it hung up: the response decides.
+                Poll::Ready(Err(_)) => {
+                    self.request = Direction::Refused;
+                    return Ok(None);
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            let Poll::Ready(part) = self.down.poll_body(cx) else { return Ok(Some(WaitsFor::ClientBody)) };
+            self.progress = true;
+            match part? {
+                BodyPart::Data(data) => {
+                    self.count_request(data.len())?;
+                    self.up.send_data(data)?;
+                }
+                BodyPart::End => {
+                    self.up.finish(self.down.trailers())?;
+                    self.request = Direction::Over;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn count_request(&mut self, bytes: usize) -> Result<(), Error> {
+        self.body_bytes += bytes as u64;
+        if self.body_bytes > self.plan.limits.body_bytes_max {
+            return Err(Error::new(Side::Client, Kind::TooLarge, 413));
+        }
+        Ok(())
+    }
+
+    /// Moves the response as far as it goes, and tells whom it waits for then; `None` once it is over.
+    fn poll_response(&mut self, cx: &Context<'_>) -> Result<Option<WaitsFor>, Error> {
+        while self.response == Direction::Head {
+            let Poll::Ready(kind) = self.up.poll_head(cx) else { return Ok(Some(WaitsFor::UpstreamHead)) };
+            self.progress = true;
+            let kind = kind?;
+            let length = self.up.body_length();
+            let (head, bytes) = self.up.response();
+            match kind {
+                HeadKind::Informational => self.down.send_informational(head, bytes),
+                HeadKind::Final => {
+                    self.down.send_head(head, bytes, self.response_edits, length);
+                    self.response = Direction::Body;
+                }
+            }
+        }
+        loop {
+            match self.response_splice.poll(cx, self.up, self.down) {
+                Passed::Nothing => {}
+                Passed::Some(_) => {
+                    self.progress = true;
+                    continue;
+                }
+                Passed::Waits { for_sink } => {
+                    return Ok(Some(if for_sink { WaitsFor::ClientRoom } else { WaitsFor::UpstreamBody }));
+                }
+                Passed::Failed(SpliceError::Sink(error)) => return Err(Error::client_gone(error)),
+                Passed::Failed(SpliceError::Source(_)) => return Err(Error::UPSTREAM_GONE),
+                Passed::Broken(error) => return Err(error),
+            }
+            if self.down.poll_writable(cx)?.is_pending() {
+                return Ok(Some(WaitsFor::ClientRoom));
+            }
+            let Poll::Ready(part) = self.up.poll_body(cx) else { return Ok(Some(WaitsFor::UpstreamBody)) };
+            self.progress = true;
+            match part? {
+                BodyPart::Data(data) => self.down.send_data(data)?,
+                BodyPart::End => {
+                    self.down.finish(self.up.trailers())?;
+                    self.response = Direction::Over;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Every wait has its limit, counted from the last progress or from the moment at which it became a wait for somebody
+    /// else.
+    fn poll_deadline(&mut self, cx: &Context<'_>, waits_for: WaitsFor) -> Poll<Result<(), Error>> {
+        if std::mem::take(&mut self.progress) || self.waits_for != Some(waits_for) {
+            self.waits_for = Some(waits_for);
+            self.deadline.set(self.limit(waits_for));
+        }
+        if self.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(match waits_for {
+            WaitsFor::ClientBody | WaitsFor::ClientRoom => Error::new(Side::Client, Kind::TimedOut, 408),
+            WaitsFor::UpstreamRoom | WaitsFor::UpstreamHead | WaitsFor::UpstreamBody => {
+                Error::new(Side::Upstream, Kind::TimedOut, 504)
+            }
+        }))
+    }
+
+    fn limit(&self, waits_for: WaitsFor) -> Duration {
+        match waits_for {
+            WaitsFor::ClientBody | WaitsFor::ClientRoom => self.plan.timeouts.body_idle,
+            WaitsFor::UpstreamRoom | WaitsFor::UpstreamBody => self.policy.body_idle_timeout,
+            WaitsFor::UpstreamHead => self.policy.head_timeout,
+        }
+    }
+}
