@@ -7,11 +7,16 @@ use ring::{Splice, SpliceError};
 use crate::outcome::Error;
 use crate::streams::{Sink, Source};
 
+/// Bytes that one body may pass before the other tasks of the shard get their turn.
+const TURN_BYTES_MAX: usize = 1 << 20;
+
 /// One body's way past us, run by run.
 #[derive(Default)]
 pub(super) struct Passage {
     splice: Option<Splice>,
     begun: bool,
+    /// Bytes that passed since the body last had to wait.
+    turn_bytes: usize,
     /// The system grants no pipe: this body is copied.
     closed: bool,
 }
@@ -48,11 +53,20 @@ impl Passage {
         let (Some(splice), Some(from), Some(to)) = (&mut self.splice, source.source(), sink.sink()) else {
             return Passed::Nothing;
         };
+        if self.turn_bytes >= TURN_BYTES_MAX {
+            self.turn_bytes = 0;
+            cx.waker().wake_by_ref();
+            return Passed::Waits { for_sink: splice.waits_for_sink() };
+        }
         let bytes = match splice.poll(cx, from, to) {
             Poll::Ready(Ok(bytes)) => bytes,
             Poll::Ready(Err(error)) => return Passed::Failed(error),
-            Poll::Pending => return Passed::Waits { for_sink: splice.waits_for_sink() },
+            Poll::Pending => {
+                self.turn_bytes = 0;
+                return Passed::Waits { for_sink: splice.waits_for_sink() };
+            }
         };
+        self.turn_bytes += bytes;
         let done = splice.is_done();
         source.pass(bytes);
         sink.count(bytes);
