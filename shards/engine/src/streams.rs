@@ -39,7 +39,7 @@ pub(crate) enum HeadKind {
 
 /// Where a body comes from.
 pub(crate) trait Source {
-    /// Ready with the number of data bytes that may now be taken from [`Source::socket`] past this stream; 0 if they are too
+    /// Ready with the number of data bytes that may now be taken from [`Source::source`] past this stream; 0 if they are too
     /// few to be worth it, or if that cannot be done.
     fn poll_run(&mut self, _: &Context<'_>) -> Poll<u64> {
         Poll::Ready(0)
