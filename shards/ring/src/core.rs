@@ -305,7 +305,8 @@ impl Core {
     }
 
     pub(crate) fn ring_bell_of(&self, ring: RawFd) {
-        // SAFETY: no memory; a ring's descriptor is kept open by the sender that asks (see `mailbox`).
+        // SAFETY: no memory is involved. Should that ring be gone and its number mean another file by now, the kernel refuses
+        // what is no ring, and another ring is woken for nothing.
         unsafe { self.kernel.borrow_mut().push(Key::NOBODY, Entry::RingBell { ring }) };
     }
 
