@@ -8,6 +8,7 @@ mod guard;
 mod listening;
 mod mailboxes;
 mod scarcity;
+mod splicing;
 mod start;
 mod timers;
 mod transfer;
