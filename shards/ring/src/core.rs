@@ -304,6 +304,12 @@ impl Core {
         enlist(&mut self.mailbox_waiters.borrow_mut(), waker);
     }
 
+    /// Whether this shard can send messages to `ring`: it has a ring itself, and another one.
+    pub(crate) fn rings_others_than(&self, ring: RawFd) -> bool {
+        let own = self.kernel.borrow().descriptor();
+        own >= 0 && own != ring
+    }
+
     pub(crate) fn ring_bell_of(&self, ring: RawFd) {
         // SAFETY: no memory is involved. Should that ring be gone and its number mean another file by now, the kernel refuses
         // what is no ring, and another ring is woken for nothing.
@@ -397,7 +403,7 @@ impl Core {
         while self.operations.borrow().in_flight() > 0 {
             let entered = self.kernel.borrow_mut().enter(Wait::Forever);
             if let Err(error) = entered {
-                panic!("io_uring_enter failed while winding up: {error}");
+                panic!("the kernel could not be waited for while winding up: {error}");
             }
             let mut completions = Vec::new();
             self.kernel.borrow_mut().reap(&mut completions);

@@ -28,11 +28,11 @@ impl Count {
 /// The counters of one shard's ring.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Calls of io_uring_enter.
+    /// Calls of io_uring_enter, or of epoll_wait.
     pub enters: Count,
-    /// Operations handed over (SQEs).
+    /// Operations handed over (SQEs, on io_uring).
     pub entries: Count,
-    /// Completions reaped (CQEs).
+    /// Completions reaped (CQEs, on io_uring).
     pub completions: Count,
     /// Bytes received.
     pub bytes_received: Count,

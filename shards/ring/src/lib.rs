@@ -1,4 +1,4 @@
-//! The kernel floor of a shard: executor, sockets, buffers, timers and mailboxes of one thread on its own io_uring.
+//! The kernel floor of a shard: executor, sockets, buffers, timers and mailboxes of one thread on its own io_uring, or epoll.
 //!
 //! The crate knows sockets and bytes. It refuses to know HTTP, configuration, logging, and other threads' memory. It is the
 //! only crate of Ringway with `unsafe`, so that what can go wrong with memory goes wrong here or nowhere.
@@ -46,7 +46,7 @@ use std::sync::Arc;
 pub use buffers::{Buffer, Chunk};
 pub use connect::{connect_tcp, connect_unix};
 pub use counters::{Count, Counters};
-pub use kernel::uring::{Features, StartError};
+pub use kernel::{Backend, Features, StartError};
 pub use listener::{Listener, listen_tcp, listen_unix};
 pub use mailbox::{Receiver, Sender, ShardAddress, channel};
 pub use pooled::{Pooled, pooled};
@@ -57,9 +57,11 @@ pub use timer::{Timer, now, sleep, sleep_until};
 use crate::core::Core;
 use crate::kernel::{Kernel, uring::Uring};
 
-/// The sizes of a shard's ring and buffers.
+/// What a shard's ring is made of: its backend, and the sizes of queues and buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
+    /// What it runs on. The sizes of queues concern io_uring alone.
+    pub backend: Backend,
     /// Operations that can be queued before they are handed over; more are handed over early. A power of two.
     pub submission_entries: u32,
     /// Completions that the ring holds; the kernel keeps what exceeds it aside. A power of two.
@@ -79,6 +81,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            backend: Backend::Auto,
             submission_entries: 1024,
             completion_entries: 8192,
             head_buffers: 1024,
@@ -93,7 +96,7 @@ impl Default for Config {
 /// Makes this thread a shard: sets up its ring, runs the future that `main` makes until it ends, and winds up.
 ///
 /// # Errors
-/// When no ring can be had ([`StartError`] says what to do), or the kernel fails the ring later on.
+/// When the backend cannot be had ([`StartError`] says what to do), or the kernel fails it later on.
 ///
 /// # Panics
 /// If the thread is a shard already, or if `main` panics.
@@ -107,16 +110,15 @@ where
     F::Output: 'static,
 {
     buffers::pool::keep_at_most(config.pool_bytes_max);
-    let uring = Uring::new(config.submission_entries, config.completion_entries, Arc::clone(&counters))?;
-    let features = uring.features();
-    let core = Core::new(Kernel::Uring(uring), config, features.bundles, counters).map_err(StartError::Failed)?;
+    let (kernel, features) = Kernel::start(config, &counters)?;
+    let core = Core::new(kernel, config, features.bundles, counters).map_err(StartError::Failed)?;
     core.run(move || main(features)).map_err(StartError::Failed)
 }
 
 /// Whether this process may use io_uring as a shard would: sets a small ring up and takes it down again.
 ///
 /// # Errors
-/// As [`run`] would fail.
+/// As [`run`] would fail with [`Backend::IoUring`].
 pub fn probe() -> Result<Features, StartError> {
     Uring::new(8, 16, Arc::default()).map(|uring| uring.features())
 }

@@ -2,7 +2,8 @@
 //!
 //! A mailbox is a bounded queue with one sender and one receiver (SPSC); a shard with several correspondents has several.
 //! A sender that puts a message into a mailbox rings the shard's bell, unless it has been rung and not yet answered: shards
-//! do it by a message between their rings (MSG_RING), other threads through an eventfd that the shard reads.
+//! do it by a message between their rings (MSG_RING), where both have one; other threads, and shards on epoll, through an
+//! eventfd that the shard reads.
 
 use std::future::poll_fn;
 use std::io;
@@ -46,9 +47,7 @@ impl Bell {
             return;
         }
         match Core::try_current() {
-            Some(core) if self.ring >= 0 && core.kernel.borrow().descriptor() != self.ring => {
-                core.ring_bell_of(self.ring)
-            }
+            Some(core) if self.ring >= 0 && core.rings_others_than(self.ring) => core.ring_bell_of(self.ring),
             _ => self.ring_by_counter(),
         }
     }

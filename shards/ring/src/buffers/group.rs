@@ -62,6 +62,10 @@ impl Group {
         self.holders.len() as u16
     }
 
+    pub(crate) fn buffer_bytes(&self) -> u32 {
+        self.buffer_bytes
+    }
+
     /// Number of buffers that the kernel may pick.
     pub(crate) fn free(&self) -> u16 {
         self.free.get()

@@ -1,9 +1,10 @@
 //! What the rest of the crate asks of a kernel, and the kernels that answer.
 //!
 //! An [`Entry`] is one operation handed over; a [`Completion`] is one answer. Everything above this module is written
-//! against these two, so that the same sockets run on io_uring ([`uring`]) and, in tests, on a scripted double that
-//! reorders, delays, cancels and shortens by seed. A readiness backend (epoll) fits under the same interface.
+//! against these two, so that the same sockets run on io_uring ([`uring`]), on epoll where that is refused ([`epoll`]), and,
+//! in tests, on a scripted double that reorders, delays, cancels and shortens by seed.
 
+pub(crate) mod epoll;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod uring;
@@ -11,9 +12,11 @@ pub(crate) mod uring;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::buffers::Group;
+use crate::counters::Counters;
 
 /// Names an operation in flight: an index into the table of operations, and the generation of that place, so that a
 /// completion which arrives for an earlier tenant is recognised.
@@ -102,15 +105,36 @@ pub(crate) struct Completion {
 #[derive(Debug)]
 #[cfg_attr(test, allow(clippy::large_enum_variant, reason = "the double is small, and there is one kernel a shard"))]
 pub(crate) enum Kernel {
-    /// The real one.
+    /// io_uring.
     Uring(uring::Uring),
+    /// epoll, and system calls that do not block.
+    Epoll(epoll::Epoll),
     /// The test double.
     #[cfg(test)]
     Scripted(scripted::Scripted),
 }
 
 impl Kernel {
-    /// Queues an operation; [`Kernel::enter`] hands it over.
+    /// The kernel that `config` asks for, and what it offers.
+    pub(crate) fn start(config: &crate::Config, counters: &Arc<Counters>) -> Result<(Kernel, Features), StartError> {
+        let uring = || {
+            let uring = uring::Uring::new(config.submission_entries, config.completion_entries, Arc::clone(counters))?;
+            let features = uring.features();
+            Ok((Kernel::Uring(uring), features))
+        };
+        let epoll = || {
+            let epoll = epoll::Epoll::new(Arc::clone(counters))?;
+            let features = epoll.features();
+            Ok((Kernel::Epoll(epoll), features))
+        };
+        match config.backend {
+            Backend::IoUring => uring(),
+            Backend::Epoll => epoll(),
+            Backend::Auto => uring().or_else(|error| if error.leaves_epoll() { epoll() } else { Err(error) }),
+        }
+    }
+
+    /// Queues an operation; [`Kernel::enter`] hands it over, unless it was attempted at once.
     ///
     /// # Safety
     /// Until the operation's last completion has been popped, the memory that `entry` points to stays allocated and is
@@ -119,6 +143,8 @@ impl Kernel {
         match self {
             // SAFETY: the same contract.
             Kernel::Uring(uring) => unsafe { uring.push(key, entry) },
+            // SAFETY: the same contract.
+            Kernel::Epoll(epoll) => unsafe { epoll.push(key, entry) },
             #[cfg(test)]
             Kernel::Scripted(scripted) => scripted.push(key, entry),
         }
@@ -128,6 +154,7 @@ impl Kernel {
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self {
             Kernel::Uring(uring) => uring.enter(wait),
+            Kernel::Epoll(epoll) => epoll.enter(wait),
             #[cfg(test)]
             Kernel::Scripted(scripted) => {
                 scripted.enter(wait);
@@ -140,6 +167,7 @@ impl Kernel {
     pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
         match self {
             Kernel::Uring(uring) => uring.reap(into),
+            Kernel::Epoll(epoll) => epoll.reap(into),
             #[cfg(test)]
             Kernel::Scripted(scripted) => scripted.reap(into),
         }
@@ -149,6 +177,10 @@ impl Kernel {
     pub(crate) fn register(&mut self, group: &Rc<Group>) -> io::Result<()> {
         match self {
             Kernel::Uring(uring) => uring.register(group),
+            Kernel::Epoll(epoll) => {
+                epoll.register(group);
+                Ok(())
+            }
             #[cfg(test)]
             Kernel::Scripted(scripted) => {
                 scripted.register(group);
@@ -157,10 +189,11 @@ impl Kernel {
         }
     }
 
-    /// The descriptor under which other shards ring this one's bell.
+    /// The descriptor under which other shards ring this one's bell by a message between rings; -1 if there is none.
     pub(crate) fn descriptor(&self) -> RawFd {
         match self {
             Kernel::Uring(uring) => uring.descriptor(),
+            Kernel::Epoll(_) => -1,
             #[cfg(test)]
             Kernel::Scripted(_) => -1,
         }
@@ -169,7 +202,7 @@ impl Kernel {
     /// The time, which the scripted kernel makes itself.
     pub(crate) fn now(&self) -> Instant {
         match self {
-            Kernel::Uring(_) => Instant::now(),
+            Kernel::Uring(_) | Kernel::Epoll(_) => Instant::now(),
             #[cfg(test)]
             Kernel::Scripted(scripted) => scripted.now(),
         }
@@ -185,4 +218,68 @@ pub(crate) enum Wait {
     Forever,
     /// Until a completion is there, or this instant.
     Until(Instant),
+}
+
+/// By which of the kernel's interfaces a shard waits and moves its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// io_uring, or epoll where io_uring is refused or too old.
+    #[default]
+    Auto,
+    /// io_uring: what everything is built for.
+    IoUring,
+    /// epoll: works everywhere, and costs a little more.
+    Epoll,
+}
+
+/// What a shard runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Features {
+    /// The backend in use; never [`Backend::Auto`].
+    pub backend: Backend,
+    /// One receive may fill several buffers (io_uring of Linux 6.10, and epoll).
+    pub bundles: bool,
+}
+
+/// Why a shard cannot have the backend that it was to run on.
+#[derive(Debug)]
+pub enum StartError {
+    /// The kernel forbids io_uring to this process.
+    Refused(io::Error),
+    /// The kernel is older than the floor.
+    TooOld(io::Error),
+    /// Something else: descriptors, memory.
+    Failed(io::Error),
+}
+
+impl StartError {
+    /// Whether the reason lies in io_uring alone, so that epoll would do.
+    #[must_use]
+    pub fn leaves_epoll(&self) -> bool {
+        matches!(self, StartError::Refused(_) | StartError::TooOld(_))
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Refused(error) => write!(
+                f,
+                "the kernel refuses io_uring ({error}): set `sysctl kernel.io_uring_disabled=0`, and in a container allow \
+                 io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
+            ),
+            StartError::TooOld(error) => {
+                write!(f, "this kernel's io_uring lacks what Ringway needs ({error}): Linux 6.1 or later is needed")
+            }
+            StartError::Failed(error) => write!(f, "io_uring could not be set up: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Refused(error) | StartError::TooOld(error) | StartError::Failed(error) => Some(error),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::{Completion, Entry, Key, RecvKind, Wait};
+use super::{Backend, Completion, Entry, Features, Key, RecvKind, StartError, Wait};
 use crate::buffers::{Group, Mapping};
 use crate::counters::Counters;
 
@@ -19,48 +19,6 @@ use crate::counters::Counters;
 const BUNDLE_BYTES_MAX: u32 = 256 << 10;
 /// `IORING_RECVSEND_BUNDLE` of linux/io_uring.h, which the binding sets only without a length.
 const RECVSEND_BUNDLE: u16 = 1 << 4;
-
-/// What the running kernel offers beyond the floor (Linux 6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Features {
-    /// One receive may fill several buffers (Linux 6.10).
-    pub bundles: bool,
-}
-
-/// Why no ring could be set up.
-#[derive(Debug)]
-pub enum StartError {
-    /// The kernel forbids io_uring to this process.
-    Refused(io::Error),
-    /// The kernel is older than the floor.
-    TooOld(io::Error),
-    /// Something else: descriptors, memory.
-    Failed(io::Error),
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StartError::Refused(error) => write!(
-                f,
-                "the kernel refuses io_uring ({error}): set `sysctl kernel.io_uring_disabled=0`, and in a container allow \
-                 io_uring_setup, io_uring_enter and io_uring_register in its seccomp profile"
-            ),
-            StartError::TooOld(error) => {
-                write!(f, "this kernel's io_uring lacks what Ringway needs ({error}): Linux 6.1 or later is needed")
-            }
-            StartError::Failed(error) => write!(f, "io_uring could not be set up: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            StartError::Refused(error) | StartError::TooOld(error) | StartError::Failed(error) => Some(error),
-        }
-    }
-}
 
 /// A ring and the buffer rings registered with it.
 pub(crate) struct Uring {
@@ -101,7 +59,7 @@ impl Uring {
         if !params.is_feature_nodrop() || !params.is_feature_submit_stable() {
             return Err(StartError::TooOld(io::ErrorKind::Unsupported.into()));
         }
-        let features = Features { bundles: params.is_feature_recvsend_bundle() };
+        let features = Features { backend: Backend::IoUring, bundles: params.is_feature_recvsend_bundle() };
         Ok(Uring { ring, counters, features, alarms: Vec::new(), timespec: Box::default(), groups: Vec::new() })
     }
 

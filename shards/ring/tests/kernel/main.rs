@@ -2,6 +2,8 @@
 //!
 //! Every shard here runs on a thread of its own whose heap is guarded ([`guard`]): what is freed becomes unreadable at once,
 //! so that an operation that still means it fails (EFAULT, which a debug build turns into a panic) or crashes the test.
+//!
+//! `RINGWAY_IO=epoll` runs them all on the other backend: each is the other's oracle.
 
 mod connecting;
 mod guard;
@@ -19,13 +21,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ringway_ring::{Buffer, Chunk, Config, Counters, ReadMode, Stream};
+use ringway_ring::{Backend, Buffer, Chunk, Config, Counters, ReadMode, Stream};
 
 #[global_allocator]
 static GUARD: guard::Guard = guard::Guard;
 
 /// Few and small buffers, and no memory kept: what is freed is gone.
 const SMALL: Config = Config {
+    backend: Backend::Auto,
     submission_entries: 64,
     completion_entries: 256,
     head_buffers: 8,
@@ -35,6 +38,15 @@ const SMALL: Config = Config {
     pool_bytes_max: 0,
 };
 
+/// The backend that is under test.
+fn backend() -> Backend {
+    match std::env::var("RINGWAY_IO").as_deref() {
+        Err(_) | Ok("io_uring") => Backend::IoUring,
+        Ok("epoll") => Backend::Epoll,
+        Ok(other) => panic!("RINGWAY_IO={other}: expected io_uring or epoll"),
+    }
+}
+
 /// Runs a shard on a thread with a guarded heap.
 fn start_shard<F, M>(config: Config, counters: &Arc<Counters>, main: M) -> JoinHandle<F::Output>
 where
@@ -43,6 +55,7 @@ where
     M: FnOnce() -> F + Send + 'static,
 {
     let counters = Arc::clone(counters);
+    let config = Config { backend: backend(), ..config };
     std::thread::spawn(move || {
         guard::on_this_thread();
         let output = ringway_ring::run(&config, Arc::clone(&counters), |_| main()).expect("a ring");

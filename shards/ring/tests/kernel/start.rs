@@ -3,15 +3,15 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use ringway_ring::{Config, Listener, ReadMode, StartError, Stream, connect_tcp, listen_tcp};
+use ringway_ring::{Backend, Config, Listener, ReadMode, StartError, Stream, connect_tcp, listen_tcp};
 
-use crate::{SMALL, bytes, in_child, shard, socketpair};
+use crate::{SMALL, bytes, in_child, shard, socketpair, verify};
 
 #[test]
 fn a_probe_tells_what_a_shard_would_find() {
     let probed = ringway_ring::probe().expect("io_uring");
     let found = ringway_ring::run(&SMALL, Default::default(), |features| async move { features }).expect("io_uring");
-    assert_eq!(probed, found);
+    assert_eq!((probed, probed.backend), (found, Backend::IoUring));
 }
 
 #[test]
@@ -102,7 +102,23 @@ fn where_io_uring_is_refused_the_message_says_what_to_enable() {
         assert!(matches!(error, StartError::Refused(_)));
         let text = error.to_string();
         assert!(text.contains("kernel.io_uring_disabled=0") && text.contains("seccomp"), "{text}");
-        let ran = ringway_ring::run(&Config::default(), Default::default(), |_| async {});
+        let config = Config { backend: Backend::IoUring, ..Config::default() };
+        let ran = ringway_ring::run(&config, Default::default(), |_| async {});
         assert!(matches!(ran, Err(StartError::Refused(_))));
+    });
+}
+
+#[test]
+fn where_io_uring_is_refused_a_shard_that_may_choose_takes_epoll() {
+    in_child("start::where_io_uring_is_refused_a_shard_that_may_choose_takes_epoll", || {
+        forbid_io_uring();
+        let ran = ringway_ring::run(&SMALL, Default::default(), |features| async move {
+            let (one, other) = socketpair();
+            let (mut one, mut other) = (Stream::from_descriptor(one), Stream::from_descriptor(other));
+            one.write(bytes(0, 0, 100));
+            verify(&other.recv(ReadMode::Head).await.expect("bytes").expect("bytes"), 0, 0);
+            features.backend
+        });
+        assert_eq!(ran.expect("epoll"), Backend::Epoll);
     });
 }
