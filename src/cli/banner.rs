@@ -4,6 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
+use engine::Backend;
 use plan::{Plan, Route, Upstream};
 
 use super::serve::request_command;
@@ -45,7 +46,7 @@ impl Display for Banner<'_> {
             Some(path) => writeln!(f, "Ringway {VERSION}, configured by {}\n", path.display())?,
         }
         list(f, "listening", self.ready.listening.iter().map(ToString::to_string))?;
-        list(f, "shards", std::iter::once(layout(&self.ready.cores)))?;
+        list(f, "shards", std::iter::once(format!("{}, on {}", layout(&self.ready.cores), io(self.ready.backend))))?;
         let embedded = if self.config.is_none() { " (inside this process)" } else { "" };
         list(f, "upstreams", self.plan.upstreams.iter().map(|upstream| format!("{}{embedded}", servers(upstream))))?;
         list(f, "routes", self.plan.routes.routes().iter().map(|route| self.route(route)))?;
@@ -129,6 +130,15 @@ fn layout(cores: &[Option<usize>]) -> String {
     format!("{count}, pinned to {noun} {}{loose}", listed.join(" "))
 }
 
+/// As the configuration writes it.
+fn io(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Auto => "auto",
+        Backend::IoUring => "io_uring",
+        Backend::Epoll => "epoll",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use plan::Address;
@@ -138,7 +148,8 @@ mod tests {
 
     fn banner(plan: &Plan, cores: &[Option<usize>], config: Option<&str>) -> String {
         let listening = plan.listeners.iter().map(|listener| listener.address.clone()).collect();
-        let ready = Ready { listening, cores: cores.to_vec() };
+        let backend = if config.is_some() { Backend::Epoll } else { Backend::IoUring };
+        let ready = Ready { listening, cores: cores.to_vec(), backend };
         Banner { plan, ready: &ready, config: config.map(Path::new), program: "target/release/ringway" }.to_string()
     }
 
@@ -150,7 +161,7 @@ mod tests {
             r#"Ringway {VERSION}, with its embedded default: no configuration was given.
 
   listening   127.0.0.1:8080
-  shards      2, pinned to cores 0 1
+  shards      2, pinned to cores 0 1, on io_uring
   upstreams   demo at 127.0.0.1:40123 (inside this process)
   routes      / to demo
 
@@ -196,7 +207,7 @@ target/release/ringway serve --config ringway.toml
 
   listening   0.0.0.0:80
               unix:/run/r.sock
-  shards      2, not pinned
+  shards      2, not pinned, on epoll
   upstreams   app at 127.0.0.1:1, 127.0.0.1:2, and 2 more
   routes      h0.example/ to app
               h1.example/ to app

@@ -22,7 +22,7 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use plan::{AccessLog, Address, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy};
+use plan::{AccessLog, Address, Io, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy};
 use plan::{Upstream, UpstreamId};
 
 pub use diagnostic::Report;
@@ -98,7 +98,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         trust: TrustPolicy::default(),
-        shards: Shards { count: cores_available(), pin: true },
+        shards: Shards { count: cores_available(), pin: true, io: Io::Auto },
         access_log: AccessLog::Off,
     }
 }

@@ -94,6 +94,7 @@ pub(super) struct Trust {
 pub(super) struct Shards {
     pub(super) count: Option<Spanned<i64>>,
     pub(super) pin: Option<bool>,
+    pub(super) io: Option<Spanned<String>>,
 }
 
 /// `[log]`

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use core_affinity::CoreId;
-use engine::{Command, Counters, RingConfig, Sender, Spec};
-use plan::{AccessLog, Address, Plan};
+use engine::{Backend, Command, Counters, RingConfig, Sender, Spec};
+use plan::{AccessLog, Address, Io, Plan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -24,16 +24,13 @@ pub(crate) struct Ready {
     pub(crate) listening: Vec<Address>,
     /// The core that each shard is pinned to, if it is.
     pub(crate) cores: Vec<Option<usize>>,
+    /// What they move bytes by.
+    pub(crate) backend: Backend,
 }
 
 /// Serves `plan` until SIGTERM or SIGINT has been obeyed. Calls `on_ready` once every shard accepts connections.
 pub(crate) fn serve(plan: Plan, on_ready: impl FnOnce(&Ready)) -> anyhow::Result<()> {
-    let features = engine::probe()?;
-    if !features.bundles {
-        tracing::info!(
-            "this kernel fills one buffer a receive (Linux 6.10 fills several): large bodies cost a little more"
-        );
-    }
+    let backend = backend(plan.shards.io)?;
     panics::log_them();
     // Before any shard starts, so that an order to stop that comes during the start is not lost.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,14 +39,36 @@ pub(crate) fn serve(plan: Plan, on_ready: impl FnOnce(&Ready)) -> anyhow::Result
 
     let plan = Arc::new(plan);
     let mut listeners = Listeners::open(&plan)?;
-    let mut fleet = Fleet::start(&plan, &mut listeners)?;
+    let mut fleet = Fleet::start(&plan, backend, &mut listeners)?;
     let served = runtime.block_on(async {
         fleet.wait_until_ready().await?;
-        on_ready(&Ready { listening: listeners.addresses(), cores: fleet.cores() });
+        on_ready(&Ready { listening: listeners.addresses(), cores: fleet.cores(), backend });
         fleet.run(&mut orders, plan.timeouts.drain).await
     });
     fleet.join();
     served
+}
+
+/// What all shards run on: asked once, so that they agree and one line of the log tells why.
+fn backend(io: Io) -> anyhow::Result<Backend> {
+    if io == Io::Epoll {
+        return Ok(Backend::Epoll);
+    }
+    match engine::probe() {
+        Ok(features) => {
+            if !features.bundles {
+                tracing::info!(
+                    "this kernel fills one buffer a receive (Linux 6.10 fills several): large bodies cost a little more"
+                );
+            }
+            Ok(features.backend)
+        }
+        Err(error) if io == Io::Auto && error.leaves_epoll() => {
+            tracing::warn!("serving by epoll, which costs a little more: {error}");
+            Ok(Backend::Epoll)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The orders that come by signal.
@@ -92,7 +111,7 @@ enum Event {
 }
 
 impl Fleet {
-    fn start(plan: &Arc<Plan>, listeners: &mut Listeners) -> anyhow::Result<Fleet> {
+    fn start(plan: &Arc<Plan>, backend: Backend, listeners: &mut Listeners) -> anyhow::Result<Fleet> {
         let (sender, events) = mpsc::unbounded_channel();
         let cores = if plan.shards.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
         let mut writer = (plan.access_log == AccessLog::Json).then(AccessWriter::new);
@@ -103,7 +122,7 @@ impl Fleet {
                 listeners: listeners.of_shard(shard)?,
                 recorder: writer.as_mut().map(AccessWriter::recorder),
                 counters: Arc::<Counters>::default(),
-                ring: RingConfig::default(),
+                ring: RingConfig { backend, ..RingConfig::default() },
             };
             let core = (!cores.is_empty()).then(|| cores[shard % cores.len()]);
             let sender = sender.clone();

@@ -112,7 +112,7 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         trust: TrustPolicy::default(),
-        shards: Shards { count: 1, pin: false },
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         // The engine goes by the recorder that it is given.
         access_log: AccessLog::Off,
     }

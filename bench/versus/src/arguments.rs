@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
-    /// What is measured: ringway, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on.
+    /// What is measured: ringway, ringway-epoll, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on.
     #[arg(long, value_delimiter = ',', default_value = "ringway,nginx,haproxy")]
     pub(crate) targets: Vec<Target>,
 

@@ -39,7 +39,7 @@ impl Programs {
             nginx,
             wrk,
             haproxy,
-            ringway: built(targets.contains(&Target::Ringway), &arguments.ringway, "ringway", "ringway")?,
+            ringway: built(targets.iter().any(Target::is_ringway), &arguments.ringway, "ringway", "ringway")?,
             runtimes: built(bare, &arguments.runtimes, "ringway-bench-runtimes", "runtimes")?,
         })
     }

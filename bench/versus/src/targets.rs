@@ -23,6 +23,8 @@ use crate::{programs::Programs, scenario::Scenario};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Ringway,
+    /// Ringway on its second backend.
+    RingwayEpoll,
     Nginx,
     Haproxy,
     /// A proxy of `bench/runtimes`, by the name that its command line knows.
@@ -50,6 +52,11 @@ impl Target {
         matches!(self, Self::Nginx | Self::Haproxy)
     }
 
+    /// Whether it is Ringway, on whichever backend.
+    pub(crate) fn is_ringway(&self) -> bool {
+        matches!(self, Self::Ringway | Self::RingwayEpoll)
+    }
+
     /// Starts it on `core` in front of `upstream`, and checks that it serves the scenario's body.
     pub(crate) fn start(
         &self,
@@ -75,7 +82,8 @@ impl Target {
 
     fn launch(&self, programs: &Programs, site: &Site<'_>) -> anyhow::Result<Command> {
         match self {
-            Self::Ringway => ringway::launch(programs.ringway()?, site),
+            Self::Ringway => ringway::launch(programs.ringway()?, site, "io_uring"),
+            Self::RingwayEpoll => ringway::launch(programs.ringway()?, site, "epoll"),
             Self::Nginx => nginx::launch(&programs.nginx, site),
             Self::Haproxy => haproxy::launch(programs.haproxy()?, site),
             Self::Bare(runtime) => Ok(bare::launch(programs.runtimes()?, runtime, site)),
@@ -87,6 +95,7 @@ impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ringway => formatter.write_str("ringway"),
+            Self::RingwayEpoll => formatter.write_str("ringway-epoll"),
             Self::Nginx => formatter.write_str("nginx"),
             Self::Haproxy => formatter.write_str("haproxy"),
             Self::Bare(runtime) => write!(formatter, "bare-{runtime}"),
@@ -100,11 +109,14 @@ impl FromStr for Target {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         match text {
             "ringway" => Ok(Self::Ringway),
+            "ringway-epoll" => Ok(Self::RingwayEpoll),
             "nginx" => Ok(Self::Nginx),
             "haproxy" => Ok(Self::Haproxy),
             _ => {
                 // Which runtimes there are is for bench/runtimes to say; it depends on the features it was built with.
-                let runtime = text.strip_prefix("bare-").context("expected ringway, nginx, haproxy or bare-RUNTIME")?;
+                let runtime = text
+                    .strip_prefix("bare-")
+                    .context("expected ringway, ringway-epoll, nginx, haproxy or bare-RUNTIME")?;
                 let is_name = !runtime.is_empty() && runtime.bytes().all(|byte| byte.is_ascii_lowercase());
                 ensure!(is_name, "expected bare- and the name of a runtime, such as bare-epoll");
                 Ok(Self::Bare(runtime.to_owned()))
@@ -119,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_target_reads_as_it_prints() {
-        for text in ["ringway", "nginx", "haproxy", "bare-epoll"] {
+        for text in ["ringway", "ringway-epoll", "nginx", "haproxy", "bare-epoll"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
     }

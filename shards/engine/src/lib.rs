@@ -38,5 +38,5 @@ mod wakers;
 pub use counters::Counters;
 pub use outcome::{Error, Kind, Outcome, Side};
 pub use record::{Recorder, Records, recorder};
-pub use ring::{Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
+pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
 pub use shard::{Command, Spec, run};

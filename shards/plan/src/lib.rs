@@ -47,6 +47,20 @@ pub struct Shards {
     pub count: u16,
     /// Whether shard *n* is pinned to the *n*-th core that this process may use (modulo their number).
     pub pin: bool,
+    /// By which of the kernel's interfaces they move bytes.
+    pub io: Io,
+}
+
+/// The kernel's interface for many sockets at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// io_uring, or epoll where io_uring is refused or too old.
+    #[default]
+    Auto,
+    /// io_uring, or no start.
+    IoUring,
+    /// epoll.
+    Epoll,
 }
 
 /// What becomes of the record of each exchange.

@@ -12,7 +12,7 @@ mod upstream;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use plan::{AccessLog, Plan, Shards};
+use plan::{AccessLog, Io, Plan, Shards};
 use toml::Spanned;
 
 use super::diagnostic::{Problem, Problems, quoted};
@@ -46,7 +46,9 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {
     let count = integer(section.count.as_ref(), 1..=SHARDS_MAX, cores.clamp(1, SHARDS_MAX), problems);
-    Shards { count, pin: section.pin.unwrap_or(true) }
+    let known = [("auto", Io::Auto), ("io_uring", Io::IoUring), ("epoll", Io::Epoll)];
+    let io = word(section.io.as_ref(), "an I/O interface", &known, Io::default(), problems);
+    Shards { count, pin: section.pin.unwrap_or(true), io }
 }
 
 fn access_log(section: &raw::Log, problems: &mut Problems) -> AccessLog {

@@ -1,5 +1,6 @@
 //! The proxy under test.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -32,8 +33,17 @@ impl Ringway {
     /// If it does not come to listen; the message has what it wrote.
     #[must_use]
     pub fn start(binary: impl AsRef<Path>, config: Config) -> Ringway {
+        Ringway::start_by(&[], binary, config)
+    }
+
+    /// Like [`Ringway::start`], by a command that confines its process and then becomes the program that follows it.
+    ///
+    /// # Panics
+    /// If it does not come to listen; the message has what it wrote.
+    #[must_use]
+    pub fn start_by(command: &[&str], binary: impl AsRef<Path>, config: Config) -> Ringway {
         let turn = Turn::shared();
-        Ringway::launch(binary.as_ref(), config, Some(turn))
+        Ringway::launch(command, binary.as_ref(), config, Some(turn))
     }
 
     /// Like [`Ringway::start`], for a test that holds a [`Turn`] of its own.
@@ -42,14 +52,14 @@ impl Ringway {
     /// If it does not come to listen; the message has what it wrote.
     #[must_use]
     pub fn start_in_turn(binary: impl AsRef<Path>, config: Config) -> Ringway {
-        Ringway::launch(binary.as_ref(), config, None)
+        Ringway::launch(&[], binary.as_ref(), config, None)
     }
 
-    fn launch(binary: &Path, config: Config, turn: Option<Turn>) -> Ringway {
+    fn launch(command: &[&str], binary: &Path, config: Config, turn: Option<Turn>) -> Ringway {
         let port = Port::take();
         let address = port.address();
         let folder = tempfile::tempdir().expect("a folder for the configuration");
-        let mut process = Ringway::spawn(binary, &config.listen(&address), folder.path());
+        let mut process = Ringway::spawn_by(command, binary, &config.listen(&address), folder.path());
         process.wait_until_listening(&address);
         // The kernel accepts before the shards do: the proxy is ready when it says where it listens.
         let said = address.to_string();
@@ -64,10 +74,21 @@ impl Ringway {
     /// If the program cannot be started.
     #[must_use]
     pub fn spawn(binary: impl AsRef<Path>, config: &Config, folder: &Path) -> Process {
+        Ringway::spawn_by(&[], binary, config, folder)
+    }
+
+    /// Like [`Ringway::spawn`], by a command as in [`Ringway::start_by`].
+    ///
+    /// # Panics
+    /// If the command cannot be started.
+    #[must_use]
+    pub fn spawn_by(command: &[&str], binary: impl AsRef<Path>, config: &Config, folder: &Path) -> Process {
         let file = folder.join("ringway.toml");
         fs::write(&file, config.to_toml()).expect("a configuration file");
-        let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| binary.as_ref().into());
-        Process::spawn("ringway", Command::new(binary).arg("serve").arg("--config").arg(&file))
+        let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| OsString::from(binary.as_ref()));
+        let mut words = command.iter().map(OsStr::new).chain([binary.as_os_str()]);
+        let mut command = Command::new(words.next().expect("at least the program itself"));
+        Process::spawn("ringway", command.args(words).arg("serve").arg("--config").arg(&file))
     }
 
     /// The address that the harness chose.

@@ -224,7 +224,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         trust: plan::TrustPolicy::default(),
-        shards: Shards { count: 1, pin: false },
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         access_log: AccessLog::Off,
     })
 }

@@ -17,7 +17,9 @@
 
 mod calls;
 mod free;
+mod reading;
 mod table;
+mod writing;
 
 use std::collections::VecDeque;
 use std::io;
@@ -28,20 +30,13 @@ use std::time::{Duration, Instant};
 
 use self::free::FreeBuffers;
 use self::table::{Read, Table, Write};
-use super::{Backend, Completion, Entry, Features, Key, RecvKind, StartError, Wait};
+use super::{Backend, Completion, Entry, Features, Key, StartError, Wait};
 use crate::buffers::Group;
 use crate::counters::Counters;
+use crate::socket::batch::RUNS_MAX;
 
 /// Events taken by one wait. Each may fill a few buffers, so that a larger number would take many at once.
 const EVENTS_MAX: usize = 256;
-/// Buffers that a standing receive fills in one turn: less than makes its reader cancel it.
-const RECEIVES_MAX: usize = 4;
-/// Connections that one listener accepts in one turn.
-const ACCEPTS_MAX: usize = 64;
-/// Buffers of one bundled receive.
-const BUNDLE_MAX: usize = 16;
-/// A send that got so far is told as a short one, so that its bytes can be counted in a completion.
-const SENT_MAX: usize = 1 << 30;
 /// Times in a row that completions are handed over without a look at epoll.
 const SKIPS_MAX: u32 = 3;
 /// How often a connect to a Unix socket whose backlog is full is tried again; the kernel does not tell when it has room.
@@ -91,7 +86,7 @@ impl Epoll {
             crowded_tried: Instant::now(),
             skipped: 0,
             events: Vec::with_capacity(EVENTS_MAX),
-            runs: Vec::with_capacity(BUNDLE_MAX),
+            runs: Vec::with_capacity(RUNS_MAX),
         })
     }
 
@@ -204,32 +199,6 @@ impl Epoll {
         self.advance_writing(index);
     }
 
-    fn start_read(&mut self, key: Key, fd: RawFd, read: Read) {
-        let index = self.table.place(fd);
-        let (is_stream, is_listener) = (matches!(read, Read::Recv { .. }), matches!(read, Read::Accept));
-        if is_listener && !self.table[index].is_registered {
-            self.table[index].is_listener = true;
-            if let Err(error) = calls::make_nonblocking(fd) {
-                return self.post(key, -error);
-            }
-        }
-        if let Err(error) = self.watch(index, if is_stream { STREAM_EDGES } else { INPUT_EDGES }) {
-            return self.post(key, -error);
-        }
-        debug_assert!(self.table[index].reading.is_none(), "two receives on {fd}");
-        self.table[index].reading = Some((key, read));
-        self.table.remember(key, index);
-        self.advance_reading(index);
-    }
-
-    fn start_write(&mut self, key: Key, fd: RawFd, write: Write) {
-        let index = self.table.place(fd);
-        debug_assert!(self.table[index].writing.is_none(), "two sends on {fd}");
-        self.table[index].writing = Some((key, write));
-        self.table.remember(key, index);
-        self.advance_writing(index);
-    }
-
     /// Somebody who moves bytes by other means waits. What the place remembers knows nothing of these: the kernel is asked, and
     /// if it says no, there is an edge to come.
     fn start_poll(&mut self, key: Key, fd: RawFd, events: u32) {
@@ -262,202 +231,6 @@ impl Epoll {
         place.is_registered = true;
         place.short_means_empty = edges == STREAM_EDGES && calls::is_tcp(place.fd);
         Ok(())
-    }
-
-    /// Goes on with what reads, for as long as it is this place's turn.
-    fn advance_reading(&mut self, index: u32) {
-        let mut done = 0;
-        while let Some((key, read)) = self.table[index].reading
-            && self.table[index].readable
-        {
-            let turn = if read == Read::Accept { ACCEPTS_MAX } else { RECEIVES_MAX };
-            if done == turn {
-                if !std::mem::replace(&mut self.table[index].is_unfinished, true) {
-                    self.unfinished.push_back(index);
-                }
-                return;
-            }
-            done += 1;
-            let completion = match read {
-                Read::Recv { group, kind } => self.receive(index, key, group, kind),
-                Read::Accept => self.accept(index, key),
-                Read::Counter { value } => self.read_counter(index, key, value),
-            };
-            let Some(completion) = completion else { return };
-            if !completion.more {
-                self.table[index].reading = None;
-            }
-            self.posted.push(completion);
-        }
-    }
-
-    /// Fills free buffers once. `None` if there was nothing to fill them with.
-    fn receive(&mut self, index: u32, key: Key, group: u16, kind: RecvKind) -> Option<Completion> {
-        let place = &mut self.table[index];
-        let (group, free) = &self.groups[usize::from(group)];
-        let Some(first) = free.at(0) else { return Some(last(key, -libc::ENOBUFS)) };
-        let count = if kind == RecvKind::Bundle { free.len().min(BUNDLE_MAX) } else { 1 };
-        let asked_bytes = count * group.buffer_bytes() as usize;
-        let received = if count == 1 {
-            // SAFETY: a free buffer is the kernel's to write to, and no chunk is over it.
-            unsafe { calls::receive(place.fd, group.address(first), asked_bytes) }
-        } else {
-            let run =
-                |buffer| libc::iovec { iov_base: group.address(buffer).cast(), iov_len: group.buffer_bytes() as usize };
-            self.runs.clear();
-            self.runs.extend((0..count).filter_map(|ahead| free.at(ahead)).map(run));
-            // SAFETY: as above, for each run.
-            unsafe { calls::receive_runs(place.fd, &mut self.runs) }
-        };
-        match received {
-            Ok(0) => Some(last(key, 0)),
-            Ok(bytes) => {
-                place.readable = bytes == asked_bytes || !place.short_means_empty;
-                free.take(bytes.div_ceil(group.buffer_bytes() as usize));
-                let more = kind == RecvKind::Multishot;
-                Some(Completion { key, result: bytes as i32, more, buffer: Some(first) })
-            }
-            Err(libc::EAGAIN) => {
-                place.readable = false;
-                None
-            }
-            Err(error) => Some(last(key, -error)),
-        }
-    }
-
-    fn accept(&mut self, index: u32, key: Key) -> Option<Completion> {
-        let place = &mut self.table[index];
-        match calls::accept(place.fd) {
-            Ok(fd) => Some(Completion { key, result: fd, more: true, buffer: None }),
-            Err(libc::EAGAIN) => {
-                place.readable = false;
-                None
-            }
-            // What waits is still there, so that the next attempt needs no edge.
-            Err(error) => Some(last(key, -error)),
-        }
-    }
-
-    fn read_counter(&mut self, index: u32, key: Key, value: *mut u64) -> Option<Completion> {
-        let place = &mut self.table[index];
-        // Only this reads the counter: after an edge it is above 0, so that reading does not block.
-        place.readable = false;
-        // SAFETY: the operation owns the eight bytes until its completion (`Kernel::push`).
-        let read = unsafe { calls::read_counter(place.fd, value) };
-        Some(last(key, read.map_or_else(|error| -error, |bytes| bytes as i32)))
-    }
-
-    /// Goes on with what writes until it is whole, has failed, or has to wait.
-    fn advance_writing(&mut self, index: u32) {
-        while let Some((key, write)) = self.table[index].writing
-            && self.table[index].writable
-        {
-            let result = match write {
-                Write::Run { bytes, len, sent } => self.send(index, write, len, sent, |fd| {
-                    // SAFETY: the operation owns the bytes until its completion (`Kernel::push`), and fewer are sent.
-                    unsafe { calls::send(fd, bytes.add(sent), (len - sent).min(SENT_MAX)) }
-                }),
-                Write::Message { message, sent } => {
-                    // SAFETY: as above, the header and the runs that it lists.
-                    let whole = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
-                    let len = whole.iter().map(|run| run.iov_len).sum();
-                    let mut runs = std::mem::take(&mut self.runs);
-                    let result = self.send(index, write, len, sent, |fd| {
-                        list_rest(whole, sent, &mut runs);
-                        // SAFETY: as above; what is listed lies within these runs.
-                        unsafe { calls::send_runs(fd, &mut runs) }
-                    });
-                    self.runs = runs;
-                    result
-                }
-                Write::Connect { address, len, started } => self.connect(index, key, address, len, started),
-            };
-            if let Some(result) = result {
-                self.table[index].writing = None;
-                self.post(key, result);
-            }
-        }
-    }
-
-    /// Sends once, by `call`. `None` if it is to go on: at once if the place is still writable.
-    fn send(
-        &mut self,
-        index: u32,
-        write: Write,
-        len: usize,
-        sent: usize,
-        call: impl FnOnce(RawFd) -> Result<usize, i32>,
-    ) -> Option<i32> {
-        let error = match call(self.table[index].fd) {
-            Ok(bytes) if sent + bytes >= len.min(SENT_MAX) => return Some((sent + bytes) as i32),
-            Ok(bytes) => {
-                let place = &mut self.table[index];
-                place.writable = !place.short_means_empty;
-                if let Some((_, waiting)) = &mut place.writing {
-                    *waiting = write.after(bytes);
-                }
-                return None;
-            }
-            Err(libc::EAGAIN) => match self.wait_for_room(index) {
-                Ok(()) => return None,
-                Err(error) => error,
-            },
-            Err(error) => error,
-        };
-        // What was sent before the failure is told first; whoever sends the rest hears of the failure then.
-        Some(if sent > 0 { sent as i32 } else { -error })
-    }
-
-    fn wait_for_room(&mut self, index: u32) -> Result<(), i32> {
-        self.table[index].writable = false;
-        self.watch(index, STREAM_EDGES)
-    }
-
-    /// Begins to connect, or learns what came of it. `None` if that is not known yet.
-    fn connect(
-        &mut self,
-        index: u32,
-        key: Key,
-        address: *const libc::sockaddr,
-        len: libc::socklen_t,
-        started: bool,
-    ) -> Option<i32> {
-        let fd = self.table[index].fd;
-        if started {
-            return Some(-calls::pending_error(fd));
-        }
-        let begun = calls::make_nonblocking(fd).and_then(|()| {
-            // SAFETY: the operation owns the address until its completion (`Kernel::push`).
-            unsafe { calls::connect(fd, address, len) }
-        });
-        match begun {
-            Ok(()) => Some(0),
-            Err(libc::EINPROGRESS | libc::EINTR) => {
-                self.table[index].writing = Some((key, Write::Connect { address, len, started: true }));
-                self.wait_for_room(index).err().map(|error| -error)
-            }
-            // A Unix socket's backlog is full.
-            Err(libc::EAGAIN) => {
-                self.table[index].writable = false;
-                self.crowded.push(index);
-                self.crowded_tried = Instant::now();
-                None
-            }
-            Err(error) => Some(-error),
-        }
-    }
-
-    fn retry_crowded(&mut self) {
-        if self.crowded.is_empty() || self.crowded_tried.elapsed() < CROWDED_RETRY {
-            return;
-        }
-        for index in std::mem::take(&mut self.crowded) {
-            // By now the attempt may have been given up, and the place be another's.
-            if let Some((_, Write::Connect { started: false, .. })) = self.table[index].writing {
-                self.table[index].writable = true;
-                self.advance_writing(index);
-            }
-        }
     }
 
     /// Ends an operation that waits. One that has completed already is none of ours any more.
@@ -507,17 +280,4 @@ impl Drop for Epoll {
 
 fn last(key: Key, result: i32) -> Completion {
     Completion { key, result, more: false, buffer: None }
-}
-
-/// Lists what is left of `whole` after its first `sent` bytes.
-fn list_rest(whole: &[libc::iovec], mut sent: usize, rest: &mut Vec<libc::iovec>) {
-    rest.clear();
-    for run in whole {
-        let skipped = sent.min(run.iov_len);
-        sent -= skipped;
-        if skipped < run.iov_len {
-            let iov_base = run.iov_base.cast::<u8>().wrapping_add(skipped).cast();
-            rest.push(libc::iovec { iov_base, iov_len: run.iov_len - skipped });
-        }
-    }
 }

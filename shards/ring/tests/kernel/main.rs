@@ -6,6 +6,7 @@
 //! `RINGWAY_IO=epoll` runs them all on the other backend: each is the other's oracle.
 
 mod connecting;
+mod edges;
 mod guard;
 mod listening;
 mod mailboxes;
