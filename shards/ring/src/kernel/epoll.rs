@@ -181,13 +181,14 @@ impl Epoll {
 
     /// Takes note of an edge, and lets those go on who waited for it.
     fn edge(&mut self, index: u32, events: i32) {
-        let over = events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0;
-        let ready = [over || events & libc::EPOLLIN != 0, over || events & libc::EPOLLOUT != 0];
+        const OVER: i32 = libc::EPOLLHUP | libc::EPOLLERR;
+        let any = |of: i32| events & of != 0;
+        let ready = [any(libc::EPOLLIN | libc::EPOLLRDHUP | OVER), any(libc::EPOLLOUT | OVER)];
         let place = &mut self.table[index];
         place.readable |= ready[0];
         place.writable |= ready[1];
         // The end comes after the last bytes, and urgent data between two others, without an edge of its own.
-        place.short_means_empty &= !over && events & libc::EPOLLPRI == 0;
+        place.short_means_empty &= !any(libc::EPOLLPRI | libc::EPOLLRDHUP | OVER);
         for (side, ready) in ready.into_iter().enumerate() {
             let poll = &mut self.table[index].polls[side];
             if ready && *poll != Key::NOBODY {
