@@ -25,6 +25,7 @@ mod handler;
 mod inbox;
 mod outbox;
 mod outcome;
+mod random;
 mod record;
 mod session;
 mod shard;
