@@ -25,7 +25,7 @@ pub(super) enum Endpoint {
 /// Reads the address of a listener. Port 0 asks the kernel for a free one.
 pub(super) fn listen(text: &str) -> Result<Address, Problem> {
     let expected = "an IP address and a port (`127.0.0.1:8080`, `[::1]:8080`) or a path (`unix:/run/app.sock`)";
-    let named = text.rsplit_once(':').is_some_and(|(host, _)| host != "localhost" && is_name(host));
+    let named = text.rsplit_once(':').is_some_and(|(host, _)| !["localhost", "unix"].contains(&host) && is_name(host));
     let note = |problem: Problem| problem.note("names are looked up for the servers of upstreams only");
     socket(text, expected).map_err(|problem| if named { note(problem) } else { problem })
 }
@@ -34,7 +34,7 @@ pub(super) fn listen(text: &str) -> Result<Address, Problem> {
 pub(super) fn server(text: &str) -> Result<Endpoint, Problem> {
     let expected = "an address or a name, with a port (`127.0.0.1:9000`, `app.internal:9000`), or a path \
                     (`unix:/run/app.sock`)";
-    let named = text.rsplit_once(':').filter(|(host, _)| is_dns_name(host));
+    let named = text.rsplit_once(':').filter(|(host, _)| *host != "unix" && is_dns_name(host));
     let endpoint = match named.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
         Some((host, port)) => Endpoint::Name { host: host.to_ascii_lowercase(), port },
         None => Endpoint::Address(socket(text, expected)?),

@@ -1,11 +1,14 @@
 //! The proxy from outside: real sockets, real clients, real servers. One module for each feature; each test's name is the
 //! sentence that it proves.
 
+mod balance;
 mod bodies;
 mod client_failures;
 mod clients;
+mod dns;
 mod drain;
 mod forwarding;
+mod health;
 mod limits;
 mod listeners;
 mod many_connections;
@@ -13,6 +16,7 @@ mod passing;
 mod pipelining;
 mod pool;
 mod records;
+mod retry;
 mod routing;
 mod servers;
 mod upstream_failures;

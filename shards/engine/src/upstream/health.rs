@@ -153,9 +153,10 @@ impl Health {
         }
     }
 
-    /// A request is about to be sent; tells whether it is a trial.
-    pub(super) fn begin(&self) -> bool {
-        let begins = matches!(self.state.get(), State::Out { .. });
+    /// A request is about to be sent; tells whether it is a trial. One that is sent although the time is not over, because
+    /// no server is in, is not.
+    pub(super) fn begin(&self, now: Instant) -> bool {
+        let begins = matches!(self.state.get(), State::Out { until } if until <= now);
         if begins {
             self.state.set(State::Trial);
         }
@@ -197,7 +198,7 @@ mod tests {
         /// Lets the ejection pass and sends the one request of the trial.
         fn try_again(&mut self, health: &Health, verdict: Verdict) -> Option<Change> {
             self.now += self.policy.ejection_max;
-            assert!(health.is_usable(self.now) && health.begin());
+            assert!(health.is_usable(self.now) && health.begin(self.now));
             assert!(!health.is_usable(self.now), "one request at a time");
             self.judge(health, verdict, true)
         }
@@ -220,6 +221,7 @@ mod tests {
         assert!(health.is_usable(case.now));
         assert_length(&case.policy, case.fail(&health), 1);
         assert!(!health.is_usable(case.now) && !case.ward.is_empty());
+        assert!(!health.begin(case.now), "a request that goes there for want of a better server is no trial");
         assert_eq!(case.judge(&health, Verdict::Success, false), None, "an older request's success is no return");
     }
 
@@ -257,9 +259,9 @@ mod tests {
         let health = Health::default();
         case.fail(&health);
         case.now += case.policy.ejection_max;
-        assert!(health.begin() && !health.is_usable(case.now));
+        assert!(health.begin(case.now) && !health.is_usable(case.now));
         health.abandon_trial(case.now);
-        assert!(health.is_usable(case.now) && health.begin());
+        assert!(health.is_usable(case.now) && health.begin(case.now));
     }
 
     #[test]

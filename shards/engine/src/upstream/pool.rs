@@ -165,7 +165,7 @@ impl Pool {
             // Where ejections leave none, they are not heeded: a server that fails now and then is better than none.
             picked = balancer.pick(&View { servers: &servers, tried, now: None }, key);
         }
-        picked.map(|server| Ticket::new(&servers[server]))
+        picked.map(|server| Ticket::new(&servers[server], now))
     }
 
     /// Whether a server is left that has not been `tried`.

@@ -59,9 +59,10 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(server: &Rc<Server>) -> Ticket {
+    /// A place with `server`. `now` is the time, if any server is ejected.
+    pub(super) fn new(server: &Rc<Server>, now: Option<Instant>) -> Ticket {
         server.active.set(server.active.get() + 1);
-        let on_trial = Cell::new(server.health.begin());
+        let on_trial = Cell::new(now.is_some_and(|now| server.health.begin(now)));
         Ticket { server: Rc::clone(server), on_trial }
     }
 }
