@@ -67,6 +67,18 @@ fn connections_that_are_refused_or_break_off_are_failures() {
 }
 
 #[test]
+fn answers_that_break_off_are_failures_though_they_began_well() {
+    let breaking = Origin::start(|peer, _| {
+        peer.read_request()?;
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    });
+    let good = answering(OK);
+    let ringway = before_both(&breaking, &good, "{ failures = 2, ejection_base = '1h', ejection_max = '1h' }");
+    let whole = (0..20).filter(|_| ringway.connect().exchange("GET", &standard::get("/")).is_ok()).count();
+    assert_eq!((whole, breaking.accepted()), (18, 2));
+}
+
+#[test]
 fn a_head_that_does_not_come_in_time_is_a_failure() {
     let gate = Gate::new();
     let silent = Origin::start({

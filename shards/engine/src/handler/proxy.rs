@@ -75,6 +75,7 @@ impl Proxy<'_> {
             let mut relay = Relay::new(self, request, down, connection, deadline, &mut replay, attempt);
             match poll_fn(|cx| relay.poll(cx)).await {
                 Ok(Ended::Whole) => {
+                    lease.acquit();
                     lease.give_back();
                     return Ok(());
                 }

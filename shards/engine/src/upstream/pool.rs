@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plan::{Plan, Upstream as Policy, UpstreamId};
 
@@ -27,6 +27,7 @@ use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Side};
 use crate::random::Random;
+use crate::streams::Upstream as _;
 use crate::tuning::wire_limits;
 
 /// The connections of this shard to one upstream.
@@ -173,6 +174,10 @@ impl Pool {
         !tried.is_full() && self.servers.borrow().iter().any(|server| !tried.has(server))
     }
 
+    fn counts_as_failure(&self, status: u16) -> bool {
+        self.policy().health.failure_statuses.contains(&status)
+    }
+
     /// Takes note of what a request said of its server.
     fn judge(&self, ticket: &Ticket, verdict: Verdict) {
         let on_trial = ticket.on_trial.take();
@@ -208,16 +213,13 @@ impl Pool {
     pub(crate) fn spend_retry(&self) -> bool {
         let is_granted = self.budget.spend(&self.policy().retry, ring::now());
         let counters = &self.counters;
-        if is_granted {
-            counters.upstream_retries.add(1)
-        } else {
-            counters.upstream_retries_denied.add(1)
-        }
+        let count = if is_granted { &counters.upstream_retries } else { &counters.upstream_retries_denied };
+        count.add(1);
         is_granted
     }
 
     /// The pause before the `retry`-th retry of a request.
-    pub(crate) fn backoff(&self, retry: u8) -> std::time::Duration {
+    pub(crate) fn backoff(&self, retry: u8) -> Duration {
         retry::backoff(&self.policy().retry, retry, &mut self.random.borrow_mut())
     }
 
@@ -398,6 +400,13 @@ impl Lease {
         (connection, Judge { pool: &self.pool, ticket: &self.ticket })
     }
 
+    /// The response has been passed on whole: a success, unless its status was a failure, which has been told.
+    pub(crate) fn acquit(&self) {
+        if !self.pool.counts_as_failure(self.response().0.status()) {
+            self.pool.judge(&self.ticket, Verdict::Success);
+        }
+    }
+
     /// The server failed this request.
     pub(crate) fn condemn(&self) {
         self.pool.judge(&self.ticket, Verdict::Failure);
@@ -416,10 +425,14 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// The server has answered with this status.
+    /// The server's answer has begun, with this status. That alone is no success yet, since it may break off, but it ends a
+    /// trial, since it may take for ever.
     pub(crate) fn answered(&self, status: u16) {
-        let fails = self.pool.policy().health.failure_statuses.contains(&status);
-        self.pool.judge(self.ticket, if fails { Verdict::Failure } else { Verdict::Success });
+        if self.pool.counts_as_failure(status) {
+            self.pool.judge(self.ticket, Verdict::Failure);
+        } else if self.ticket.on_trial.get() {
+            self.pool.judge(self.ticket, Verdict::Success);
+        }
     }
 
     /// Whether another server could be asked, if this one is not to be asked again either.
