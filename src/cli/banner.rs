@@ -9,7 +9,7 @@ use plan::{Plan, Route, Upstream};
 
 use super::serve::request_command;
 use super::version::VERSION;
-use crate::config::ShowDuration;
+use crate::config::{Discovery, Name, ShowDuration};
 use crate::control::Ready;
 
 /// A first configuration. It is shown to be copied, so it has to work as it stands.
@@ -32,6 +32,7 @@ const SERVERS_MAX: usize = 2;
 /// What is known when every shard accepts connections.
 pub(super) struct Banner<'a> {
     pub(super) plan: &'a Plan,
+    pub(super) discovery: &'a Discovery,
     pub(super) ready: &'a Ready,
     /// The configuration file, or `None` for the embedded default.
     pub(super) config: Option<&'a Path>,
@@ -48,7 +49,14 @@ impl Display for Banner<'_> {
         list(f, "listening", self.ready.listening.iter().map(ToString::to_string))?;
         list(f, "shards", std::iter::once(format!("{}, on {}", layout(&self.ready.cores), io(self.ready.backend))))?;
         let embedded = if self.config.is_none() { " (inside this process)" } else { "" };
-        list(f, "upstreams", self.plan.upstreams.iter().map(|upstream| format!("{}{embedded}", servers(upstream))))?;
+        list(
+            f,
+            "upstreams",
+            self.plan.upstreams.iter().enumerate().map(|(index, upstream)| {
+                let names = self.discovery.names.iter().filter(|name| usize::from(name.upstream.0) == index);
+                format!("{}{embedded}", servers(upstream, names))
+            }),
+        )?;
         list(f, "routes", self.plan.routes.routes().iter().map(|route| self.route(route)))?;
         let drain = ShowDuration(self.plan.timeouts.drain);
         writeln!(f)?;
@@ -96,11 +104,12 @@ fn list(f: &mut Formatter<'_>, name: &str, values: impl ExactSizeIterator<Item =
     Ok(())
 }
 
-fn servers(upstream: &Upstream) -> String {
-    let mut shown: Vec<String> =
-        upstream.servers.iter().take(SERVERS_MAX).map(|server| server.address.to_string()).collect();
-    if upstream.servers.len() > SERVERS_MAX {
-        shown.push(format!("and {} more", upstream.servers.len() - SERVERS_MAX));
+fn servers<'a>(upstream: &Upstream, names: impl Iterator<Item = &'a Name>) -> String {
+    let addresses = upstream.servers.iter().map(|server| server.address.to_string());
+    let mut shown: Vec<String> = addresses.chain(names.map(|name| format!("{}:{}", name.host, name.port))).collect();
+    if shown.len() > SERVERS_MAX {
+        let more = shown.split_off(SERVERS_MAX).len();
+        shown.push(format!("and {more} more"));
     }
     format!("{} at {}", upstream.name, shown.join(", "))
 }
@@ -150,7 +159,9 @@ mod tests {
         let listening = plan.listeners.iter().map(|listener| listener.address.clone()).collect();
         let backend = if config.is_some() { Backend::Epoll } else { Backend::IoUring };
         let ready = Ready { listening, cores: cores.to_vec(), backend };
-        Banner { plan, ready: &ready, config: config.map(Path::new), program: "target/release/ringway" }.to_string()
+        let discovery = &Discovery::default();
+        let config = config.map(Path::new);
+        Banner { plan, discovery, ready: &ready, config, program: "target/release/ringway" }.to_string()
     }
 
     #[test]

@@ -4,16 +4,17 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use plan::{AccessLog, Address, Listener, Plan};
+use plan::{AccessLog, Address, Listener};
 use tracing::Level;
 
 use super::ServeArgs;
 use super::banner::Banner;
 use super::listen::{self, ListenError};
-use crate::{config, control, demo, telemetry};
+use crate::config::{self, Discovery, Loaded};
+use crate::{control, demo, telemetry};
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let (mut plan, log_level) = plan(args.config.as_deref())?;
+    let Loaded { mut plan, log_level, discovery } = load(args.config.as_deref())?;
     if !args.listen.is_empty() {
         plan.listeners = args.listen.into_iter().map(Listener::new).collect();
     }
@@ -24,19 +25,18 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let program = std::env::args().next().unwrap_or_else(|| "ringway".to_owned());
     let config = args.config.as_deref();
     listen::check_free(&plan.listeners).map_err(|error| with_way_out(error, config, &program))?;
-    control::serve(plan.clone(), |ready| {
-        print(&Banner { plan: &plan, ready, config, program: &program });
+    control::serve(plan.clone(), discovery.clone(), |ready| {
+        print(&Banner { plan: &plan, discovery: &discovery, ready, config, program: &program });
     })
 }
 
-/// The plan of the file, or the embedded one together with the demo upstream that it needs.
-fn plan(path: Option<&Path>) -> anyhow::Result<(Plan, Level)> {
+/// What the file says, or the embedded default together with the demo upstream that it needs.
+fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
     if let Some(path) = path {
-        let loaded = config::load(path)?;
-        return Ok((loaded.plan, loaded.log_level));
+        return Ok(config::load(path)?);
     }
     let demo = demo::start().context("the demo upstream cannot be started")?;
-    Ok((config::embedded(demo), Level::INFO))
+    Ok(Loaded { plan: config::embedded(demo), log_level: Level::INFO, discovery: Discovery::default() })
 }
 
 /// Says what to do about an address that is taken.

@@ -10,30 +10,63 @@ use super::diagnostic::{Problem, quoted};
 /// Bytes of a Unix socket's path: `sun_path` holds 108, the last of which is a NUL.
 const UNIX_PATH_BYTES_MAX: usize = 107;
 
-/// Reads the address of a listener. Port 0 asks the kernel for a free one.
-pub(super) fn listen(text: &str) -> Result<Address, Problem> {
-    socket(text, "127.0.0.1:8080")
+/// Bytes of a name of the DNS, and of each of its labels. RFC 1035 §2.3.4
+const NAME_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+
+/// Where a server is.
+pub(super) enum Endpoint {
+    /// At a fixed address.
+    Address(Address),
+    /// At whatever addresses the name has.
+    Name { host: String, port: u16 },
 }
 
-/// Reads the address of an upstream's server.
-pub(super) fn server(text: &str) -> Result<Address, Problem> {
-    let address = socket(text, "127.0.0.1:9000")?;
-    if matches!(address, Address::Tcp(address) if address.port() == 0) {
+/// Reads the address of a listener. Port 0 asks the kernel for a free one.
+pub(super) fn listen(text: &str) -> Result<Address, Problem> {
+    let expected = "an IP address and a port (`127.0.0.1:8080`, `[::1]:8080`) or a path (`unix:/run/app.sock`)";
+    let named = text.rsplit_once(':').is_some_and(|(host, _)| !["localhost", "unix"].contains(&host) && is_name(host));
+    let note = |problem: Problem| problem.note("names are looked up for the servers of upstreams only");
+    socket(text, expected).map_err(|problem| if named { note(problem) } else { problem })
+}
+
+/// Reads the address or the name of an upstream's server.
+pub(super) fn server(text: &str) -> Result<Endpoint, Problem> {
+    let expected = "an address or a name, with a port (`127.0.0.1:9000`, `app.internal:9000`), or a path \
+                    (`unix:/run/app.sock`)";
+    let named = text.rsplit_once(':').filter(|(host, _)| *host != "unix" && is_dns_name(host));
+    let endpoint = match named.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => Endpoint::Name { host: host.to_ascii_lowercase(), port },
+        None => Endpoint::Address(socket(text, expected)?),
+    };
+    let has_no_port = match &endpoint {
+        Endpoint::Address(Address::Tcp(address)) => address.port() == 0,
+        Endpoint::Address(Address::Unix(_)) => false,
+        Endpoint::Name { port, .. } => *port == 0,
+    };
+    if has_no_port {
         return Err(
             Problem::new(format!("{} has port 0", quoted(text))).expected("the port that the server listens on")
         );
     }
-    Ok(address)
+    Ok(endpoint)
 }
 
-fn socket(text: &str, example: &str) -> Result<Address, Problem> {
+/// Reads the address of a server of the DNS; its port is 53 unless it is written.
+pub(super) fn resolver(text: &str) -> Result<SocketAddr, Problem> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = bare.map(|ip| SocketAddr::new(ip, 53)).or_else(|_| text.parse());
+    address.map_err(|_| {
+        let problem = Problem::new(format!("{} is not an address", quoted(text)));
+        problem.expected("an IP address, with a port if it is not 53: `192.0.2.53`, `127.0.0.1:5353`")
+    })
+}
+
+fn socket(text: &str, expected: &str) -> Result<Address, Problem> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(Address::Unix);
     }
-    text.parse().map(Address::Tcp).map_err(|_| {
-        let expected = format!("an IP address and a port (`{example}`, `[::1]:8080`) or a path (`unix:/run/app.sock`)");
-        socket_problem(text).expected(expected)
-    })
+    text.parse().map(Address::Tcp).map_err(|_| socket_problem(text).expected(expected))
 }
 
 fn unix(path: &str) -> Result<PathBuf, Problem> {
@@ -92,7 +125,6 @@ fn socket_problem(text: &str) -> Problem {
     let problem = Problem::new(format!("{} is not an IP address", quoted(host)));
     match host {
         "localhost" => problem.note(format!("did you mean `127.0.0.1:{port}`?")),
-        _ if is_name(host) => problem.note("names are not looked up yet"),
         _ => problem,
     }
 }
@@ -101,6 +133,16 @@ fn socket_problem(text: &str) -> Problem {
 fn is_name(host: &str) -> bool {
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     host.chars().all(|char| char.is_alphanumeric() || "-_.".contains(char)) && last.contains(char::is_alphabetic)
+}
+
+/// Whether `host` is a name that can be looked up.
+fn is_dns_name(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    is_name(host) && name.len() <= NAME_BYTES_MAX && name.split('.').all(is_label)
 }
 
 /// Reads a block of addresses in CIDR notation.

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use plan::{AccessLog, Address, Io, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy};
 use plan::{Upstream, UpstreamId};
 
+pub use crate::discovery::{Discovery, Name};
 pub use diagnostic::Report;
 pub(crate) use units::ShowDuration;
 
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub plan: Plan,
     /// How much the program's own log says.
     pub log_level: tracing::Level,
+    /// The servers that are known by name, and who is asked for their addresses.
+    pub discovery: Discovery,
 }
 
 /// Why a configuration cannot be used.
@@ -93,7 +96,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
     let route = Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) };
     Plan {
         listeners: vec![Listener::new(Address::Tcp(listen))],
-        upstreams: vec![Upstream::new("demo", vec![Server { address: Address::Tcp(demo) }])],
+        upstreams: vec![Upstream::new("demo", vec![Server::new(Address::Tcp(demo))])],
         routes: RouteTable::new(vec![route]),
         limits: Limits::default(),
         timeouts: Timeouts::default(),

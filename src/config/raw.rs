@@ -2,8 +2,11 @@
 //! missing or out of range is found when the structs are lowered, where all such errors can be told at once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 /// A whole file.
@@ -26,6 +29,8 @@ pub(super) struct File {
     pub(super) shards: Shards,
     #[serde(default)]
     pub(super) log: Log,
+    #[serde(default)]
+    pub(super) dns: Dns,
 }
 
 /// `[[listeners]]`
@@ -40,13 +45,58 @@ pub(super) struct Listener {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Upstream {
-    pub(super) servers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) servers: Option<Spanned<Vec<Spanned<Server>>>>,
     pub(super) connect_timeout: Option<Spanned<Quantity>>,
     pub(super) head_timeout: Option<Spanned<Quantity>>,
     pub(super) body_idle_timeout: Option<Spanned<Quantity>>,
     pub(super) keep_alive_timeout: Option<Spanned<Quantity>>,
     pub(super) idle_connections: Option<Spanned<i64>>,
     pub(super) connections: Option<Spanned<i64>>,
+    pub(super) balance: Option<Spanned<String>>,
+    pub(super) hash: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) health: Health,
+    #[serde(default)]
+    pub(super) retry: Retry,
+}
+
+/// An item of `servers`: an address alone, or a table.
+#[derive(Debug)]
+pub(super) enum Server {
+    Address(String),
+    Table(ServerTable),
+}
+
+/// `{ address = "…", weight = 3 }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct ServerTable {
+    pub(super) address: Option<Spanned<String>>,
+    pub(super) weight: Option<Spanned<i64>>,
+}
+
+/// `[upstreams.NAME.health]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Health {
+    pub(super) failures: Option<Spanned<i64>>,
+    pub(super) ejection_base: Option<Spanned<Quantity>>,
+    pub(super) ejection_max: Option<Spanned<Quantity>>,
+    pub(super) eject_share_max: Option<Spanned<i64>>,
+    pub(super) failure_statuses: Option<Vec<Spanned<i64>>>,
+}
+
+/// `[upstreams.NAME.retry]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Retry {
+    pub(super) attempts: Option<Spanned<i64>>,
+    pub(super) budget: Option<Spanned<i64>>,
+    pub(super) budget_min: Option<Spanned<i64>>,
+    pub(super) body_bytes: Option<Spanned<Quantity>>,
+    pub(super) statuses: Option<Vec<Spanned<i64>>>,
+    pub(super) backoff_base: Option<Spanned<Quantity>>,
+    pub(super) backoff_max: Option<Spanned<Quantity>>,
 }
 
 /// `[[routes]]`
@@ -103,6 +153,38 @@ pub(super) struct Shards {
 pub(super) struct Log {
     pub(super) level: Option<Spanned<String>>,
     pub(super) access: Option<Spanned<String>>,
+}
+
+/// `[dns]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Dns {
+    #[serde(default)]
+    pub(super) servers: Vec<Spanned<String>>,
+    pub(super) timeout: Option<Spanned<Quantity>>,
+}
+
+impl<'de> Deserialize<'de> for Server {
+    /// By hand, because an untagged enum would lose the places of the table's values, and what is wrong with them.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Server, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Server;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address, or a table with `address` and `weight`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Server, E> {
+                Ok(Server::Address(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
+                ServerTable::deserialize(MapAccessDeserializer::new(map)).map(Server::Table)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
 }
 
 /// A duration or a size. Numbers without a unit are let in so that they can be refused with advice.

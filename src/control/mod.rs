@@ -14,8 +14,13 @@ use plan::{AccessLog, Address, Io, Plan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::discovery::{Discovery, Resolution};
 use crate::telemetry::access::AccessWriter;
 use listeners::Listeners;
+
+/// A shard whose mailbox is full is given this many times a moment to empty it.
+const MOMENTS_MAX: u32 = 200;
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// What came of a start, told once every shard accepts connections.
 #[derive(Debug)]
@@ -28,8 +33,9 @@ pub(crate) struct Ready {
     pub(crate) backend: Backend,
 }
 
-/// Serves `plan` until SIGTERM or SIGINT has been obeyed. Calls `on_ready` once every shard accepts connections.
-pub(crate) fn serve(plan: Plan, on_ready: impl FnOnce(&Ready)) -> anyhow::Result<()> {
+/// Serves `plan`, with the servers that `discovery` knows by name, until SIGTERM or SIGINT has been obeyed. Calls `on_ready`
+/// once every shard accepts connections.
+pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(&Ready)) -> anyhow::Result<()> {
     let backend = backend(plan.shards.io)?;
     panics::log_them();
     // Before any shard starts, so that an order to stop that comes during the start is not lost.
@@ -37,13 +43,14 @@ pub(crate) fn serve(plan: Plan, on_ready: impl FnOnce(&Ready)) -> anyhow::Result
     let _context = runtime.enter();
     let mut orders = Orders::new().context("signals cannot be received")?;
 
-    let plan = Arc::new(plan);
     let mut listeners = Listeners::open(&plan)?;
+    let mut resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
+    let plan = Arc::new(plan);
     let mut fleet = Fleet::start(&plan, backend, &mut listeners)?;
     let served = runtime.block_on(async {
         fleet.wait_until_ready().await?;
         on_ready(&Ready { listening: listeners.addresses(), cores: fleet.cores(), backend });
-        fleet.run(&mut orders, plan.timeouts.drain).await
+        fleet.run(&mut orders, &mut resolution, plan.timeouts.drain).await
     });
     fleet.join();
     served
@@ -156,13 +163,19 @@ impl Fleet {
     }
 
     /// Serves until an order to stop has been obeyed, or a shard has ended without one.
-    async fn run(&mut self, orders: &mut Orders, drain: Duration) -> anyhow::Result<()> {
-        tokio::select! {
-            () = orders.stop() => {}
-            Some(Event::Ended { shard, result }) = self.events.recv() => return Err(ended_too_early(shard, result)),
+    async fn run(&mut self, orders: &mut Orders, resolution: &mut Resolution, drain: Duration) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = orders.stop() => break,
+                Some(Event::Ended { shard, result }) = self.events.recv() => return Err(ended_too_early(shard, result)),
+                change = resolution.changed() => {
+                    let (upstream, servers) = (change.upstream, change.servers);
+                    self.order(|| Command::Addresses { upstream, servers: servers.clone() }).await;
+                }
+            }
         }
         tracing::info!(within_s = drain.as_secs_f64(), "stopping: exchanges under way are finished");
-        self.order(|| Command::Drain(drain));
+        self.order(|| Command::Drain(drain)).await;
         let mut left = self.shards.len();
         while left > 0 {
             tokio::select! {
@@ -181,9 +194,16 @@ impl Fleet {
         Ok(())
     }
 
-    fn order(&mut self, command: impl Fn() -> Command) {
+    async fn order(&mut self, command: impl Fn() -> Command) {
         for (index, shard) in self.shards.iter_mut().enumerate() {
-            if let Some(Err(_)) = shard.commands.as_mut().map(|commands| commands.send(command())) {
+            let Some(commands) = &mut shard.commands else { continue };
+            let mut refused = commands.send(command()).err();
+            for _ in 0..MOMENTS_MAX {
+                let Some(command) = refused.take() else { break };
+                tokio::time::sleep(MOMENT).await;
+                refused = commands.send(command).err();
+            }
+            if refused.is_some() {
                 tracing::error!(shard = index, "a shard does not take commands any more");
             }
         }

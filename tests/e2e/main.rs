@@ -2,11 +2,14 @@
 //! sentence that it proves.
 
 mod backends;
+mod balance;
 mod bodies;
 mod client_failures;
 mod clients;
+mod dns;
 mod drain;
 mod forwarding;
+mod health;
 mod limits;
 mod listeners;
 mod many_connections;
@@ -14,6 +17,7 @@ mod passing;
 mod pipelining;
 mod pool;
 mod records;
+mod retry;
 mod routing;
 mod servers;
 mod upstream_failures;

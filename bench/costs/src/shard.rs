@@ -100,7 +100,7 @@ impl Drop for Shard {
 
 /// Everything to one upstream, which keeps as many connections as the clients need; the rest as it comes.
 fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
-    let server = Server { address: Address::Tcp(upstream) };
+    let server = Server::new(Address::Tcp(upstream));
     Plan {
         listeners: vec![listener],
         upstreams: vec![Upstream {

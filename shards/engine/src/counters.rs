@@ -21,8 +21,14 @@ pub struct Counters {
     pub upstream_connects: Count,
     /// Requests that went over a connection that had been used before.
     pub upstream_reuses: Count,
-    /// Requests that were sent again on a fresh connection.
+    /// Requests that were sent again, because a kept connection had died, or another server was asked.
     pub upstream_retries: Count,
+    /// Retries that the budget did not allow.
+    pub upstream_retries_denied: Count,
+    /// Requests that went on to the next server because one could not be connected to.
+    pub upstream_failovers: Count,
+    /// Servers that were left out for a time because they kept failing.
+    pub upstream_ejections: Count,
     /// Access records that were dropped because the writer fell behind.
     pub records_dropped: Count,
 }

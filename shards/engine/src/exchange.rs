@@ -46,8 +46,8 @@ pub(crate) async fn run<D: Downstream>(
     let result = match &pool {
         Ok(pool) => {
             forward::edit_request(client, request);
-            let proxy =
-                Proxy { plan: &serving.plan, pool, counters: &shard.counters, response_edits: &shard.response_edits };
+            let (counters, response_edits) = (&shard.counters, &shard.response_edits);
+            let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
             proxy.run(request, down, deadline).await
         }
         Err(error) => Err(*error),

@@ -30,6 +30,8 @@ pub enum Kind {
     NoRoute,
     /// A limit on connections is reached.
     NoCapacity,
+    /// The upstream has no server: no name of one has an address.
+    NoServer,
 }
 
 /// Why an exchange did not complete.
@@ -63,6 +65,8 @@ impl Error {
     pub(crate) const UPSTREAM_GONE: Error = Error::new(Side::Upstream, Kind::Gone, 502);
     /// The upstream broke the protocol.
     pub(crate) const UPSTREAM_MALFORMED: Error = Error::new(Side::Upstream, Kind::Malformed, 502);
+    /// The upstream has no server, or none that has not been tried.
+    pub(crate) const NO_SERVER: Error = Error::new(Side::Ringway, Kind::NoServer, 503);
     /// The client broke the protocol.
     pub(crate) const CLIENT_MALFORMED: Error = Error::new(Side::Client, Kind::Malformed, 400);
     /// The client ended its side in the middle of a request.
@@ -80,7 +84,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All words of [`Outcome::as_str`], in the order of [`Outcome::index`].
-    pub const WORDS: [&'static str; 11] = [
+    pub const WORDS: [&'static str; 12] = [
         "completed",
         "client_malformed",
         "client_too_large",
@@ -92,6 +96,7 @@ impl Outcome {
         "upstream_gone",
         "no_route",
         "no_capacity",
+        "no_server",
     ];
 
     /// The outcome's place in [`Outcome::WORDS`].
@@ -108,6 +113,7 @@ impl Outcome {
             (Side::Upstream, Kind::Gone) => 8,
             (Side::Upstream, _) => 5,
             (Side::Ringway, Kind::NoRoute) => 9,
+            (Side::Ringway, Kind::NoServer) => 11,
             (Side::Ringway, _) => 10,
         }
     }
@@ -137,5 +143,6 @@ mod tests {
         assert_eq!(failed(Side::Upstream, Kind::Gone), "upstream_gone");
         assert_eq!(failed(Side::Ringway, Kind::NoRoute), "no_route");
         assert_eq!(failed(Side::Ringway, Kind::NoCapacity), "no_capacity");
+        assert_eq!(failed(Side::Ringway, Kind::NoServer), "no_server");
     }
 }

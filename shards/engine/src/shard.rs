@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use plan::{Plan, UpstreamId};
+use plan::{Plan, Server, UpstreamId};
 use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
@@ -25,7 +25,7 @@ use crate::wakers::{Place, Wakers};
 /// Requests that are kept for reuse: about as many as are under way at once.
 const KEPT_MAX: usize = 4096;
 /// Commands that may wait for a shard.
-const COMMANDS_MAX: usize = 16;
+const COMMANDS_MAX: usize = 64;
 
 /// What a shard is started with.
 #[derive(Debug)]
@@ -47,6 +47,13 @@ pub struct Spec {
 pub enum Command {
     /// Accept no more, finish what is under way within this time, then end.
     Drain(Duration),
+    /// From now on an upstream consists of these servers. Connections to those that stay are not touched.
+    Addresses {
+        /// Which upstream of the Plan.
+        upstream: UpstreamId,
+        /// All its servers.
+        servers: Vec<Server>,
+    },
 }
 
 /// Runs a shard on this thread until it has drained. `ready` gets the shard's mailbox once connections are accepted.
@@ -179,11 +186,16 @@ impl Shard {
         }
     }
 
-    /// Waits for the order to drain. A shard whose master is gone gets it too.
+    /// Obeys orders until the one to drain. A shard whose master is gone gets it too.
     async fn wait_for_order(&self, mailbox: &mut Receiver<Command>) -> Duration {
-        match mailbox.recv().await {
-            Some(Command::Drain(within)) => within,
-            None => Duration::ZERO,
+        loop {
+            match mailbox.recv().await {
+                Some(Command::Addresses { upstream, servers }) => {
+                    self.serving().pool(upstream).replace_servers(&servers)
+                }
+                Some(Command::Drain(within)) => return within,
+                None => return Duration::ZERO,
+            }
         }
     }
 

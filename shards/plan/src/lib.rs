@@ -17,7 +17,7 @@ pub use limits::{Limits, Timeouts};
 pub use listener::{Address, Listener};
 pub use route::{Route, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
-pub use upstream::{Server, Upstream};
+pub use upstream::{Balance, HashKey, Health, Retry, Server, Upstream};
 
 /// Everything a shard needs to know to serve. Shared by all shards, read only.
 #[derive(Debug, Clone, PartialEq, Eq)]

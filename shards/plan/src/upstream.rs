@@ -4,13 +4,19 @@ use std::time::Duration;
 
 use crate::Address;
 
-/// A group of servers that can each answer the same requests. Requests are spread over them round robin.
+/// A group of servers that can each answer the same requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// The name that the configuration gave it; it appears in logs and records.
     pub name: String,
-    /// The servers, at least one.
+    /// The servers. None only where all are known by name, and no name has an address yet.
     pub servers: Vec<Server>,
+    /// How requests are spread over them.
+    pub balance: Balance,
+    /// When a server is passed over, and for how long.
+    pub health: Health,
+    /// When a request is sent again to another server.
+    pub retry: Retry,
     /// How long opening a connection may take.
     pub connect_timeout: Duration,
     /// How long the response's head may take, counted from the moment at which the request was sent whole.
@@ -33,6 +39,9 @@ impl Upstream {
         Upstream {
             name: name.into(),
             servers,
+            balance: Balance::default(),
+            health: Health::default(),
+            retry: Retry::default(),
             connect_timeout: Duration::from_secs(2),
             head_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
@@ -48,4 +57,105 @@ impl Upstream {
 pub struct Server {
     /// Its address.
     pub address: Address,
+    /// Its share of the requests, relative to the other servers' weights; 1 to 1,000.
+    pub weight: u16,
+}
+
+impl Server {
+    /// A server at `address`, with weight 1.
+    #[must_use]
+    pub fn new(address: Address) -> Server {
+        Server { address, weight: 1 }
+    }
+}
+
+/// How requests are spread over the servers of an upstream. Each shard spreads its own requests.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// In turn, by weight.
+    #[default]
+    RoundRobin,
+    /// To the server with the fewest exchanges under way for its weight.
+    LeastConnections,
+    /// To the better of two servers taken at random.
+    RandomTwo,
+    /// By the client's address. When a server comes or goes, most clients change servers.
+    SourceHash,
+    /// By a key. When a server comes or goes, hardly any but its own requests change servers.
+    ConsistentHash(HashKey),
+}
+
+/// What requests have in common that are to reach the same server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HashKey {
+    /// The client's address.
+    #[default]
+    Source,
+    /// The path, without the query.
+    Path,
+    /// The value of the header field of this name; a request without it goes by the client's address.
+    Header(String),
+}
+
+/// When a server is ejected: left out of the balancing for a time because what it was asked failed. Each shard judges by
+/// what it has seen itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Consecutive failures after which a server is ejected; 0 to 1,000, where 0 never ejects.
+    pub failures: u32,
+    /// How long the first ejection lasts. The second in a row lasts twice as long, and so on.
+    pub ejection_base: Duration,
+    /// How long an ejection lasts at most.
+    pub ejection_max: Duration,
+    /// Percentage of the servers that may be ejected at once; 0 to 100. Where 100 leaves none, all are used.
+    pub eject_share_max: u8,
+    /// Statuses of answers that count as failures, beside connections that are refused, break off or time out.
+    pub failure_statuses: Vec<u16>,
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health {
+            failures: 5,
+            ejection_base: Duration::from_secs(10),
+            ejection_max: Duration::from_secs(5 * 60),
+            eject_share_max: 50,
+            failure_statuses: vec![502, 503, 504],
+        }
+    }
+}
+
+/// When a request is sent again, to a server that it has not been sent to. Only requests that are safe to repeat are
+/// (RFC 9110 §9.2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// How often a request is sent at most, the first time included; 1 to 8. Servers that could not be connected to do not
+    /// count: no server has seen the request then.
+    pub attempts: u8,
+    /// Retries for every hundred requests; 0 to 100.
+    pub budget_percent: u8,
+    /// Retries a second that are allowed however few requests there are; 0 to 10,000.
+    pub budget_min_per_s: u32,
+    /// Bytes of a request's body that are kept so that it can be sent again; longer ones are not retried.
+    pub body_bytes_max: u32,
+    /// Statuses of answers after which the request is retried. None by default.
+    pub statuses: Vec<u16>,
+    /// The pause before the first retry, before jitter; doubled for each further one.
+    pub backoff_base: Duration,
+    /// The longest pause before a retry.
+    pub backoff_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            attempts: 2,
+            budget_percent: 20,
+            budget_min_per_s: 10,
+            body_bytes_max: 64 << 10,
+            statuses: Vec::new(),
+            backoff_base: Duration::from_millis(25),
+            backoff_max: Duration::from_millis(250),
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
 //! tells all errors. The Plan is given out only if there were none.
 
+mod dns;
 mod limits;
 mod listener;
 mod route;
@@ -30,9 +31,10 @@ const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Durat
 pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let names = upstream::Names::of(file);
+    let mut discovery = dns::lower(&file.dns, &mut problems);
     let plan = Plan {
         listeners: listener::lower(file, &mut problems),
-        upstreams: upstream::lower(file, &names, &mut problems),
+        upstreams: upstream::lower(file, &names, &mut discovery.names, &mut problems),
         routes: route::lower(file, &names, &mut problems),
         limits: limits::limits(&file.limits, &mut problems),
         timeouts: limits::timeouts(&file.timeouts, &mut problems),
@@ -41,7 +43,7 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         access_log: access_log(&file.log, &mut problems),
     };
     let log_level = log_level(&file.log, &mut problems);
-    if problems.is_empty() { Ok(Loaded { plan, log_level }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {

@@ -1,12 +1,13 @@
 //! `[upstreams.NAME]`
 
-use plan::{Server, Upstream, UpstreamId};
+use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
 use toml::Spanned;
 
-use super::{TIMEOUT_RANGE, duration, integer, too_many};
-use crate::config::address;
-use crate::config::diagnostic::{Problem, Problems, quoted};
+use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
+use crate::config::address::{self, Endpoint};
+use crate::config::diagnostic::{Problem, Problems, Span, quoted};
 use crate::config::raw;
+use crate::discovery::Name;
 
 /// An [`UpstreamId`] counts to here.
 const UPSTREAMS_MAX: usize = 1 << 16;
@@ -14,6 +15,10 @@ const UPSTREAMS_MAX: usize = 1 << 16;
 const SERVERS_MAX: usize = 4096;
 /// Connections to one upstream, a shard. An upper bound against slips of the keyboard; descriptors end sooner.
 const CONNECTIONS_MAX: u32 = 1_000_000;
+/// A server's weight.
+const WEIGHT_MAX: u16 = 1000;
+/// Bytes of a header field's name that requests are balanced by.
+const FIELD_NAME_BYTES_MAX: usize = 64;
 /// A name stands in logs, records and addresses of the admin interface.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -39,7 +44,13 @@ impl<'f> Names<'f> {
     }
 }
 
-pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems) -> Vec<Upstream> {
+/// The upstreams. Those of their servers that are known by name go into `hosts`.
+pub(super) fn lower(
+    file: &raw::File,
+    names: &Names<'_>,
+    hosts: &mut Vec<Name>,
+    problems: &mut Problems,
+) -> Vec<Upstream> {
     if file.upstreams.is_empty() {
         let problem = Problem::new("no upstream is configured, so there is nowhere to proxy to");
         problems.in_file(problem.expected("at least one: [upstreams.app] with servers = [\"127.0.0.1:9000\"]"));
@@ -47,12 +58,26 @@ pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems
     if let Some((name, _)) = names.entries.get(UPSTREAMS_MAX) {
         too_many("upstreams", names.entries.len(), UPSTREAMS_MAX, name.span(), problems);
     }
-    names.entries.iter().map(|(name, section)| one(name, section, problems)).collect()
+    let mut upstreams = Vec::new();
+    for (index, (name, section)) in names.entries.iter().enumerate() {
+        // One beyond the last id was refused above.
+        let id = UpstreamId(u16::try_from(index).unwrap_or(u16::MAX));
+        upstreams.push(one(id, name, section, hosts, problems));
+    }
+    upstreams
 }
 
-fn one(name: &Spanned<String>, section: &raw::Upstream, problems: &mut Problems) -> Upstream {
+fn one(
+    id: UpstreamId,
+    name: &Spanned<String>,
+    section: &raw::Upstream,
+    hosts: &mut Vec<Name>,
+    problems: &mut Problems,
+) -> Upstream {
     check_name(name, problems);
-    let default = Upstream::new(name.get_ref().clone(), servers(name, section, problems));
+    let default = Upstream::new(name.get_ref().clone(), servers(id, name, section, hosts, problems));
+    let (balance, health) = (balance(section, problems), health(&section.health, problems));
+    let retry = retry(&section.retry, problems);
     let connections_max = integer(section.connections.as_ref(), 1..=CONNECTIONS_MAX, default.connections_max, problems);
     // The default follows a smaller bound on all connections; a written number must fit below it.
     let idle_default = default.idle_connections_max.min(connections_max);
@@ -69,6 +94,9 @@ fn one(name: &Spanned<String>, section: &raw::Upstream, problems: &mut Problems)
         keep_alive_timeout: timeout(&section.keep_alive_timeout, default.keep_alive_timeout),
         idle_connections_max: idle_max,
         connections_max,
+        balance,
+        health,
+        retry,
         ..default
     }
 }
@@ -83,7 +111,84 @@ fn check_name(name: &Spanned<String>, problems: &mut Problems) {
     }
 }
 
-fn servers(name: &Spanned<String>, section: &raw::Upstream, problems: &mut Problems) -> Vec<Server> {
+fn balance(section: &raw::Upstream, problems: &mut Problems) -> Balance {
+    let by_key = Balance::ConsistentHash(HashKey::default());
+    let known = [
+        ("round_robin", &Balance::RoundRobin),
+        ("least_connections", &Balance::LeastConnections),
+        ("random_two", &Balance::RandomTwo),
+        ("source_hash", &Balance::SourceHash),
+        ("consistent_hash", &by_key),
+    ];
+    let balance = word(section.balance.as_ref(), "a way to balance", &known, &Balance::RoundRobin, problems).clone();
+    let Some(written) = &section.hash else { return balance };
+    if balance != by_key {
+        let problem = Problem::new("`hash` has a meaning only where servers are chosen by it");
+        problems.at(written.span(), problem.expected("`balance = \"consistent_hash\"` beside it"));
+        return balance;
+    }
+    match written.get_ref().as_str() {
+        "source" => Balance::ConsistentHash(HashKey::Source),
+        "path" => Balance::ConsistentHash(HashKey::Path),
+        text => match text.strip_prefix("header:").filter(|name| is_field_name(name)) {
+            Some(name) => Balance::ConsistentHash(HashKey::Header(name.to_ascii_lowercase())),
+            None => {
+                let problem = Problem::new(format!("{} is nothing to balance by", quoted(text)));
+                problems.at(written.span(), problem.expected("`source`, `path`, or `header:` and a field's name"));
+                balance
+            }
+        },
+    }
+}
+
+/// RFC 9110 §5.1
+fn is_field_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=FIELD_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_token)
+}
+
+fn health(section: &raw::Health, problems: &mut Problems) -> Health {
+    let default = Health::default();
+    Health {
+        failures: integer(section.failures.as_ref(), 0..=1000, default.failures, problems),
+        ejection_base: duration(section.ejection_base.as_ref(), TIMEOUT_RANGE, default.ejection_base, problems),
+        ejection_max: duration(section.ejection_max.as_ref(), TIMEOUT_RANGE, default.ejection_max, problems),
+        eject_share_max: integer(section.eject_share_max.as_ref(), 0..=100, default.eject_share_max, problems),
+        failure_statuses: statuses(section.failure_statuses.as_deref(), default.failure_statuses, problems),
+    }
+}
+
+fn retry(section: &raw::Retry, problems: &mut Problems) -> Retry {
+    let default = Retry::default();
+    let body_bytes = size(section.body_bytes.as_ref(), 0..=16 << 20, default.body_bytes_max.into(), problems);
+    Retry {
+        attempts: integer(section.attempts.as_ref(), 1..=8, default.attempts, problems),
+        budget_percent: integer(section.budget.as_ref(), 0..=100, default.budget_percent, problems),
+        budget_min_per_s: integer(section.budget_min.as_ref(), 0..=10_000, default.budget_min_per_s, problems),
+        body_bytes_max: u32::try_from(body_bytes).unwrap_or(default.body_bytes_max),
+        statuses: statuses(section.statuses.as_deref(), default.statuses, problems),
+        backoff_base: duration(section.backoff_base.as_ref(), TIMEOUT_RANGE, default.backoff_base, problems),
+        backoff_max: duration(section.backoff_max.as_ref(), TIMEOUT_RANGE, default.backoff_max, problems),
+    }
+}
+
+/// Statuses of errors, each once.
+fn statuses(written: Option<&[Spanned<i64>]>, default: Vec<u16>, problems: &mut Problems) -> Vec<u16> {
+    let Some(written) = written else { return default };
+    let mut statuses: Vec<u16> = written.iter().map(|status| integer(Some(status), 400..=599, 500, problems)).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
+/// The servers with fixed addresses; those known by name go into `hosts`.
+fn servers(
+    id: UpstreamId,
+    name: &Spanned<String>,
+    section: &raw::Upstream,
+    hosts: &mut Vec<Name>,
+    problems: &mut Problems,
+) -> Vec<Server> {
     let expected = "at least one, for example servers = [\"127.0.0.1:9000\"]";
     let Some(written) = &section.servers else {
         let problem = Problem::new(format!("upstream {} has no servers", quoted(name.get_ref())));
@@ -100,10 +205,27 @@ fn servers(name: &Spanned<String>, section: &raw::Upstream, problems: &mut Probl
     }
     let mut servers = Vec::new();
     for server in list {
-        match address::server(server.get_ref()) {
-            Ok(address) => servers.push(Server { address }),
-            Err(problem) => problems.at(server.span(), problem),
+        let Some((text, span, weight)) = server_parts(server, problems) else { continue };
+        match address::server(text) {
+            Ok(Endpoint::Address(address)) => servers.push(Server { address, weight }),
+            Ok(Endpoint::Name { host, port }) => hosts.push(Name { upstream: id, host, port, weight }),
+            Err(problem) => problems.at(span, problem),
         }
     }
     servers
+}
+
+/// The address as text, where it stands, and the weight.
+fn server_parts<'s>(server: &'s Spanned<raw::Server>, problems: &mut Problems) -> Option<(&'s str, Span, u16)> {
+    let table = match server.get_ref() {
+        raw::Server::Address(text) => return Some((text, server.span(), 1)),
+        raw::Server::Table(table) => table,
+    };
+    let weight = integer(table.weight.as_ref(), 1..=WEIGHT_MAX, 1, problems);
+    let Some(address) = &table.address else {
+        let problem = Problem::new("this server has no address");
+        problems.at(server.span(), problem.expected("for example { address = \"127.0.0.1:9000\", weight = 2 }"));
+        return None;
+    };
+    Some((address.get_ref(), address.span(), weight))
 }

@@ -17,6 +17,7 @@ pub struct Config {
 #[derive(Debug, Clone)]
 struct Upstream {
     name: String,
+    /// As TOML.
     servers: Vec<String>,
     options: Vec<(String, String)>,
 }
@@ -49,8 +50,19 @@ impl Config {
     /// Adds an upstream.
     #[must_use]
     pub fn upstream(mut self, name: &str, servers: &[&dyn Display]) -> Config {
-        let servers = servers.iter().map(ToString::to_string).collect();
+        let servers = servers.iter().map(|server| format!("{:?}", server.to_string())).collect();
         self.upstreams.push(Upstream { name: name.to_owned(), servers, options: vec![] });
+        self
+    }
+
+    /// Adds a server with a weight to the upstream added last.
+    ///
+    /// # Panics
+    /// If there is no upstream.
+    #[must_use]
+    pub fn weighted_server(mut self, address: impl Display, weight: u16) -> Config {
+        let upstream = self.upstreams.last_mut().expect("an upstream to add a server to");
+        upstream.servers.push(format!("{{ address = {:?}, weight = {weight} }}", address.to_string()));
         self
     }
 
@@ -113,7 +125,7 @@ impl Config {
             line(&mut text, format_args!("[[listeners]]\naddress = {address:?}\n"));
         }
         for upstream in &self.upstreams {
-            line(&mut text, format_args!("[upstreams.{}]\nservers = {:?}", upstream.name, upstream.servers));
+            line(&mut text, format_args!("[upstreams.{}]\nservers = [{}]", upstream.name, upstream.servers.join(", ")));
             upstream.options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             text.push('\n');
         }

@@ -11,11 +11,13 @@
 //!   tests want;
 //! - [`Message`] and [`Head`] are HTTP/1.1 as seen by a reader that changes nothing;
 //! - [`pattern`] is an endless body that is verified without being kept;
+//! - [`DnsServer`] answers for names as the test says;
 //! - [`Nginx`] and [`PythonServer`] are servers that we did not write.
 
 pub mod address;
 pub mod config;
 pub mod deadline;
+pub mod dns;
 pub mod message;
 pub mod origin;
 pub mod pattern;
@@ -29,6 +31,7 @@ pub mod turn;
 pub use address::{Address, Port};
 pub use config::Config;
 pub use deadline::{DEADLINE, Gate, eventually};
+pub use dns::DnsServer;
 pub use message::{Framing, Head, Message};
 pub use origin::Origin;
 pub use peer::Peer;

@@ -53,6 +53,17 @@ impl Origin {
         Origin::listen(Domain::IPV4, &SockAddr::from(address), script)
     }
 
+    /// Listens at `address`, for a test that needs several addresses with one port.
+    ///
+    /// # Panics
+    /// If the address cannot be bound.
+    pub fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Origin {
+        Origin::listen(Domain::for_address(address), &SockAddr::from(address), script)
+    }
+
     /// Listens on the path of a Unix socket.
     ///
     /// # Panics

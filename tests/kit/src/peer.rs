@@ -1,7 +1,7 @@
 //! One connection, driven byte by byte.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +57,14 @@ impl Peer {
     /// Those of the connection.
     pub fn connect_with_receive_buffer(address: &Address, bytes: usize) -> io::Result<Peer> {
         Peer::connect_with(address, |socket| socket.set_recv_buffer_size(bytes))
+    }
+
+    /// Connects from the local address `source`, to be another client.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn connect_from(address: &Address, source: IpAddr) -> io::Result<Peer> {
+        Peer::connect_with(address, |socket| socket.bind(&SockAddr::from(SocketAddr::new(source, 0))))
     }
 
     fn connect_with(address: &Address, prepare: impl FnOnce(&Socket) -> io::Result<()>) -> io::Result<Peer> {

@@ -7,20 +7,44 @@ use std::task::Poll;
 use plan::Plan;
 use wire::h1::Edits;
 
-use super::relay::Relay;
+use super::relay::{Ended, Relay};
+use crate::client::Client;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Side};
 use crate::streams::{Downstream, Upstream};
-use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::pool::{Judge, Lease, Pool};
+use crate::upstream::retry::Replay;
+use crate::upstream::server::Tried;
 
 /// What an attempt needs to know.
 pub(crate) struct Proxy<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) pool: &'a Rc<Pool>,
+    pub(crate) client: &'a Client,
     pub(crate) counters: &'a Counters,
     pub(crate) response_edits: &'a Edits,
+}
+
+/// How far the attempts at one request have come.
+struct Attempts {
+    /// What the request is balanced by.
+    key: u64,
+    /// Servers that are not asked again.
+    tried: Tried,
+    /// How often a server has seen the request.
+    sent: u8,
+    /// Only a connection that nobody has used yet will do.
+    fresh: bool,
+}
+
+/// One attempt, as the relay sees it: what the answer's head means for the server, and whether it is passed on.
+pub(super) struct Attempt<'a> {
+    pub(super) pool: &'a Pool,
+    judge: Judge<'a>,
+    /// Whether the request may be sent again whatever a server has done with it, and to whom.
+    is_repeatable: bool,
 }
 
 impl Proxy<'_> {
@@ -34,39 +58,99 @@ impl Proxy<'_> {
         down: &mut D,
         deadline: &mut Deadline,
     ) -> Result<(), Error> {
-        let mut fresh = false;
+        let policy = &self.pool.policy().retry;
+        let key = self.pool.key(self.client, request);
+        let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
+        let mut replay = Replay::new(policy, request);
+        self.pool.earn_retry();
         loop {
-            let mut lease = self.lease(fresh, down, deadline).await?;
-            lease.send_head(&request.head, &request.bytes, &request.edits);
-            let mut relay = Relay::new(self, request, down, &mut *lease, deadline);
-            let relayed = poll_fn(|cx| relay.poll(cx)).await;
-            let untouched = relay.is_untouched();
-            let Err(mut error) = relayed else {
-                lease.give_back();
-                return Ok(());
-            };
-            // A connection that died while it was idle looks alive until it is used. RFC 9110 §9.2.2: a request is sent
-            // again only if that does no harm, or if no server can have seen it.
-            let lost = error.side == Side::Upstream && error.kind == Kind::Gone && !lease.has_answer();
-            error.retry_safe = lost && untouched && (request.head.method().is_idempotent() || !lease.has_sent());
-            if !(error.retry_safe && lease.reused && !fresh) {
-                return Err(error);
+            let mut lease = self.lease(&mut attempts, down, deadline).await?;
+            attempts.sent += 1;
+            let (connection, judge) = lease.split();
+            // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
+            let is_idempotent = request.head.method().is_idempotent();
+            let is_left = attempts.sent < policy.attempts && judge.has_other(&attempts.tried);
+            let attempt = Attempt { pool: self.pool, judge, is_repeatable: is_idempotent && is_left };
+            connection.send_head(&request.head, &request.bytes, &request.edits);
+            let mut relay = Relay::new(self, request, down, connection, deadline, &mut replay, attempt);
+            match poll_fn(|cx| relay.poll(cx)).await {
+                Ok(Ended::Whole) => {
+                    lease.acquit();
+                    lease.give_back();
+                    return Ok(());
+                }
+                // The budget has been asked, and the server judged. What is left of the answer costs the connection.
+                Ok(Ended::Withheld) => {}
+                Err(mut error) => {
+                    let lost = error.side == Side::Upstream && error.kind == Kind::Gone && !lease.has_answer();
+                    error.retry_safe = lost && replay.is_whole() && (is_idempotent || !lease.has_sent());
+                    // A connection that died while it was idle looks alive until it is used: no fault of the server.
+                    if error.retry_safe && lease.reused && !attempts.fresh {
+                        self.counters.upstream_retries.add(1);
+                        attempts.fresh = true;
+                        attempts.sent -= 1;
+                        continue;
+                    }
+                    if error.side == Side::Upstream && matches!(error.kind, Kind::Gone | Kind::TimedOut) {
+                        lease.condemn();
+                    }
+                    if !(error.retry_safe && is_left && self.pool.spend_retry()) {
+                        return Err(error);
+                    }
+                }
             }
-            self.counters.upstream_retries.add(1);
-            fresh = true;
+            lease.mark_tried(&mut attempts.tried);
+            drop(lease);
+            self.pause(attempts.sent, down, deadline).await?;
         }
     }
 
-    /// A connection, unless the client leaves while it is opened.
-    async fn lease<D: Downstream>(&self, fresh: bool, down: &mut D, deadline: &mut Deadline) -> Result<Lease, Error> {
-        let leasing = self.pool.lease(fresh, deadline);
-        let mut leasing = std::pin::pin!(leasing);
-        poll_fn(|cx| {
-            if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
-                return Poll::Ready(leased);
+    /// A connection, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at
+    /// once: no server has seen the request.
+    async fn lease<D: Downstream>(
+        &self,
+        attempts: &mut Attempts,
+        down: &mut D,
+        deadline: &mut Deadline,
+    ) -> Result<Lease, Error> {
+        loop {
+            let leased = {
+                let leasing = self.pool.lease(attempts.key, &mut attempts.tried, attempts.fresh, deadline);
+                let mut leasing = std::pin::pin!(leasing);
+                let leased = poll_fn(|cx| {
+                    if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
+                        return Poll::Ready(leased);
+                    }
+                    down.poll_failed(cx).map(Err)
+                });
+                leased.await
+            };
+            match leased {
+                Err(error) if error.side == Side::Upstream && self.pool.has_untried(&attempts.tried) => {
+                    self.counters.upstream_failovers.add(1);
+                }
+                leased => return leased,
             }
-            down.poll_failed(cx).map(Err)
+        }
+    }
+
+    /// Waits before the `retry`-th retry, unless the client leaves.
+    async fn pause<D: Downstream>(&self, retry: u8, down: &mut D, deadline: &mut Deadline) -> Result<(), Error> {
+        deadline.set(self.pool.backoff(retry));
+        poll_fn(|cx| match down.poll_failed(cx) {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => deadline.poll(cx).map(Ok),
         })
         .await
+    }
+}
+
+impl Attempt<'_> {
+    /// Takes note of an answer with this status. Tells whether it is withheld from the client, because another server is
+    /// asked instead; `is_whole` says that all of the request could be sent there.
+    pub(super) fn withholds(&self, status: u16, is_whole: bool) -> bool {
+        self.judge.answered(status);
+        let statuses = &self.pool.policy().retry.statuses;
+        self.is_repeatable && is_whole && statuses.contains(&status) && self.pool.spend_retry()
     }
 }

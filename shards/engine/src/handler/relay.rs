@@ -4,15 +4,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plan::{Plan, Upstream as Policy};
-use ring::SpliceError;
+use ring::{Chunk, SpliceError};
 use wire::h1::Edits;
 
 use super::passage::{Passage, Passed};
-use super::proxy::Proxy;
+use super::proxy::{Attempt, Proxy};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
+use crate::upstream::retry::Replay;
 
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
@@ -22,6 +23,11 @@ pub(super) struct Relay<'a, D, U> {
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
+    attempt: Attempt<'a>,
+    /// What earlier attempts, and this one, have taken of the request's body.
+    replay: &'a mut Replay,
+    /// Whether what earlier attempts took is still to be sent.
+    replays: bool,
     request: Direction,
     response: Direction,
     request_splice: Passage,
@@ -34,12 +40,23 @@ pub(super) struct Relay<'a, D, U> {
     progress: bool,
 }
 
+/// How an exchange with a server came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The response has been passed on whole.
+    Whole,
+    /// Nothing of the answer was passed on: the request is sent to another server.
+    Withheld,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
     /// The response's head is awaited.
     Head,
     Body,
     Over,
+    /// The response is not passed on.
+    Withheld,
     /// The upstream takes no more of the request; its answer may still come.
     Refused,
 }
@@ -66,6 +83,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         down: &'a mut D,
         up: &'a mut U,
         deadline: &'a mut Deadline,
+        replay: &'a mut Replay,
+        attempt: Attempt<'a>,
     ) -> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
@@ -75,30 +94,30 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             down,
             up,
             deadline,
+            attempt,
+            replays: !replay.bytes().is_empty(),
+            body_bytes: replay.bytes().len() as u64,
+            replay,
             request: if has_body { Direction::Body } else { Direction::Over },
             response: Direction::Head,
             request_splice: Passage::default(),
             response_splice: Passage::default(),
-            body_bytes: 0,
             waits_for: None,
             progress: false,
         }
     }
 
-    /// Whether nothing of the request's body has been taken from the client, so that the request may go to another
-    /// connection.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.body_bytes == 0 && !self.request_splice.has_begun()
-    }
-
-    /// Ready when the response has been passed on whole.
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
+    /// Ready when the response has been passed on whole, or is not to be passed on.
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Ended, Error>> {
         // The request first: so that its end is not later than an answer to it (an early answer costs the connection).
         let request = if self.request == Direction::Body { self.poll_request(cx)? } else { None };
         let response = self.poll_response(cx)?;
         self.up.flush();
         self.down.flush();
-        let Some(response) = response else { return Poll::Ready(Ok(())) };
+        let Some(response) = response else {
+            let is_withheld = self.response == Direction::Withheld;
+            return Poll::Ready(Ok(if is_withheld { Ended::Withheld } else { Ended::Whole }));
+        };
         if self.request != Direction::Body
             && let Poll::Ready(error) = self.down.poll_failed(cx)
         {
@@ -109,13 +128,24 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             (Some(request), WaitsFor::UpstreamHead) => request,
             (_, response) => response,
         };
-        self.poll_deadline(cx, waits_for)
+        self.poll_deadline(cx, waits_for).map(Err)
     }
 
     /// Moves the request's body as far as it goes, and tells whom it waits for then.
     fn poll_request(&mut self, cx: &Context<'_>) -> Result<Option<WaitsFor>, Error> {
+        if std::mem::take(&mut self.replays) {
+            self.up.send_data(Chunk::copy_of(self.replay.bytes()))?;
+        }
         loop {
-            match self.request_splice.poll(cx, self.down, self.up) {
+            // A body of which a copy is kept has to be seen.
+            let passed = match self.replay.is_recording() {
+                true => Passed::Nothing,
+                false => self.request_splice.poll(cx, self.down, self.up),
+            };
+            if self.request_splice.has_begun() {
+                self.replay.break_off();
+            }
+            match passed {
                 Passed::Nothing => {}
                 Passed::Some(bytes) => {
                     self.progress = true;
@@ -147,6 +177,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             match part? {
                 BodyPart::Data(data) => {
                     self.count_request(data.len())?;
+                    self.replay.record(&data);
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
@@ -177,6 +208,10 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Final => {
+                    if self.attempt.withholds(head.status(), self.replay.is_whole()) {
+                        self.response = Direction::Withheld;
+                        return Ok(None);
+                    }
                     self.down.send_head(head, bytes, self.response_edits, length);
                     self.response = Direction::Body;
                 }
@@ -214,7 +249,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
 
     /// Every wait has its limit, counted from the last progress or from the moment at which it became a wait for somebody
     /// else.
-    fn poll_deadline(&mut self, cx: &Context<'_>, waits_for: WaitsFor) -> Poll<Result<(), Error>> {
+    fn poll_deadline(&mut self, cx: &Context<'_>, waits_for: WaitsFor) -> Poll<Error> {
         if std::mem::take(&mut self.progress) || self.waits_for != Some(waits_for) {
             self.waits_for = Some(waits_for);
             self.deadline.set(self.limit(waits_for));
@@ -222,12 +257,12 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         if self.deadline.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        Poll::Ready(Err(match waits_for {
+        Poll::Ready(match waits_for {
             WaitsFor::ClientBody | WaitsFor::ClientRoom => Error::new(Side::Client, Kind::TimedOut, 408),
             WaitsFor::UpstreamRoom | WaitsFor::UpstreamHead | WaitsFor::UpstreamBody => {
                 Error::new(Side::Upstream, Kind::TimedOut, 504)
             }
-        }))
+        })
     }
 
     fn limit(&self, waits_for: WaitsFor) -> Duration {

@@ -215,7 +215,7 @@ fn echo_one(mut stream: TcpStream, barrier: &Barrier) {
 }
 
 fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
-    let server = Server { address: Address::Tcp(upstream) };
+    let server = Server::new(Address::Tcp(upstream));
     let upstream = Policy { connections_max, ..Policy::new("echo".to_owned(), vec![server]) };
     Arc::new(Plan {
         listeners: vec![Listener::new(Address::Tcp(([127, 0, 0, 1], 0).into()))],

@@ -16,8 +16,6 @@ use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode};
 /// A connection to an upstream server.
 #[derive(Debug)]
 pub(crate) struct Http1Upstream {
-    /// Index of the server in its upstream.
-    pub(super) server: usize,
     stream: Stream,
     connection: ClientConnection,
     inbox: Inbox,
@@ -44,9 +42,8 @@ pub(crate) struct Http1Upstream {
 }
 
 impl Http1Upstream {
-    pub(super) fn new(server: usize, stream: Stream, limits: Limits, authority: Box<str>) -> Http1Upstream {
+    pub(super) fn new(stream: Stream, limits: Limits, authority: Box<str>) -> Http1Upstream {
         Http1Upstream {
-            server,
             stream,
             connection: ClientConnection::new(),
             inbox: Inbox::default(),

@@ -1,5 +1,11 @@
-//! Connections to upstream servers: [`http1`] speaks over one, [`pool`] keeps them, [`connect`] opens them.
+//! The servers behind an upstream: [`pool`] keeps connections to them, [`server`] is one of them, [`balance`] chooses among
+//! them, [`health`] leaves out those that fail, [`retry`] says when another is asked, [`connect`] opens a connection, and
+//! [`http1`] speaks over it.
 
+pub(crate) mod balance;
 pub(crate) mod connect;
+pub(crate) mod health;
 pub(crate) mod http1;
 pub(crate) mod pool;
+pub(crate) mod retry;
+pub(crate) mod server;

@@ -1,8 +1,8 @@
 //! The connections of a shard to one upstream, and which of its servers the next request goes to.
 //!
 //! Idle connections are kept last in, first out, each server its own, under a standing receive: one that ends or speaks
-//! unasked while it is idle is noticed and dropped by the janitor, and would be passed over in any case. Requests are
-//! spread over the servers round robin.
+//! unasked while it is idle is noticed and dropped by the janitor, and would be passed over in any case. The list of servers
+//! may change while requests are under way ([`Pool::replace_servers`]); those that stay keep their connections.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,15 +11,23 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plan::{Plan, Upstream as Policy, UpstreamId};
 
+use super::balance::{self, Balancer};
 use super::connect::connect;
+use super::health::{Change, Verdict, Ward};
 use super::http1::Http1Upstream;
+use super::retry::{self, Budget};
+use super::server::{Server, Ticket, Tried, View};
+use crate::client::Client;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
+use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Side};
+use crate::random::Random;
+use crate::streams::Upstream as _;
 use crate::tuning::wire_limits;
 
 /// The connections of this shard to one upstream.
@@ -27,13 +35,17 @@ pub(crate) struct Pool {
     plan: Arc<Plan>,
     id: UpstreamId,
     counters: Arc<Counters>,
-    #[allow(clippy::vec_box, reason = "connections go back and forth: a pointer moves, not the whole")]
-    idle: Vec<RefCell<Vec<Box<Http1Upstream>>>>,
+    servers: RefCell<Vec<Rc<Server>>>,
+    /// The id of the next server that is new.
+    next_id: Cell<u32>,
+    /// Over the servers, in their order.
+    balancer: RefCell<Balancer>,
+    ward: Ward,
+    budget: Budget,
+    random: RefCell<Random>,
     idle_count: Cell<u32>,
     /// Connections in existence or being opened.
     open: Cell<u32>,
-    /// Whose turn it is.
-    next: Cell<usize>,
     /// Requests that wait for a connection to be given back or closed.
     waiting: RefCell<VecDeque<Waker>>,
     janitor: Rc<Janitor>,
@@ -51,67 +63,178 @@ pub(crate) struct Janitor {
 pub(crate) struct Lease {
     connection: Option<Box<Http1Upstream>>,
     pool: Rc<Pool>,
+    ticket: Ticket,
     /// Whether it served another exchange before.
     pub(crate) reused: bool,
 }
 
 impl Pool {
     pub(crate) fn new(plan: &Arc<Plan>, id: UpstreamId, counters: &Arc<Counters>, janitor: &Rc<Janitor>) -> Rc<Pool> {
-        let servers = plan.upstreams[usize::from(id.0)].servers.len();
-        Rc::new(Pool {
+        let policy = &plan.upstreams[usize::from(id.0)];
+        let pool = Pool {
             plan: Arc::clone(plan),
             id,
             counters: Arc::clone(counters),
-            idle: (0..servers).map(|_| RefCell::default()).collect(),
+            servers: RefCell::default(),
+            next_id: Cell::new(0),
+            balancer: RefCell::new(Balancer::new(&policy.balance, &[])),
+            ward: Ward::new(),
+            budget: Budget::new(&policy.retry, ring::now()),
+            random: RefCell::new(Random::new()),
             idle_count: Cell::new(0),
             open: Cell::new(0),
-            next: Cell::new(0),
             waiting: RefCell::default(),
             janitor: Rc::clone(janitor),
-        })
+        };
+        pool.replace_servers(&policy.servers);
+        Rc::new(pool)
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.plan.upstreams[usize::from(self.id.0)]
     }
 
-    /// A connection to the next server: an idle one, unless `fresh` is asked for or there is none, else a new one.
+    /// From now on the upstream consists of these servers. Those that stay keep their connections and their health; the
+    /// others' idle connections are closed, and those in use when their exchanges end.
+    pub(crate) fn replace_servers(&self, servers: &[plan::Server]) {
+        let mut known = self.servers.take();
+        let mut list = Vec::with_capacity(servers.len());
+        for server in servers {
+            let stays = known.iter().position(|old| old.address == server.address && old.weight == server.weight);
+            list.push(match stays {
+                Some(index) => known.swap_remove(index),
+                None => {
+                    self.next_id.set(self.next_id.get().wrapping_add(1));
+                    Rc::new(Server::new(self.next_id.get(), server))
+                }
+            });
+        }
+        for server in known {
+            server.retired.set(true);
+            self.ward.forget(&server.health);
+            server.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
+        }
+        let weights: Vec<_> = list.iter().map(|server| (server.name.as_str(), u32::from(server.weight))).collect();
+        *self.balancer.borrow_mut() = Balancer::new(&self.policy().balance, &weights);
+        *self.servers.borrow_mut() = list;
+    }
+
+    /// What requests are balanced by.
+    pub(crate) fn key(&self, client: &Client, request: &Request) -> u64 {
+        balance::key(&self.policy().balance, client, &request.head, &request.bytes)
+    }
+
+    /// A connection to a server that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
+    /// new one. A server that cannot be connected to counts as tried.
     ///
     /// # Errors
-    /// 503 if no connection was to be had in time, else as [`connect`].
-    pub(crate) async fn lease(self: &Rc<Self>, fresh: bool, deadline: &mut Deadline) -> Result<Lease, Error> {
-        let server = self.next.get();
-        self.next.set((server + 1) % self.idle.len());
-        let place = match self.admit(server, fresh, deadline).await? {
-            Admitted::Idle(lease) => return Ok(lease),
+    /// 503 if there is no server, or no connection was to be had in time, else as [`connect`].
+    pub(crate) async fn lease(
+        self: &Rc<Self>,
+        key: u64,
+        tried: &mut Tried,
+        fresh: bool,
+        deadline: &mut Deadline,
+    ) -> Result<Lease, Error> {
+        let ticket = self.pick(key, tried).ok_or(Error::NO_SERVER)?;
+        let place = match self.admit(&ticket, fresh, deadline).await? {
+            Admitted::Idle(connection) => {
+                return Ok(Lease { connection: Some(connection), pool: Rc::clone(self), ticket, reused: true });
+            }
             Admitted::New(place) => place,
         };
-        let address = &self.policy().servers[server].address;
         self.counters.upstream_connects.add(1);
         // Connecting is rare, and takes more room than the exchanges under way shall have.
-        let stream = ring::pooled(connect(self.policy(), address)).await?;
-        let authority = match address {
-            plan::Address::Tcp(address) => address.to_string().into(),
-            plan::Address::Unix(_) => "localhost".into(),
-        };
-        let connection = Http1Upstream::new(server, stream, wire_limits(&self.plan), authority);
+        let stream = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
+            if error.side == Side::Upstream {
+                self.judge(&ticket, Verdict::Failure);
+                tried.add(&ticket);
+            }
+        })?;
+        let connection = Http1Upstream::new(stream, wire_limits(&self.plan), ticket.authority());
         // The place is the lease's from here on.
         std::mem::forget(place);
-        Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), reused: false })
+        Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
+    }
+
+    fn pick(&self, key: u64, tried: &Tried) -> Option<Ticket> {
+        let servers = self.servers.borrow();
+        let mut balancer = self.balancer.borrow_mut();
+        let now = (!self.ward.is_empty()).then(ring::now);
+        let mut picked = balancer.pick(&View { servers: &servers, tried, now }, key);
+        if picked.is_none() && now.is_some() {
+            // Where ejections leave none, they are not heeded: a server that fails now and then is better than none.
+            picked = balancer.pick(&View { servers: &servers, tried, now: None }, key);
+        }
+        picked.map(|server| Ticket::new(&servers[server], now))
+    }
+
+    /// Whether a server is left that has not been `tried`.
+    pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
+        !tried.is_full() && self.servers.borrow().iter().any(|server| !tried.has(server))
+    }
+
+    fn counts_as_failure(&self, status: u16) -> bool {
+        self.policy().health.failure_statuses.contains(&status)
+    }
+
+    /// Takes note of what a request said of its server.
+    fn judge(&self, ticket: &Ticket, verdict: Verdict) {
+        let on_trial = ticket.on_trial.take();
+        if ticket.retired.get() {
+            return;
+        }
+        let upstream = self.policy();
+        let count = self.servers.borrow().len();
+        match self.ward.judge(&ticket.health, verdict, on_trial, &upstream.health, count, ring::now()) {
+            None => {}
+            Some(Change::Ejected(length)) => {
+                self.counters.upstream_ejections.add(1);
+                let for_s = length.as_secs_f64();
+                tracing::warn!(
+                    upstream = upstream.name,
+                    server = ticket.name,
+                    for_s,
+                    "server ejected: it keeps failing"
+                );
+            }
+            Some(Change::Returned) => {
+                tracing::info!(upstream = upstream.name, server = ticket.name, "server is back");
+            }
+        }
+    }
+
+    /// A request has come, which earns the upstream a share of a retry.
+    pub(crate) fn earn_retry(&self) {
+        self.budget.earn(&self.policy().retry);
+    }
+
+    /// Takes one retry out of the budget, if one is left.
+    pub(crate) fn spend_retry(&self) -> bool {
+        let is_granted = self.budget.spend(&self.policy().retry, ring::now());
+        let counters = &self.counters;
+        let count = if is_granted { &counters.upstream_retries } else { &counters.upstream_retries_denied };
+        count.add(1);
+        is_granted
+    }
+
+    /// The pause before the `retry`-th retry of a request.
+    pub(crate) fn backoff(&self, retry: u8) -> Duration {
+        retry::backoff(&self.policy().retry, retry, &mut self.random.borrow_mut())
     }
 
     /// An idle connection to `server`, or a place for a new one, as soon as there is either.
     async fn admit(
         self: &Rc<Self>,
-        server: usize,
+        server: &Server,
         fresh: bool,
         deadline: &mut Deadline,
     ) -> Result<Admitted<'_>, Error> {
         let connections_max = self.policy().connections_max;
         let mut waiting = false;
         poll_fn(|cx| {
-            if !fresh && let Some(lease) = self.lease_idle(server) {
-                return Poll::Ready(Ok(Admitted::Idle(lease)));
+            if !fresh && let Some(connection) = self.take_idle(server) {
+                return Poll::Ready(Ok(Admitted::Idle(connection)));
             }
             if self.open.get() >= connections_max {
                 // An idle one to another server makes room.
@@ -134,34 +257,36 @@ impl Pool {
         .await
     }
 
-    fn lease_idle(self: &Rc<Self>, server: usize) -> Option<Lease> {
+    fn take_idle(&self, server: &Server) -> Option<Box<Http1Upstream>> {
         loop {
-            let connection = self.idle[server].borrow_mut().pop()?;
+            let connection = server.idle.borrow_mut().pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
-            let lease = Lease { connection: Some(connection), pool: Rc::clone(self), reused: true };
-            // One that died unnoticed by the janitor is dropped with its lease.
-            if lease.is_reusable() {
+            if connection.is_reusable() {
                 self.counters.upstream_reuses.add(1);
-                return Some(lease);
+                return Some(connection);
             }
+            // It died unnoticed by the janitor.
+            self.close(connection);
         }
     }
 
     fn drop_oldest_idle(&self) {
-        let oldest = self.idle.iter().filter(|idle| !idle.borrow().is_empty());
-        let oldest = oldest.min_by_key(|idle| idle.borrow().first().map(|connection| connection.idle_since));
-        if let Some(idle) = oldest {
-            let connection = idle.borrow_mut().remove(0);
+        let servers = self.servers.borrow();
+        let oldest = servers.iter().filter(|server| !server.idle.borrow().is_empty());
+        let oldest = oldest.min_by_key(|server| server.idle.borrow().first().map(|connection| connection.idle_since));
+        if let Some(server) = oldest {
+            let connection = server.idle.borrow_mut().remove(0);
             self.forget_idle(connection);
         }
     }
 
-    fn keep(&self, mut connection: Box<Http1Upstream>) {
+    fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
         connection.rest();
-        if self.idle_count.get() >= self.policy().idle_connections_max || !self.janitor.watches(&mut connection) {
+        let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
+        if server.retired.get() || is_full || !self.janitor.watches(&mut connection) {
             return self.close(connection);
         }
-        self.idle[connection.server].borrow_mut().push(connection);
+        server.idle.borrow_mut().push(connection);
         self.idle_count.set(self.idle_count.get() + 1);
         self.wake_waiting();
     }
@@ -187,7 +312,7 @@ impl Pool {
     fn sweep(&self, cx: &Context<'_>, now: Instant) -> Option<Instant> {
         let keep_alive = self.policy().keep_alive_timeout;
         let mut due = None::<Instant>;
-        for idle in &self.idle {
+        for server in self.servers.borrow().iter() {
             let is_over = |connection: &mut Box<Http1Upstream>| {
                 let end = connection.idle_since + keep_alive;
                 let is_over = end <= now || connection.poll_stirred(cx).is_ready();
@@ -196,7 +321,7 @@ impl Pool {
                 }
                 is_over
             };
-            let over: Vec<_> = idle.borrow_mut().extract_if(.., is_over).collect();
+            let over: Vec<_> = server.idle.borrow_mut().extract_if(.., is_over).collect();
             over.into_iter().for_each(|connection| self.forget_idle(connection));
         }
         due
@@ -204,8 +329,8 @@ impl Pool {
 
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
-        for idle in &self.idle {
-            for connection in idle.take() {
+        for server in self.servers.borrow().iter() {
+            for connection in server.idle.take() {
                 self.forget_idle(connection);
             }
         }
@@ -214,7 +339,7 @@ impl Pool {
 
 /// How a request gets its connection.
 enum Admitted<'a> {
-    Idle(Lease),
+    Idle(Box<Http1Upstream>),
     New(Place<'a>),
 }
 
@@ -265,8 +390,56 @@ impl Lease {
     /// Keeps the connection for the next request, if it is fit for one.
     pub(crate) fn give_back(mut self) {
         if let Some(connection) = self.connection.take_if(|connection| connection.is_reusable()) {
-            self.pool.keep(connection);
+            self.pool.keep(&self.ticket, connection);
         }
+    }
+
+    /// The connection, and who judges the server by it.
+    pub(crate) fn split(&mut self) -> (&mut Http1Upstream, Judge<'_>) {
+        let connection = self.connection.as_mut().expect("a lease that was handed out has its connection");
+        (connection, Judge { pool: &self.pool, ticket: &self.ticket })
+    }
+
+    /// The response has been passed on whole: a success, unless its status was a failure, which has been told.
+    pub(crate) fn acquit(&self) {
+        if !self.pool.counts_as_failure(self.response().0.status()) {
+            self.pool.judge(&self.ticket, Verdict::Success);
+        }
+    }
+
+    /// The server failed this request.
+    pub(crate) fn condemn(&self) {
+        self.pool.judge(&self.ticket, Verdict::Failure);
+    }
+
+    /// The request is not to be sent to this server again.
+    pub(crate) fn mark_tried(&self, tried: &mut Tried) {
+        tried.add(&self.ticket);
+    }
+}
+
+/// Judges the server of one request by its answer.
+pub(crate) struct Judge<'a> {
+    pool: &'a Pool,
+    ticket: &'a Ticket,
+}
+
+impl Judge<'_> {
+    /// The server's answer has begun, with this status. That alone is no success yet, since it may break off, but it ends a
+    /// trial, since it may take for ever.
+    pub(crate) fn answered(&self, status: u16) {
+        if self.pool.counts_as_failure(status) {
+            self.pool.judge(self.ticket, Verdict::Failure);
+        } else if self.ticket.on_trial.get() {
+            self.pool.judge(self.ticket, Verdict::Success);
+        }
+    }
+
+    /// Whether another server could be asked, if this one is not to be asked again either.
+    pub(crate) fn has_other(&self, tried: &Tried) -> bool {
+        let mut tried = *tried;
+        tried.add(self.ticket);
+        self.pool.has_untried(&tried)
     }
 }
 

@@ -1,0 +1,138 @@
+//! One server of an upstream, as a shard knows it.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::Instant;
+
+use plan::Address;
+
+use super::balance::Servers;
+use super::health::Health;
+use super::http1::Http1Upstream;
+
+/// A server, its idle connections and its health. It outlives its place in the list for as long as a request uses it.
+pub(super) struct Server {
+    /// Tells it from all others that its upstream ever had.
+    pub(super) id: u32,
+    pub(super) address: Address,
+    /// The address as text.
+    pub(super) name: String,
+    pub(super) weight: u16,
+    #[allow(clippy::vec_box, reason = "connections go back and forth: a pointer moves, not the whole")]
+    pub(super) idle: RefCell<Vec<Box<Http1Upstream>>>,
+    /// Requests that are with it, or on their way.
+    active: Cell<u32>,
+    pub(super) health: Health,
+    /// It is no longer one of the upstream's: what is under way ends in peace, nothing is kept.
+    pub(super) retired: Cell<bool>,
+}
+
+impl Server {
+    pub(super) fn new(id: u32, policy: &plan::Server) -> Server {
+        Server {
+            id,
+            address: policy.address.clone(),
+            name: policy.address.to_string(),
+            weight: policy.weight,
+            idle: RefCell::default(),
+            active: Cell::new(0),
+            health: Health::default(),
+            retired: Cell::new(false),
+        }
+    }
+
+    /// The Host of a request that came without one.
+    pub(super) fn authority(&self) -> Box<str> {
+        match &self.address {
+            Address::Tcp(_) => self.name.as_str().into(),
+            Address::Unix(_) => "localhost".into(),
+        }
+    }
+}
+
+/// A request's place with a server, from the choice to the end.
+pub(super) struct Ticket {
+    server: Rc<Server>,
+    /// Whether this request finds out if the server is back, and has not told yet.
+    pub(super) on_trial: Cell<bool>,
+}
+
+impl Ticket {
+    /// A place with `server`. `now` is the time, if any server is ejected.
+    pub(super) fn new(server: &Rc<Server>, now: Option<Instant>) -> Ticket {
+        server.active.set(server.active.get() + 1);
+        let on_trial = Cell::new(now.is_some_and(|now| server.health.begin(now)));
+        Ticket { server: Rc::clone(server), on_trial }
+    }
+}
+
+impl Deref for Ticket {
+    type Target = Rc<Server>;
+
+    fn deref(&self) -> &Rc<Server> {
+        &self.server
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.server.active.set(self.server.active.get() - 1);
+        if self.on_trial.get() {
+            self.server.health.abandon_trial(ring::now());
+        }
+    }
+}
+
+/// Servers that a request is not to be sent to again: [`Tried::MAX`] at most, then it is sent no more.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Tried {
+    ids: [u32; Tried::MAX],
+    count: u8,
+}
+
+impl Tried {
+    const MAX: usize = 8;
+
+    pub(super) fn add(&mut self, server: &Server) {
+        if let Some(place) = self.ids.get_mut(usize::from(self.count)) {
+            *place = server.id;
+            self.count += 1;
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        usize::from(self.count) == Tried::MAX
+    }
+
+    pub(super) fn has(&self, server: &Server) -> bool {
+        self.ids[..usize::from(self.count)].contains(&server.id)
+    }
+}
+
+/// The servers that a request may go to, as a balancer sees them.
+pub(super) struct View<'a> {
+    pub(super) servers: &'a [Rc<Server>],
+    pub(super) tried: &'a Tried,
+    /// When ejections are to be heeded, the time.
+    pub(super) now: Option<Instant>,
+}
+
+impl Servers for View<'_> {
+    fn count(&self) -> usize {
+        self.servers.len()
+    }
+
+    fn weight(&self, server: usize) -> u32 {
+        u32::from(self.servers[server].weight)
+    }
+
+    fn active(&self, server: usize) -> u32 {
+        self.servers[server].active.get()
+    }
+
+    fn is_usable(&self, server: usize) -> bool {
+        let server = &self.servers[server];
+        !self.tried.has(server) && self.now.is_none_or(|now| server.health.is_usable(now))
+    }
+}

@@ -1,0 +1,208 @@
+//! The addresses of servers that are known by name.
+//!
+//! The shards know addresses only. On the control thread [`Resolution`] looks the names up before the shards start, follows
+//! them as their answers expire, and tells which upstream's list of servers has changed. [`dns`] is where answers come from.
+
+mod dns;
+
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use plan::{Address, Plan, Server, Upstream, UpstreamId};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use dns::{Answer, Dns};
+
+/// An answer is asked for again when its time to live is over, but not sooner and not later than this.
+const TTL_MIN: Duration = Duration::from_secs(1);
+const TTL_MAX: Duration = Duration::from_secs(60 * 60);
+/// After a failure the next look-up waits this long, then twice as long each time, up to a limit.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long the start waits for names. What has no answer by then is followed like the rest.
+const FIRST_MAX: Duration = Duration::from_secs(5);
+/// Answers that wait to be looked at.
+const ANSWERS_MAX: usize = 64;
+/// Addresses of one name that are used; what goes beyond is no list of servers.
+const ADDRESSES_MAX: usize = 256;
+
+/// Which servers are known by name, and who is asked for their addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovery {
+    /// The servers of the DNS; where there are none, those of the system (`/etc/resolv.conf`).
+    pub servers: Vec<SocketAddr>,
+    /// How long one question to one of them may take.
+    pub timeout: Duration,
+    /// The names.
+    pub names: Vec<Name>,
+}
+
+impl Default for Discovery {
+    fn default() -> Discovery {
+        Discovery { servers: Vec::new(), timeout: Duration::from_secs(2), names: Vec::new() }
+    }
+}
+
+/// A server, or several alike, known by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The upstream that it belongs to.
+    pub upstream: UpstreamId,
+    /// The name, in lower case.
+    pub host: String,
+    /// The port, the same at all addresses.
+    pub port: u16,
+    /// The weight of each address.
+    pub weight: u16,
+}
+
+/// The names under way.
+pub(crate) struct Resolution {
+    names: Vec<Tracked>,
+    /// The servers with fixed addresses, by upstream.
+    fixed: Vec<Vec<Server>>,
+    answers: mpsc::Receiver<(usize, Vec<IpAddr>)>,
+    /// One for each name; they end with this.
+    _followers: JoinSet<()>,
+}
+
+struct Tracked {
+    name: Name,
+    addresses: Vec<IpAddr>,
+}
+
+/// An upstream's servers, all of them, after a change.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) upstream: UpstreamId,
+    pub(crate) servers: Vec<Server>,
+}
+
+impl Resolution {
+    /// Looks all names up, adds their addresses to the servers of `plan`, and goes on following them. A name without an
+    /// answer is said in the log; its upstream does without it until there is one.
+    pub(crate) async fn start(discovery: Discovery, plan: &mut Plan) -> anyhow::Result<Resolution> {
+        let (sender, answers) = mpsc::channel(ANSWERS_MAX);
+        let fixed = plan.upstreams.iter().map(|upstream| upstream.servers.clone()).collect();
+        let mut resolution = Resolution { names: Vec::new(), fixed, answers, _followers: JoinSet::new() };
+        if discovery.names.is_empty() {
+            return Ok(resolution);
+        }
+        let dns = Dns::new(&discovery)?;
+        let first = look_all_up(&dns, &discovery.names).await;
+        for (index, (name, answer)) in discovery.names.into_iter().zip(first).enumerate() {
+            if let Err(error) = &answer {
+                complain(&name.host, error);
+            }
+            let (addresses, ttl) = answer.map_or((Vec::new(), None), |answer| (answer.addresses, Some(answer.ttl)));
+            let follow = follow(dns.clone(), index, name.host.clone(), ttl, sender.clone());
+            resolution._followers.spawn(follow);
+            resolution.names.push(Tracked { name, addresses });
+        }
+        for (index, upstream) in plan.upstreams.iter_mut().enumerate() {
+            upstream.servers = resolution.servers(UpstreamId(index as u16));
+        }
+        Ok(resolution)
+    }
+
+    /// Waits until an upstream's servers have changed. May be dropped and called again.
+    pub(crate) async fn changed(&mut self) -> Change {
+        loop {
+            let Some((index, addresses)) = self.answers.recv().await else {
+                // There are no names to follow.
+                return std::future::pending().await;
+            };
+            let tracked = &mut self.names[index];
+            if tracked.addresses == addresses {
+                continue;
+            }
+            tracing::info!(name = tracked.name.host, ?addresses, "addresses changed");
+            tracked.addresses = addresses;
+            let upstream = tracked.name.upstream;
+            return Change { upstream, servers: self.servers(upstream) };
+        }
+    }
+
+    /// All servers of an upstream, each address once.
+    fn servers(&self, upstream: UpstreamId) -> Vec<Server> {
+        let mut servers = self.fixed[usize::from(upstream.0)].clone();
+        let mut seen: HashSet<Address> = servers.iter().map(|server| server.address.clone()).collect();
+        for tracked in self.names.iter().filter(|tracked| tracked.name.upstream == upstream) {
+            for ip in &tracked.addresses {
+                let address = Address::Tcp(SocketAddr::new(*ip, tracked.name.port));
+                if seen.insert(address.clone()) {
+                    servers.push(Server { address, weight: tracked.name.weight });
+                }
+            }
+        }
+        servers
+    }
+}
+
+/// What is wrong with each name that does not resolve, for a check before the start.
+pub(crate) async fn unresolved(discovery: &Discovery, upstreams: &[Upstream]) -> anyhow::Result<Vec<String>> {
+    if discovery.names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = look_all_up(&Dns::new(discovery)?, &discovery.names).await;
+    let failed = discovery.names.iter().zip(answers).filter_map(|(name, answer)| {
+        let upstream = &upstreams[usize::from(name.upstream.0)].name;
+        answer.err().map(|error| format!("`{}` of upstream `{upstream}` does not resolve now: {error}", name.host))
+    });
+    Ok(failed.collect())
+}
+
+/// Asks for all names at once, and waits no longer than a start may take.
+async fn look_all_up(dns: &Dns, names: &[Name]) -> Vec<anyhow::Result<Answer>> {
+    let asked: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let (dns, host) = (dns.clone(), name.host.clone());
+            tokio::spawn(async move {
+                let answer = tokio::time::timeout(FIRST_MAX, dns.look_up(&host)).await;
+                answer.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer within {} s", FIRST_MAX.as_secs())))
+            })
+        })
+        .collect();
+    let mut answers = Vec::with_capacity(asked.len());
+    for answer in asked {
+        answers.push(answer.await.unwrap_or_else(|error| Err(error.into())));
+    }
+    answers
+}
+
+/// Asks for a name again and again, whenever the last answer has expired. Keeps to the last good answer: who cannot be asked
+/// any more has not taken it back.
+async fn follow(
+    dns: Dns,
+    index: usize,
+    host: String,
+    mut ttl: Option<Duration>,
+    answers: mpsc::Sender<(usize, Vec<IpAddr>)>,
+) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let wait = ttl.map_or(pause, |ttl| ttl.clamp(TTL_MIN, TTL_MAX));
+        tokio::time::sleep_until(Instant::now() + wait).await;
+        match dns.look_up(&host).await {
+            Ok(answer) => {
+                (ttl, pause) = (Some(answer.ttl), PAUSE_MIN);
+                if answers.send((index, answer.addresses)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                complain(&host, &error);
+                // After an answer the first pause is the shortest; from then on they grow.
+                pause = if ttl.take().is_some() { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+            }
+        }
+    }
+}
+
+fn complain(host: &str, error: &anyhow::Error) {
+    tracing::warn!(name = host, "a server's name does not resolve, what was known of it stays in force: {error}");
+}
