@@ -90,7 +90,7 @@ pub fn parse(name: &str, text: &str, cores: u16) -> Result<Loaded, Errors> {
 #[must_use]
 pub fn embedded(demo: SocketAddr) -> Plan {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let route = Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) };
+    let route = Route::new(None, "/", UpstreamId(0));
     Plan {
         listeners: vec![Listener::new(Address::Tcp(listen))],
         upstreams: vec![Upstream::new("demo", vec![Server { address: Address::Tcp(demo) }])],
@@ -98,6 +98,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         trust: TrustPolicy::default(),
+        forwarding: Forwarding::default(),
         shards: Shards { count: cores_available(), pin: true },
         access_log: AccessLog::Off,
     }

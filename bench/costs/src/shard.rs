@@ -108,10 +108,11 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
             keep_alive_timeout: IDLE_TIMEOUT,
             ..Upstream::new("app", vec![server])
         }],
-        routes: RouteTable::new(vec![Route { host: None, prefix: "/".into(), upstream: UpstreamId(0) }]),
+        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         trust: TrustPolicy::default(),
+        forwarding: Forwarding::default(),
         shards: Shards { count: 1, pin: false },
         // The engine goes by the recorder that it is given.
         access_log: AccessLog::Off,

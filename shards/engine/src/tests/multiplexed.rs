@@ -220,10 +220,11 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
     Arc::new(Plan {
         listeners: vec![Listener::new(Address::Tcp(([127, 0, 0, 1], 0).into()))],
         upstreams: vec![upstream],
-        routes: RouteTable::new(vec![Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) }]),
+        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         trust: plan::TrustPolicy::default(),
+        forwarding: plan::Forwarding::default(),
         shards: Shards { count: 1, pin: false },
         access_log: AccessLog::Off,
     })
