@@ -22,7 +22,9 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use plan::{AccessLog, Address, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy};
+use plan::{
+    AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
+};
 use plan::{Upstream, UpstreamId};
 
 pub use diagnostic::Report;

@@ -11,8 +11,8 @@ use anyhow::{Context, anyhow};
 use bench_common::affinity;
 use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec};
 use plan::{
-    AccessLog, Address, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream,
-    UpstreamId,
+    AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
+    Upstream, UpstreamId,
 };
 
 /// Longer than any run: idle connections must not end while they are counted.

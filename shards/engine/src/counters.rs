@@ -23,6 +23,8 @@ pub struct Counters {
     pub upstream_reuses: Count,
     /// Requests that were sent again on a fresh connection.
     pub upstream_retries: Count,
+    /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
+    pub tunnels: Count,
     /// Access records that were dropped because the writer fell behind.
     pub records_dropped: Count,
 }

@@ -30,6 +30,12 @@ pub enum Kind {
     NoRoute,
     /// A limit on connections is reached.
     NoCapacity,
+    /// A request for something that Ringway does not do.
+    Unsupported,
+    /// A request that has come through here too often.
+    Loop,
+    /// A tunnel was without a byte for too long.
+    TunnelIdle,
 }
 
 /// Why an exchange did not complete.
@@ -80,7 +86,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All words of [`Outcome::as_str`], in the order of [`Outcome::index`].
-    pub const WORDS: [&'static str; 11] = [
+    pub const WORDS: [&'static str; 14] = [
         "completed",
         "client_malformed",
         "client_too_large",
@@ -92,6 +98,9 @@ impl Outcome {
         "upstream_gone",
         "no_route",
         "no_capacity",
+        "client_unsupported",
+        "loop_detected",
+        "tunnel_idle",
     ];
 
     /// The outcome's place in [`Outcome::WORDS`].
@@ -99,6 +108,9 @@ impl Outcome {
     pub fn index(self) -> usize {
         let Outcome::Failed(error) = self else { return 0 };
         match (error.side, error.kind) {
+            (_, Kind::TunnelIdle) => 13,
+            (Side::Client, Kind::Unsupported) => 11,
+            (Side::Ringway, Kind::Loop) => 12,
             (Side::Client, Kind::TooLarge) => 2,
             (Side::Client, Kind::TimedOut) => 3,
             (Side::Client, Kind::Gone) => 4,
@@ -137,5 +149,8 @@ mod tests {
         assert_eq!(failed(Side::Upstream, Kind::Gone), "upstream_gone");
         assert_eq!(failed(Side::Ringway, Kind::NoRoute), "no_route");
         assert_eq!(failed(Side::Ringway, Kind::NoCapacity), "no_capacity");
+        assert_eq!(failed(Side::Client, Kind::Unsupported), "client_unsupported");
+        assert_eq!(failed(Side::Ringway, Kind::Loop), "loop_detected");
+        assert_eq!(failed(Side::Client, Kind::TunnelIdle), "tunnel_idle");
     }
 }

@@ -172,8 +172,24 @@ fn prefix_problem(prefix: &str) -> Option<Problem> {
     } else if prefix.contains("//") || prefix.split('/').any(|segment| segment == "." || segment == "..") {
         Problem::new(format!("{shown} is not in its shortest form"))
             .note("`//`, `/./` and `/../` are resolved before routes are tried")
+    } else if let Some(canonical) = other_form(prefix) {
+        match canonical {
+            Ok(canonical) => Problem::new(format!("{shown} is not in its canonical form"))
+                .note(format!("requests are matched in that form: write {}", quoted(&canonical))),
+            Err(error) => Problem::new(format!("{shown} matches no request, since such paths are refused: {error}")),
+        }
     } else {
         return None;
     };
     Some(problem)
+}
+
+/// The form in which a prefix is compared, if it is written in another.
+fn other_form(prefix: &str) -> Option<Result<String, wire::PathError>> {
+    let mut canonical = Vec::new();
+    match wire::path::canonicalize(prefix.as_bytes(), &mut canonical) {
+        Ok(()) if canonical == prefix.as_bytes() => None,
+        Ok(()) => Some(Ok(String::from_utf8_lossy(&canonical).into_owned())),
+        Err(error) => Some(Err(error)),
+    }
 }

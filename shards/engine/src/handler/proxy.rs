@@ -8,6 +8,7 @@ use plan::Plan;
 use wire::h1::Edits;
 
 use super::relay::Relay;
+use super::tunnel::Tunnel;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
@@ -40,8 +41,11 @@ impl Proxy<'_> {
             lease.send_head(&request.head, &request.bytes, &request.edits);
             let mut relay = Relay::new(self, request, down, &mut *lease, deadline);
             let relayed = poll_fn(|cx| relay.poll(cx)).await;
-            let untouched = relay.is_untouched();
+            let (untouched, switched) = (relay.is_untouched(), relay.is_switched());
             let Err(mut error) = relayed else {
+                if switched {
+                    return self.tunnel(down, &mut *lease, deadline).await;
+                }
                 lease.give_back();
                 return Ok(());
             };
@@ -55,6 +59,23 @@ impl Proxy<'_> {
             self.counters.upstream_retries.add(1);
             fresh = true;
         }
+    }
+
+    /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.
+    async fn tunnel<D: Downstream, U: Upstream>(
+        &self,
+        down: &mut D,
+        up: &mut U,
+        deadline: &mut Deadline,
+    ) -> Result<(), Error> {
+        self.counters.tunnels.add(1);
+        deadline.set(self.plan.timeouts.tunnel_idle);
+        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
+        let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
+        let (received, sent) = tunnel.bytes();
+        drop(tunnel);
+        down.count_tunnel(received, sent);
+        ended
     }
 
     /// A connection, unless the client leaves while it is opened.

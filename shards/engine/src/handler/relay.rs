@@ -42,6 +42,8 @@ enum Direction {
     Over,
     /// The upstream takes no more of the request; its answer may still come.
     Refused,
+    /// The upstream has left HTTP, and the client has been told: what follows is a tunnel.
+    Switched,
 }
 
 /// Whom the exchange waits for.
@@ -89,6 +91,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     /// connection.
     pub(super) fn is_untouched(&self) -> bool {
         self.body_bytes == 0 && !self.request_splice.has_begun()
+    }
+
+    /// Whether what was passed on is the answer that leaves HTTP.
+    pub(super) fn is_switched(&self) -> bool {
+        self.response == Direction::Switched
     }
 
     /// Ready when the response has been passed on whole.
@@ -176,6 +183,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let (head, bytes) = self.up.response();
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
+                HeadKind::Switched => {
+                    self.down.switch(head, bytes, self.response_edits);
+                    self.response = Direction::Switched;
+                    return Ok(None);
+                }
                 HeadKind::Final => {
                     self.down.send_head(head, bytes, self.response_edits, length);
                     self.response = Direction::Body;

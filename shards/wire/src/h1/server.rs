@@ -336,7 +336,9 @@ impl ServerConnection {
         // A client that waits for 100 may send its body after this response or leave it out: what follows on the
         // connection could be either, so nothing may follow. RFC 9110 §10.1.1
         let body_in_doubt = self.continue_awaited && !self.decoder.is_complete();
-        self.persistent &= !body_in_doubt && framing != ResponseFraming::UntilClose;
+        // What follows a refused CONNECT may be meant for the tunnel already.
+        let ahead_in_doubt = self.method == Method::Connect;
+        self.persistent &= !body_in_doubt && !ahead_in_doubt && framing != ResponseFraming::UntilClose;
         self.encoder = Encoder::starting(match framing {
             ResponseFraming::None | ResponseFraming::Described => BodyLength::None,
             ResponseFraming::Exact(length) => BodyLength::Exact(length),
