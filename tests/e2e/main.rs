@@ -5,18 +5,22 @@ mod bodies;
 mod client_failures;
 mod clients;
 mod drain;
+mod expect;
 mod forwarding;
 mod limits;
 mod listeners;
 mod many_connections;
 mod passing;
+mod paths;
 mod pipelining;
 mod pool;
 mod records;
 mod routing;
 mod servers;
+mod upgrade;
 mod upstream_failures;
 mod upstream_timeouts;
+mod via;
 
 use kit::{Config, Origin, Ringway};
 
