@@ -411,7 +411,7 @@ fn switching() -> SocketAddr {
             reader.read_line(&mut line).unwrap();
         }
         stream.write_all(b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello ").unwrap();
-        std::io::copy(&mut reader, &mut stream).unwrap();
+        io::copy(&mut reader, &mut stream).unwrap();
         stream.write_all(b" bye").unwrap();
     });
     address
