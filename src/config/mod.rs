@@ -22,7 +22,10 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use plan::{AccessLog, Address, Io, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy};
+use plan::{
+    AccessLog, Address, Forwarding, Io, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts,
+    TrustPolicy,
+};
 use plan::{Upstream, UpstreamId};
 
 pub use crate::discovery::{Discovery, Name};
@@ -93,7 +96,7 @@ pub fn parse(name: &str, text: &str, cores: u16) -> Result<Loaded, Errors> {
 #[must_use]
 pub fn embedded(demo: SocketAddr) -> Plan {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let route = Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) };
+    let route = Route::new(None, "/", UpstreamId(0));
     Plan {
         listeners: vec![Listener::new(Address::Tcp(listen))],
         upstreams: vec![Upstream::new("demo", vec![Server::new(Address::Tcp(demo))])],
@@ -101,6 +104,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         limits: Limits::default(),
         timeouts: Timeouts::default(),
         trust: TrustPolicy::default(),
+        forwarding: Forwarding::default(),
         shards: Shards { count: cores_available(), pin: true, io: Io::Auto },
         access_log: AccessLog::Off,
     }

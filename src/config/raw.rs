@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) trust: Trust,
     #[serde(default)]
+    pub(super) forwarding: Forwarding,
+    #[serde(default)]
     pub(super) shards: Shards,
     #[serde(default)]
     pub(super) log: Log,
@@ -106,6 +108,9 @@ pub(super) struct Route {
     pub(super) host: Option<Spanned<String>>,
     pub(super) prefix: Option<Spanned<String>>,
     pub(super) upstream: Option<Spanned<String>>,
+    pub(super) upgrades: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) connect: bool,
 }
 
 /// `[limits]`
@@ -126,6 +131,7 @@ pub(super) struct Timeouts {
     pub(super) body_idle: Option<Spanned<Quantity>>,
     pub(super) keep_alive: Option<Spanned<Quantity>>,
     pub(super) drain: Option<Spanned<Quantity>>,
+    pub(super) tunnel_idle: Option<Spanned<Quantity>>,
 }
 
 /// `[trust]`
@@ -136,6 +142,16 @@ pub(super) struct Trust {
     pub(super) networks: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) unix: bool,
+}
+
+/// `[forwarding]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Forwarding {
+    #[serde(default)]
+    pub(super) request_id: bool,
+    #[serde(default)]
+    pub(super) forwarded: bool,
 }
 
 /// `[shards]`

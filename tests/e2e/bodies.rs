@@ -10,7 +10,8 @@ const RESPONSE_FRAMINGS: [&str; 3] = ["length", "chunked", "close"];
 
 /// Fields that only the proxy adds, or that differ between two answers to the same question.
 const PROXY_FIELDS: [&str; 3] = ["via", "date", "x-saw"];
-const PROXY_REQUEST_FIELDS: [&str; 4] = ["via:", "x-forwarded-for:", "x-forwarded-proto:", "x-forwarded-host:"];
+const PROXY_REQUEST_FIELDS: [&str; 5] =
+    ["via:", "x-forwarded-for:", "x-forwarded-proto:", "x-forwarded-host:", "x-real-ip:"];
 
 /// One kind of exchange. The request's body and the response's are both `size` bytes long.
 #[derive(Debug, Clone, Copy)]

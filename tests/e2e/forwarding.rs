@@ -149,7 +149,7 @@ fn untouched_fields_keep_their_case_and_order() {
     let fields = "X-ZEBRA: 1\r\naccept: a\r\nX-Apple: 2\r\nACCEPT: b\r\nx-zebra: \"quoted  blanks\"\r\nEmpty:\r\nHigh: \u{e9}\r\n";
     let head = forwarded(&ringway, &origin, fields);
     let kept: Vec<_> = head
-        .end_to_end(&["host", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"])
+        .end_to_end(&["host", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"])
         .into_iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
@@ -164,7 +164,7 @@ fn the_target_is_passed_on_unchanged() {
     let origin = standard::start();
     let ringway = before(&origin);
     for target in
-        ["/length/1?a=b&c=%20", "/length/1/%7Euser/a;b=c", "/length/1?", "/length/1?x=?y/../z", "/length/1/@:!$'()*+,"]
+        ["/length/1?a=b&c=%20", "/length/1/~user/a;b=c", "/length/1?", "/length/1?x=?y/../z", "/length/1/@:!$'()*+,"]
     {
         let request = format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n");
         let before = origin.received_all().len();
@@ -182,4 +182,64 @@ fn a_request_of_http_1_0_goes_on_as_http_1_1() {
     let head = Head::parse(&origin.received(0));
     assert!(head.start_line.ends_with(" HTTP/1.1"), "RFC 9112 §2.3: {head:?}");
     assert_eq!(head.values("host").len(), 1, "RFC 9112 §3.2: {head:?}");
+}
+
+#[test]
+fn whatever_identifies_a_client_is_removed_from_strangers_and_kept_from_the_trusted() {
+    // CVE-2026-30851, CVE-2026-39858.
+    let origin = standard::start();
+    let forged = "X-Real-IP: 203.0.113.1\r\nX-Request-Id: forged\r\nX-Forwarded-Server: forged\r\n\
+                  X-Forwarded-Client-Cert: forged\r\nx_real_ip: alias\r\nX-Request_ID: alias\r\n\
+                  X_Forwarded_Client_Cert: alias\r\nX-Other: kept\r\n";
+    let head = forwarded(&before(&origin), &origin, forged);
+    assert_eq!(head.values("x-real-ip"), ["127.0.0.1"]);
+    let text = format!("{head:?}");
+    assert!(!text.contains("forged") && !text.contains("alias") && text.contains("X-Other: kept"), "{text}");
+
+    let trusting = start(Config::to(origin.address()).set("trust", "networks", "[\"127.0.0.0/8\"]"));
+    let head = forwarded(&trusting, &origin, forged);
+    assert_eq!((head.values("x-real-ip"), head.values("x-request-id")), (vec!["203.0.113.1"], vec!["forged"]));
+    assert_eq!(head.field("x-forwarded-client-cert"), Some("forged"));
+    assert!(!format!("{head:?}").contains("alias"), "nobody honest spells them so: {head:?}");
+    let told = forwarded(&trusting, &origin, "X-Forwarded-For: 203.0.113.9\r\n");
+    assert_eq!(told.field("x-real-ip"), None, "a trusted peer's list is not contradicted");
+}
+
+#[test]
+fn requests_are_named_where_the_configuration_asks_for_it() {
+    let origin = standard::start();
+    let config = Config::to(origin.address()).set("forwarding", "request_id", true);
+    let ringway = start(config.set("trust", "networks", "[\"127.0.0.0/8\"]"));
+    let name = |fields: &str| {
+        let head = forwarded(&ringway, &origin, fields);
+        let names = head.values("x-request-id").iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names.len(), 1, "{head:?}");
+        names[0].clone()
+    };
+    let (one, other) = (name(""), name(""));
+    assert!(one != other && one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()), "{one} {other}");
+    assert_eq!(name("X-Request-Id: from-before\r\n"), "from-before");
+    for id in [&one, &other, "from-before"] {
+        kit::eventually("the record tells the name", || {
+            ringway.records().iter().any(|record| record["request_id"] == id)
+        });
+    }
+
+    let strict = start(Config::to(origin.address()).set("forwarding", "request_id", true));
+    let head = forwarded(&strict, &origin, "X-Request-Id: forged\r\n");
+    assert!(head.values("x-request-id").len() == 1 && head.field("x-request-id") != Some("forged"), "{head:?}");
+}
+
+#[test]
+fn forwarded_is_written_where_the_configuration_asks_for_it() {
+    // RFC 7239 §4.
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()).set("forwarding", "forwarded", true));
+    let head = forwarded(&ringway, &origin, "Forwarded: for=203.0.113.9\r\n");
+    assert_eq!(head.values("forwarded"), ["for=127.0.0.1;host=\"test.example\";proto=http"]);
+    let config = Config::to(origin.address()).set("forwarding", "forwarded", true);
+    let trusting = start(config.set("trust", "networks", "[\"127.0.0.0/8\"]"));
+    let head = forwarded(&trusting, &origin, "Forwarded: for=203.0.113.9\r\n");
+    let expected = "for=203.0.113.9, for=127.0.0.1;host=\"test.example\";proto=http";
+    assert_eq!(head.values("forwarded"), [expected]);
 }

@@ -8,20 +8,24 @@ mod client_failures;
 mod clients;
 mod dns;
 mod drain;
+mod expect;
 mod forwarding;
 mod health;
 mod limits;
 mod listeners;
 mod many_connections;
 mod passing;
+mod paths;
 mod pipelining;
 mod pool;
 mod records;
 mod retry;
 mod routing;
 mod servers;
+mod upgrade;
 mod upstream_failures;
 mod upstream_timeouts;
+mod via;
 
 use kit::{Config, Origin, Ringway};
 

@@ -10,7 +10,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-targets="request_head response_head chunked connection"
+targets="request_head response_head chunked connection path"
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 # The coverage instrumentation that libFuzzer steers by. Naming the target keeps the flags away from build scripts.
@@ -48,7 +48,7 @@ smoke)
         fi
     done
     ;;
-request_head | response_head | chunked | connection)
+request_head | response_head | chunked | connection | path)
     target=$1
     shift
     build --bin "$target"

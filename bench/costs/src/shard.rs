@@ -11,8 +11,8 @@ use anyhow::{Context, anyhow};
 use bench_common::affinity;
 use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec};
 use plan::{
-    AccessLog, Address, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream,
-    UpstreamId,
+    AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
+    Upstream, UpstreamId,
 };
 
 /// Longer than any run: idle connections must not end while they are counted.
@@ -108,10 +108,11 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
             keep_alive_timeout: IDLE_TIMEOUT,
             ..Upstream::new("app", vec![server])
         }],
-        routes: RouteTable::new(vec![Route { host: None, prefix: "/".into(), upstream: UpstreamId(0) }]),
+        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         trust: TrustPolicy::default(),
+        forwarding: Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         // The engine goes by the recorder that it is given.
         access_log: AccessLog::Off,

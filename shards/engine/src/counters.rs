@@ -29,6 +29,8 @@ pub struct Counters {
     pub upstream_failovers: Count,
     /// Servers that were left out for a time because they kept failing.
     pub upstream_ejections: Count,
+    /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
+    pub tunnels: Count,
     /// Access records that were dropped because the writer fell behind.
     pub records_dropped: Count,
 }

@@ -5,9 +5,10 @@
 
 use std::rc::Rc;
 
+use plan::Route;
 use ring::Chunk;
 use wire::h1::Edits;
-use wire::{BodyLength, Method, RequestHead, Target};
+use wire::{BodyLength, FieldName, Method, RequestHead, Target};
 
 use crate::client::Client;
 use crate::deadline::Deadline;
@@ -15,9 +16,13 @@ use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Outcome, Side};
 use crate::record::Record;
+use crate::request_id::RequestId;
 use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
 use crate::upstream::pool::Pool;
+
+/// How often a request may have come through Ringway: more than any chain of them is long, and a loop soon gets there.
+const LOOPS_MAX: usize = 8;
 
 /// A request whose head has passed the gate, and what is done to it. Recycled by the shard.
 #[derive(Debug, Default)]
@@ -27,6 +32,29 @@ pub(crate) struct Request {
     pub(crate) bytes: Chunk,
     /// The changes to the head on its way to the upstream.
     pub(crate) edits: Edits,
+    /// The name that we gave it, if we did.
+    pub(crate) id: Option<RequestId>,
+    /// Whether it goes on under the name that a trusted peer gave it.
+    pub(crate) keeps_id: bool,
+}
+
+/// What becomes of a request.
+enum Way<'a> {
+    /// It goes to this upstream.
+    Upstream(&'a Route, &'a Rc<Pool>),
+    /// It asked about the server, not the upstream: this is the answer.
+    Here(u16),
+}
+
+impl Request {
+    /// The name that the record tells: ours, or the one that a trusted peer's was left.
+    fn id_text(&self) -> &[u8] {
+        match &self.id {
+            Some(id) => id,
+            None if self.keeps_id => self.head.value(FieldName::XRequestId, &self.bytes).unwrap_or_default(),
+            None => b"",
+        }
+    }
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
@@ -40,15 +68,22 @@ pub(crate) async fn run<D: Downstream>(
     let started = ring::now();
     // The exchange finishes with the Plan it began with.
     let serving = shard.serving();
-    let pool = route(&serving, request);
+    (request.id, request.keeps_id) = (None, false);
+    let way = find_way(&serving, request);
     // From here on the head may have to wait for as long as the upstream takes.
     request.bytes.settle();
-    let result = match &pool {
-        Ok(pool) => {
-            forward::edit_request(client, request);
+    let result = match &way {
+        Ok(Way::Upstream(route, pool)) => {
+            forward::edit_request(serving.plan.forwarding, &shard.request_ids, client, request);
+            offer_upgrade(route, request);
             let (counters, response_edits) = (&shard.counters, &shard.response_edits);
             let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
             proxy.run(request, down, deadline).await
+        }
+        Ok(Way::Here(status)) => {
+            down.respond(*status, &forward::own_edits(*status));
+            down.flush();
+            Ok(())
         }
         Err(error) => Err(*error),
     };
@@ -60,26 +95,62 @@ pub(crate) async fn run<D: Downstream>(
             Outcome::Failed(error)
         }
     };
-    let upstream = pool.as_ref().ok().map(|pool| pool.policy().name.as_str());
+    let upstream = match &way {
+        Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
+        _ => None,
+    };
     record(shard, client, request, down, upstream, outcome, started);
     outcome
 }
 
-/// Where the request goes.
-fn route<'a>(serving: &'a Serving, request: &Request) -> Result<&'a Rc<Pool>, Error> {
+/// Where the request goes, if anywhere.
+fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Error> {
     let (head, bytes) = (&request.head, &request.bytes);
-    // A tunnel to anywhere is not for a reverse proxy to open.
-    if head.method() == Method::Connect {
-        return Err(Error::new(Side::Client, Kind::Malformed, 501));
+    // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
+    if head.method() == Method::Trace {
+        return Err(Error::new(Side::Client, Kind::Unsupported, 405));
     }
-    // RFC 9112 §3.2.4: the asterisk means the server as a whole.
-    let path = if head.target() == Target::Asterisk { b"/" } else { head.path(bytes) };
+    if forward::times_seen(head, bytes) >= LOOPS_MAX {
+        return Err(Error::new(Side::Ringway, Kind::Loop, 508));
+    }
+    if forward::hops_left(head, bytes)? == Some(0) {
+        return Ok(Way::Here(204));
+    }
+    let path = match head.target() {
+        // RFC 9112 §3.2.4: the asterisk means the server as a whole. CONNECT names no path at all.
+        Target::Asterisk | Target::Authority => b"/",
+        _ => head.path(bytes),
+    };
     let route = serving.plan.routes.find(head.host(bytes), path);
+    if head.method() == Method::Connect {
+        check_connect(route, head)?;
+    }
     let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
     if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
         return Err(Error::new(Side::Client, Kind::TooLarge, 413));
     }
-    Ok(serving.pool(route.upstream))
+    Ok(Way::Upstream(route, serving.pool(route.upstream)))
+}
+
+/// A tunnel to anywhere is not for a reverse proxy to open: an upstream may, where a route says so.
+fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error> {
+    if !route.is_some_and(|route| route.connect) {
+        return Err(Error::new(Side::Client, Kind::Unsupported, 501));
+    }
+    // RFC 9110 §9.3.6: CONNECT has no content; what looks like it may be the tunnel's.
+    if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
+}
+
+/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
+fn offer_upgrade(route: &Route, request: &mut Request) {
+    let Request { head, bytes, edits, .. } = request;
+    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
+    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
+        return;
+    }
+    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
+        edits.offer(protocol).expect("what a route allows is a protocol");
+    }
 }
 
 fn record<D: Downstream>(
@@ -107,6 +178,7 @@ fn record<D: Downstream>(
             status,
             outcome,
             upstream,
+            request_id: request.id_text(),
             bytes_in: down.body_bytes_received(),
             bytes_out: down.body_bytes_sent(),
             duration: now.saturating_duration_since(started),

@@ -1,14 +1,20 @@
 //! What Ringway says about the client, and about itself, in what it forwards.
 //!
-//! `X-Forwarded-For`, `-Proto` and `-Host` are Ringway's word. From a peer that is not trusted they are removed first,
-//! together with the other headers by which upstreams identify clients; a trusted peer's are kept, and the peer's own
-//! address is appended to the list. Spellings with underscores are removed from everybody's. `Via` (RFC 9110 §7.6.3) is appended in both directions.
+//! `X-Forwarded-For`, `-Proto` and `-Host`, `X-Real-IP`, and where the Plan asks for them `Forwarded` and `X-Request-Id` are
+//! Ringway's word. From a peer that is not trusted they are removed first, together with everything else that is called
+//! `X-Forwarded-…`; a trusted peer's are kept, and the peer's own address is appended to the lists. Spellings with underscores
+//! are removed from everybody's. `Via` (RFC 9110 §7.6.3) is appended in both directions.
 
+use std::fmt::Write as _;
+
+use plan::Forwarding;
 use wire::h1::{EditError, Edits};
-use wire::{FieldName, FieldNames, RequestHead, Version};
+use wire::{FieldName, FieldNames, Method, RequestHead, Version};
 
 use crate::client::Client;
 use crate::exchange::Request;
+use crate::outcome::Error;
+use crate::request_id::RequestIds;
 
 /// Headers by which an upstream learns who the client is: never a stranger's word.
 const IDENTITY: FieldNames = FieldNames::of(&[
@@ -16,34 +22,39 @@ const IDENTITY: FieldNames = FieldNames::of(&[
     FieldName::XForwardedProto,
     FieldName::XForwardedHost,
     FieldName::XForwardedPort,
+    FieldName::XForwardedServer,
+    FieldName::XForwardedPrefix,
     FieldName::Forwarded,
     FieldName::XRealIp,
+    FieldName::XRequestId,
 ]);
-
-/// The same names in any case, with hyphens: what an upstream that turns names into variables (CGI, WSGI) makes of
-/// `X_Forwarded_For` too.
-const IDENTITY_NAMES: [&[u8]; 6] =
-    [b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"x-request-id"];
 
 /// The protocol by which the client's request came. TLS will say otherwise.
 const PROTOCOL: &[u8] = b"http";
 
+/// The name under which Ringway stands in Via.
+const PSEUDONYM: &[u8] = b"ringway";
+
 /// Decides the changes to a request's head.
-pub(crate) fn edit_request(client: &Client, request: &mut Request) {
-    let Request { head, bytes, edits } = request;
-    edits.clear();
-    try_edit(edits, client, head, bytes).expect("what was checked at the gate is fit to be written again");
+pub(crate) fn edit_request(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
+    request.edits.clear();
+    try_edit(forwarding, ids, client, request).expect("what was checked at the gate is fit to be written again");
 }
 
-fn try_edit(edits: &mut Edits, client: &Client, head: &RequestHead, bytes: &[u8]) -> Result<(), EditError> {
-    remove_aliases(edits, head, bytes)?;
-    if client.trusted {
-        extend_forwarded_for(edits, client, head, bytes)?;
-    } else {
+fn try_edit(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) -> Result<(), EditError> {
+    let Request { head, bytes, edits, id, keeps_id } = request;
+    remove_by_name(edits, client, head, bytes)?;
+    let kept = if client.trusted { head.names() } else { FieldNames::EMPTY };
+    let keeps = |name| kept.contains(name);
+    if !client.trusted {
         edits.remove(IDENTITY);
-        edits.append(b"X-Forwarded-For", client.text().as_bytes())?;
     }
-    let keeps = |name| client.trusted && head.names().contains(name);
+    let address = client.text().as_bytes();
+    // A trusted peer that tells whom it forwards for has its reasons not to say it twice.
+    if !keeps(FieldName::XRealIp) && !keeps(FieldName::XForwardedFor) {
+        edits.append(b"X-Real-IP", address)?;
+    }
+    extend_list(edits, kept, head, bytes, FieldName::XForwardedFor, address)?;
     if !keeps(FieldName::XForwardedProto) {
         edits.append(b"X-Forwarded-Proto", PROTOCOL)?;
     }
@@ -51,6 +62,17 @@ fn try_edit(edits: &mut Edits, client: &Client, head: &RequestHead, bytes: &[u8]
         && !keeps(FieldName::XForwardedHost)
     {
         edits.append(b"X-Forwarded-Host", authority.of(bytes))?;
+    }
+    if forwarding.forwarded {
+        let element = forwarded_element(client, head, bytes);
+        extend_list(edits, kept, head, bytes, FieldName::Forwarded, element.as_bytes())?;
+    }
+    *keeps_id = forwarding.request_id && keeps(FieldName::XRequestId);
+    if forwarding.request_id && !*keeps_id {
+        edits.append(b"X-Request-Id", id.insert(ids.next()))?;
+    }
+    if let Ok(Some(hops)) = hops_left(head, bytes) {
+        edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
     }
     edits.append(b"Via", via(head.version()))
 }
@@ -62,6 +84,15 @@ pub(crate) fn response_edits() -> Edits {
     edits
 }
 
+/// What an answer of our own says besides the usual. RFC 9110 §10.2.1 and §15.5.6: what is allowed, to who asked or tried more.
+pub(crate) fn own_edits(status: u16) -> Edits {
+    let mut edits = Edits::new();
+    if matches!(status, 204 | 405) {
+        edits.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS").expect("a constant field is valid");
+    }
+    edits
+}
+
 fn via(received: Version) -> &'static [u8] {
     match received {
         Version::Http10 => b"1.0 ringway",
@@ -69,34 +100,99 @@ fn via(received: Version) -> &'static [u8] {
     }
 }
 
-/// Leaves out names that an upstream may take for identity headers although they are spelt with underscores. Nobody honest
-/// sends them, trusted or not.
-fn remove_aliases(edits: &mut Edits, head: &RequestHead, bytes: &[u8]) -> Result<(), EditError> {
+/// How often the request says that it has come through Ringway. RFC 9110 §7.6.3
+pub(crate) fn times_seen(head: &RequestHead, bytes: &[u8]) -> usize {
+    if !head.names().contains(FieldName::Via) {
+        return 0;
+    }
+    let lines = head.fields().iter().filter(|field| field.token == FieldName::Via);
+    let members = lines.flat_map(|field| field.value.of(bytes).split(|&byte| byte == b','));
+    // `[protocol "/"] version pseudonym [comment]`
+    let by = members.filter_map(|member| member.trim_ascii().split(|&byte| matches!(byte, b' ' | b'\t')).nth(1));
+    by.filter(|by| by.eq_ignore_ascii_case(PSEUDONYM)).count()
+}
+
+/// How many more hops an OPTIONS request may go, if it says. RFC 9110 §7.6.2
+pub(crate) fn hops_left(head: &RequestHead, bytes: &[u8]) -> Result<Option<u64>, Error> {
+    if head.method() != Method::Options || !head.names().contains(FieldName::MaxForwards) {
+        return Ok(None);
+    }
+    let value = head.value(FieldName::MaxForwards, bytes).unwrap_or_default();
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).map(Some).ok_or(Error::CLIENT_MALFORMED)
+}
+
+/// Leaves out names without a token by which a stranger may say who the client is, and names that an upstream may take for
+/// identity headers although they are spelt with underscores, as one does that turns names into variables (CGI, WSGI): nobody
+/// honest sends those, trusted or not.
+fn remove_by_name(edits: &mut Edits, client: &Client, head: &RequestHead, bytes: &[u8]) -> Result<(), EditError> {
     if !head.names().contains(FieldName::Other) {
         return Ok(());
     }
     for field in head.fields().iter().filter(|field| field.token == FieldName::Other) {
         let name = field.name.of(bytes);
-        if name.contains(&b'_') && IDENTITY_NAMES.iter().any(|identity| is_alias(name, identity)) {
+        if is_identity(name) && (!client.trusted || name.contains(&b'_')) {
             edits.remove_named(name)?;
         }
     }
     Ok(())
 }
 
-fn is_alias(name: &[u8], identity: &[u8]) -> bool {
+/// Whether a name, in any case and with underscores for hyphens, is one of those by which clients are identified.
+fn is_identity(name: &[u8]) -> bool {
     let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == identity.len() && name.iter().map(fold).eq(identity.iter().copied())
+    let begins =
+        |with: &[u8]| name.len() >= with.len() && name.iter().map(fold).zip(with).all(|(one, other)| one == *other);
+    let is = |other: &[u8]| name.len() == other.len() && begins(other);
+    begins(b"x-forwarded-") || is(b"x-real-ip") || is(b"x-request-id")
 }
 
-/// One line in the place of all lines of the list, our peer at its end.
-fn extend_forwarded_for(edits: &mut Edits, client: &Client, head: &RequestHead, bytes: &[u8]) -> Result<(), EditError> {
-    let mut list = Vec::new();
-    if head.names().contains(FieldName::XForwardedFor) {
-        let lines = head.fields().iter().filter(|field| field.token == FieldName::XForwardedFor);
-        list.extend(lines.map(|field| field.value.of(bytes)));
-        edits.remove(FieldNames::of(&[FieldName::XForwardedFor]));
+/// Appends to a list: where a trusted peer's is kept, one line in the place of all its lines, the new element at its end.
+fn extend_list(
+    edits: &mut Edits,
+    kept: FieldNames,
+    head: &RequestHead,
+    bytes: &[u8],
+    name: FieldName,
+    element: &[u8],
+) -> Result<(), EditError> {
+    if !kept.contains(name) {
+        return edits.append(name.as_str().as_bytes(), element);
     }
-    list.push(client.text().as_bytes());
-    edits.append_joined(b"X-Forwarded-For", &list, b", ")
+    let lines = head.fields().iter().filter(|field| field.token == name);
+    let mut list: Vec<&[u8]> = lines.map(|field| field.value.of(bytes)).collect();
+    edits.remove(FieldNames::of(&[name]));
+    list.push(element);
+    edits.append_joined(name.as_str().as_bytes(), &list, b", ")
+}
+
+/// `for=192.0.2.1;host="a.example";proto=http`. RFC 7239 §4
+fn forwarded_element(client: &Client, head: &RequestHead, bytes: &[u8]) -> String {
+    let mut element = match client.text() {
+        // RFC 7239 §6: a peer without an address is unknown, and an IPv6 address is quoted and in brackets.
+        "unix:" => "for=unknown".to_owned(),
+        text if text.contains(':') => format!("for=\"[{text}]\""),
+        text => format!("for={text}"),
+    };
+    if let Some(authority) = head.authority().filter(|authority| !authority.is_empty()) {
+        let authority = authority.of(bytes).escape_ascii();
+        write!(element, ";host=\"{authority}\"").expect("writing to memory does not fail");
+    }
+    element.push_str(";proto=http");
+    element
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_is_recognised_in_every_spelling() {
+        for name in ["X-Forwarded-Ssl", "x_forwarded_for", "X-Forwarded_Client-Cert", "X_REAL_IP", "x-request_id"] {
+            assert!(is_identity(name.as_bytes()), "{name}");
+        }
+        for name in ["X-Forwarded", "X-Real-IPs", "Y-Forwarded-For", "X-Request-Idle", ""] {
+            assert!(!is_identity(name.as_bytes()), "{name}");
+        }
+    }
 }

@@ -7,7 +7,8 @@
 //! # The path of a request
 //! [`shard`] (what a shard's sessions share, its life) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
 //! [`exchange`] (THE file: one request and its response, from head to record) → [`forward`] (headers about the client) →
-//! [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once) → [`upstream`] (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`) →
+//! [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade) → [`upstream`]
+//! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`) →
 //! back through the session → [`record`].
 //!
 //! An exchange sees its two sides through the traits of [`streams`], never a socket: a session may carry one exchange at a
@@ -25,8 +26,10 @@ mod handler;
 mod inbox;
 mod outbox;
 mod outcome;
+mod plain;
 mod random;
 mod record;
+mod request_id;
 mod session;
 mod shard;
 mod streams;

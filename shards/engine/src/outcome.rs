@@ -32,6 +32,12 @@ pub enum Kind {
     NoCapacity,
     /// The upstream has no server: no name of one has an address.
     NoServer,
+    /// A request for something that Ringway does not do.
+    Unsupported,
+    /// A request that has come through here too often.
+    Loop,
+    /// A tunnel was without a byte for too long.
+    TunnelIdle,
 }
 
 /// Why an exchange did not complete.
@@ -84,7 +90,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All words of [`Outcome::as_str`], in the order of [`Outcome::index`].
-    pub const WORDS: [&'static str; 12] = [
+    pub const WORDS: [&'static str; 15] = [
         "completed",
         "client_malformed",
         "client_too_large",
@@ -97,6 +103,9 @@ impl Outcome {
         "no_route",
         "no_capacity",
         "no_server",
+        "client_unsupported",
+        "loop_detected",
+        "tunnel_idle",
     ];
 
     /// The outcome's place in [`Outcome::WORDS`].
@@ -104,6 +113,9 @@ impl Outcome {
     pub fn index(self) -> usize {
         let Outcome::Failed(error) = self else { return 0 };
         match (error.side, error.kind) {
+            (_, Kind::TunnelIdle) => 14,
+            (Side::Client, Kind::Unsupported) => 12,
+            (Side::Ringway, Kind::Loop) => 13,
             (Side::Client, Kind::TooLarge) => 2,
             (Side::Client, Kind::TimedOut) => 3,
             (Side::Client, Kind::Gone) => 4,
@@ -144,5 +156,8 @@ mod tests {
         assert_eq!(failed(Side::Ringway, Kind::NoRoute), "no_route");
         assert_eq!(failed(Side::Ringway, Kind::NoCapacity), "no_capacity");
         assert_eq!(failed(Side::Ringway, Kind::NoServer), "no_server");
+        assert_eq!(failed(Side::Client, Kind::Unsupported), "client_unsupported");
+        assert_eq!(failed(Side::Ringway, Kind::Loop), "loop_detected");
+        assert_eq!(failed(Side::Client, Kind::TunnelIdle), "tunnel_idle");
     }
 }

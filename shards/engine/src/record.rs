@@ -21,6 +21,8 @@ pub(crate) struct Record<'a> {
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
     pub(crate) upstream: Option<&'a str>,
+    /// The request's name; empty for none.
+    pub(crate) request_id: &'a [u8],
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) duration: Duration,
@@ -64,6 +66,11 @@ impl Recorder {
         if let Some(upstream) = record.upstream {
             line.extend_from_slice(b",\"upstream\":\"");
             write_escaped(line, upstream.as_bytes());
+            line.push(b'"');
+        }
+        if !record.request_id.is_empty() {
+            line.extend_from_slice(b",\"request_id\":\"");
+            write_escaped(line, record.request_id);
             line.push(b'"');
         }
         let _ = writeln!(
@@ -164,6 +171,7 @@ mod tests {
             status: 200,
             outcome: Outcome::Completed,
             upstream: Some("app"),
+            request_id: b"",
             bytes_in: 0,
             bytes_out: 5,
             duration: Duration::from_micros(42),
@@ -192,6 +200,7 @@ mod tests {
             status: 200,
             outcome: Outcome::Completed,
             upstream: None,
+            request_id: b"",
             bytes_in: 0,
             bytes_out: 0,
             duration: Duration::ZERO,

@@ -19,6 +19,7 @@ use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::forward;
 use crate::record::{Record, Recorder};
+use crate::request_id::RequestIds;
 use crate::upstream::pool::{Janitor, Pool};
 use crate::wakers::{Place, Wakers};
 
@@ -82,6 +83,7 @@ pub(crate) struct Shard {
     serving: RefCell<Rc<Serving>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) response_edits: Edits,
+    pub(crate) request_ids: RequestIds,
     recorder: RefCell<Option<Recorder>>,
     /// Requests for reuse, so that none is allocated while the shard is in a steady state.
     #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
@@ -129,6 +131,7 @@ impl Shard {
             serving: RefCell::new(Rc::new(serving)),
             counters,
             response_edits: forward::response_edits(),
+            request_ids: RequestIds::new(),
             recorder: RefCell::new(recorder),
             requests: RefCell::default(),
             sessions: Cell::new(0),

@@ -11,6 +11,7 @@
 //! What is sent is collected until [`Downstream::flush`] or [`Upstream::flush`], so that a head and a small body are one
 //! run of bytes on the wire.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use ring::{Chunk, Stream};
@@ -35,6 +36,8 @@ pub(crate) enum HeadKind {
     Informational,
     /// The response proper.
     Final,
+    /// The upstream has left HTTP, as it was asked to: 101, or 2xx to CONNECT. What follows are a tunnel's bytes.
+    Switched,
 }
 
 /// Where a body comes from.
@@ -68,8 +71,33 @@ pub(crate) trait Sink {
     fn end_run(&mut self) {}
 }
 
+/// One side of a tunnel, once both sides have left HTTP: bytes as they are. A plain connection is one, and so is a stream of
+/// HTTP/2 that was opened by an extended CONNECT (RFC 8441).
+pub(crate) trait TunnelEnd {
+    /// The next bytes, never none; `None` once the peer has ended its sending.
+    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>>;
+    /// Sends bytes. They leave with this tick.
+    fn send_bytes(&mut self, bytes: Chunk);
+    /// Ready when more may be sent.
+    fn poll_room(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>>;
+    /// Ends our sending; ready when all has been sent.
+    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>>;
+    /// Ready when the socket may be read by other means; with `false` when bytes or an end wait, which are to be taken first.
+    fn poll_quiet(&mut self, _: &Context<'_>) -> Poll<bool> {
+        Poll::Ready(false)
+    }
+    /// The socket, where the tunnel's bytes are all that it carries.
+    fn socket(&mut self) -> Option<&mut Stream> {
+        None
+    }
+}
+
 /// One request's place in a client's session.
 pub(crate) trait Downstream: Source + Sink {
+    /// The client's side of a tunnel.
+    type Tunnel<'a>: TunnelEnd
+    where
+        Self: 'a;
     /// The next part of the request's body.
     fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>>;
     /// The trailers of a body that has ended.
@@ -82,6 +110,14 @@ pub(crate) trait Downstream: Source + Sink {
     fn send_data(&mut self, data: Chunk) -> Result<(), Error>;
     /// Ends the response's body.
     fn finish(&mut self, trailers: Option<&Trailers>) -> Result<(), Error>;
+    /// Passes on the answer that leaves HTTP, 101 or 2xx to CONNECT: from here on the client's side is [`Downstream::tunnel`].
+    fn switch(&mut self, head: &ResponseHead, bytes: &[u8], edits: &Edits);
+    /// The client's side after [`Downstream::switch`].
+    fn tunnel(&mut self) -> Self::Tunnel<'_>;
+    /// Takes note of the bytes that a tunnel received from the client and sent to it.
+    fn count_tunnel(&mut self, received: u64, sent: u64);
+    /// Answers in Ringway's own name, without content.
+    fn respond(&mut self, status: u16, edits: &Edits);
     /// Answers in Ringway's own name, with a small text, if no response has begun; else ends the exchange so that the
     /// client notices that the response is not whole.
     fn fail(&mut self, error: &Error);
@@ -101,6 +137,12 @@ pub(crate) trait Downstream: Source + Sink {
 
 /// One request's place in a connection to an upstream server.
 pub(crate) trait Upstream: Source + Sink {
+    /// The upstream's side of a tunnel.
+    type Tunnel<'a>: TunnelEnd
+    where
+        Self: 'a;
+    /// The upstream's side after [`HeadKind::Switched`].
+    fn tunnel(&mut self) -> Self::Tunnel<'_>;
     /// Begins the request.
     fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits);
     /// Sends a part of the request's body.

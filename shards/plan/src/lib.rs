@@ -5,14 +5,16 @@
 //! knows neither TOML nor serde nor sockets, so that a Plan can be built by hand in a test, or by another front end.
 //!
 //! Read [`Plan`] first; then [`route`] (which upstream serves a request), [`upstream`] (where it goes), [`limits`] (how
-//! much and how long) and [`trust`] (whose word about the client is believed).
+//! much and how long), [`trust`] (whose word about the client is believed) and [`forwarding`] (what is said about it).
 
+pub mod forwarding;
 pub mod limits;
 pub mod listener;
 pub mod route;
 pub mod trust;
 pub mod upstream;
 
+pub use forwarding::Forwarding;
 pub use limits::{Limits, Timeouts};
 pub use listener::{Address, Listener};
 pub use route::{Route, RouteTable, UpstreamId};
@@ -34,6 +36,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Whose forwarding headers are believed.
     pub trust: TrustPolicy,
+    /// What requests say about clients besides the usual.
+    pub forwarding: Forwarding,
     /// Number of shards, and whether each is pinned to a core.
     pub shards: Shards,
     /// Whether and how each exchange is written down.

@@ -34,6 +34,8 @@ pub struct Timeouts {
     pub keep_alive: Duration,
     /// How long exchanges may go on after the order to stop.
     pub drain: Duration,
+    /// How long a tunnel (a WebSocket) may be without a byte in either direction.
+    pub tunnel_idle: Duration,
 }
 
 impl Default for Timeouts {
@@ -43,6 +45,7 @@ impl Default for Timeouts {
             body_idle: Duration::from_secs(30),
             keep_alive: Duration::from_secs(60),
             drain: Duration::from_secs(30),
+            tunnel_idle: Duration::from_secs(600),
         }
     }
 }

@@ -13,6 +13,24 @@ pub struct Route {
     pub prefix: String,
     /// Where matching requests go.
     pub upstream: UpstreamId,
+    /// Protocols that clients may switch to, in lower case. The tunnel that follows a switch is not looked into.
+    pub upgrades: Vec<String>,
+    /// Whether CONNECT is passed on. The upstream, not Ringway, then decides where to and opens the connection.
+    pub connect: bool,
+}
+
+impl Route {
+    /// A route as it is by default: WebSocket is passed on, CONNECT is not.
+    #[must_use]
+    pub fn new(host: Option<String>, prefix: impl Into<String>, upstream: UpstreamId) -> Route {
+        Route { host, prefix: prefix.into(), upstream, upgrades: vec!["websocket".to_owned()], connect: false }
+    }
+
+    /// Whether clients may switch to `protocol`, compared without case (RFC 9110 §7.8).
+    #[must_use]
+    pub fn allows_upgrade(&self, protocol: &[u8]) -> bool {
+        self.upgrades.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(protocol))
+    }
 }
 
 /// The routes in the order in which they are tried: those with a host before those without, and longer prefixes before
@@ -57,10 +75,8 @@ mod tests {
     use super::*;
 
     fn table(routes: &[(Option<&str>, &str)]) -> RouteTable {
-        let route = |(index, (host, prefix)): (usize, &(Option<&str>, &str))| Route {
-            host: host.map(str::to_owned),
-            prefix: (*prefix).to_owned(),
-            upstream: UpstreamId(u16::try_from(index).unwrap()),
+        let route = |(index, (host, prefix)): (usize, &(Option<&str>, &str))| {
+            Route::new(host.map(str::to_owned), *prefix, UpstreamId(u16::try_from(index).unwrap()))
         };
         RouteTable::new(routes.iter().enumerate().map(route).collect())
     }

@@ -33,8 +33,10 @@ thread_local! {
 pub struct Splice {
     /// Gone, when dropped, to the pool if it is empty.
     pipe: Option<Pipe>,
-    /// Bytes still to be taken from the source.
+    /// Bytes still to be taken from the source; 0 also when an open-ended source has ended.
     left: u64,
+    /// Whether the source's end is the end, and no number of bytes.
+    open_ended: bool,
     /// Bytes in the pipe.
     held: usize,
     /// Whom the last [`Splice::poll`] that was not ready waits for.
@@ -58,7 +60,21 @@ impl Splice {
             return None;
         }
         let pipe = PIPES.with_borrow_mut(Vec::pop).or_else(|| Pipe::new().ok());
-        Some(Splice { pipe: Some(pipe?), left: bytes, held: 0, waits_for_sink: false })
+        Some(Splice { pipe: Some(pipe?), left: bytes, open_ended: false, held: 0, waits_for_sink: false })
+    }
+
+    /// Prepares to move whatever comes until the source ends its side. `None` as in [`Splice::new`].
+    #[must_use]
+    pub fn until_end() -> Option<Splice> {
+        let mut splice = Splice::new(u64::MAX)?;
+        splice.open_ended = true;
+        Some(splice)
+    }
+
+    /// Whether it holds nothing at the moment, so that it may be given up and the streams be used otherwise.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
     }
 
     /// Whether all bytes have reached the sink.
@@ -73,7 +89,8 @@ impl Splice {
         self.waits_for_sink
     }
 
-    /// Ready with the number of bytes that the sink has taken, above 0, until [`Splice::is_done`]. Before the first call
+    /// Ready with the number of bytes that the sink has taken, above 0, until [`Splice::is_done`] (at the end of an open-ended
+    /// source perhaps with 0). Before the first call
     /// the source has to be quiet ([`Stream::poll_quiet`]) with nothing left to receive; what was written to the sink
     /// before leaves first.
     ///
@@ -99,7 +116,7 @@ impl Splice {
                 break (filled.is_none(), drained.is_none());
             }
         };
-        if moved > 0 {
+        if moved > 0 || self.is_done() {
             return Poll::Ready(Ok(moved));
         }
         self.waits_for_sink = sink_blocked && self.held > 0;
@@ -121,6 +138,10 @@ impl Splice {
         let pipe = self.pipe.as_ref().expect("a splice has its pipe");
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(PIPE_BYTES);
         match move_bytes(source.descriptor_number(), pipe.write.as_raw_fd(), most, false) {
+            Ok(0) if self.open_ended => {
+                self.left = 0;
+                Ok(None)
+            }
             Ok(0) => Err(SpliceError::Source(io::ErrorKind::UnexpectedEof.into())),
             Ok(moved) => {
                 self.left -= moved as u64;
@@ -139,7 +160,9 @@ impl Splice {
             return Ok(Some(0));
         }
         let pipe = self.pipe.as_ref().expect("a splice has its pipe");
-        match move_bytes(pipe.read.as_raw_fd(), sink.descriptor_number(), self.held, self.left > 0) {
+        // Where nobody knows whether more will come, the kernel must not wait for it.
+        let more = self.left > 0 && !self.open_ended;
+        match move_bytes(pipe.read.as_raw_fd(), sink.descriptor_number(), self.held, more) {
             Ok(moved) => {
                 self.held -= moved;
                 sink.count_sent(moved);

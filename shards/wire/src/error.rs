@@ -36,6 +36,15 @@ pub enum RequestError {
         /// Offset of the authority.
         at: u32,
     },
+    /// The target's path has no canonical form.
+    #[error("path: {0}")]
+    Path(#[from] PathError),
+    /// An expectation other than 100-continue. RFC 9110 §10.1.1
+    #[error("unknown expectation at byte {at}")]
+    ExpectationUnknown {
+        /// Offset of the value.
+        at: u32,
+    },
     /// HTTP/1.1 without a Host field. RFC 9112 §3.2
     #[error("no Host field")]
     HostMissing,
@@ -98,6 +107,7 @@ impl RequestError {
             RequestError::HeadTooLarge { .. } | RequestError::FieldsTooMany { .. } => 431,
             // RFC 9112 §6.1: a transfer coding that the server does not understand.
             RequestError::Framing(FramingError::CodingUnknown { .. }) => 501,
+            RequestError::ExpectationUnknown { .. } => 417,
             RequestError::VersionUnsupported { .. } => 505,
             _ => 400,
         }
@@ -167,6 +177,49 @@ pub enum ResponseError {
         /// The limit.
         max: u8,
     },
+}
+
+/// Why a path is refused. See [`path`](crate::path) for the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PathError {
+    /// A percent sign that two hexadecimal digits do not follow. RFC 3986 §2.1
+    #[error("invalid percent-encoding at byte {at}")]
+    Encoding {
+        /// Offset of the percent sign.
+        at: u32,
+    },
+    /// A control character or a backslash, encoded or not.
+    #[error("byte {byte:#04x} at byte {at}")]
+    Forbidden {
+        /// Offset of the byte or of its encoding.
+        at: u32,
+        /// The byte.
+        byte: u8,
+    },
+    /// `..` where there is nothing to leave.
+    #[error("`..` above the root at byte {at}")]
+    AboveRoot {
+        /// Offset of the segment.
+        at: u32,
+    },
+    /// A segment in which some servers find a `..` and others do not.
+    #[error("segment with two readings at byte {at}")]
+    Ambiguous {
+        /// Offset of the segment.
+        at: u32,
+    },
+}
+
+impl PathError {
+    /// The same error in a path that lies `start` bytes further on.
+    pub(crate) fn shifted(self, start: u32) -> PathError {
+        match self {
+            PathError::Encoding { at } => PathError::Encoding { at: at + start },
+            PathError::Forbidden { at, byte } => PathError::Forbidden { at: at + start, byte },
+            PathError::AboveRoot { at } => PathError::AboveRoot { at: at + start },
+            PathError::Ambiguous { at } => PathError::Ambiguous { at: at + start },
+        }
+    }
 }
 
 /// A fault in the grammar of a head or of a trailer section.

@@ -14,6 +14,7 @@
 //! - [`span`] and [`field`]: offsets, and header fields with names interned to small tokens;
 //! - [`head`]: the trusted heads, [`RequestHead`] and [`ResponseHead`], and what they say;
 //! - [`authority`]: `host:port`, the one value that routing and framing both depend on;
+//! - [`path`]: the one canonical form of a path;
 //! - [`h1`]: HTTP/1.1 and 1.0 on the wire. Inside, `read` runs the fast reader and `grammar` the slow exact one, `gate`
 //!   makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again, [`h1::edits`] and
 //!   [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines of the two ends
@@ -30,9 +31,10 @@ pub mod error;
 pub mod field;
 pub mod h1;
 pub mod head;
+pub mod path;
 pub mod span;
 
-pub use error::{BodyError, FramingError, RequestError, ResponseError, SyntaxError};
+pub use error::{BodyError, FramingError, PathError, RequestError, ResponseError, SyntaxError};
 pub use field::{Field, FieldName, FieldNames};
 pub use head::{BodyLength, Limits, Method, RequestHead, ResponseHead, Scheme, Target, Version};
 pub use span::Span;

@@ -30,5 +30,6 @@ pub(super) fn timeouts(section: &raw::Timeouts, problems: &mut Problems) -> Time
         keep_alive: duration(section.keep_alive.as_ref(), TIMEOUT_RANGE, default.keep_alive, problems),
         // Not to wait at all is a choice that an operator may make here, and only here.
         drain: duration(section.drain.as_ref(), Duration::ZERO..=*TIMEOUT_RANGE.end(), default.drain, problems),
+        tunnel_idle: duration(section.tunnel_idle.as_ref(), TIMEOUT_RANGE, default.tunnel_idle, problems),
     }
 }

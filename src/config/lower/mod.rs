@@ -13,7 +13,7 @@ mod upstream;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use plan::{AccessLog, Io, Plan, Shards};
+use plan::{AccessLog, Forwarding, Io, Plan, Shards};
 use toml::Spanned;
 
 use super::diagnostic::{Problem, Problems, quoted};
@@ -39,6 +39,7 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         limits: limits::limits(&file.limits, &mut problems),
         timeouts: limits::timeouts(&file.timeouts, &mut problems),
         trust: trust::lower(&file.trust, &mut problems),
+        forwarding: Forwarding { request_id: file.forwarding.request_id, forwarded: file.forwarding.forwarded },
         shards: shards(&file.shards, cores, &mut problems),
         access_log: access_log(&file.log, &mut problems),
     };

@@ -14,6 +14,8 @@ use crate::config::raw;
 const ROUTES_MAX: usize = 100_000;
 /// A host is a name of the DNS. RFC 1035 §2.3.4
 const HOST_BYTES_MAX: usize = 253;
+/// Protocols that one route lets clients switch to.
+const UPGRADES_MAX: usize = 16;
 /// A prefix has to fit into a request's head with room to spare.
 const PREFIX_BYTES_MAX: usize = 4096;
 
@@ -41,8 +43,12 @@ pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems
             continue;
         }
         seen.insert((host.clone(), prefix.clone()), span);
+        let upgrades = upgrades(section.get_ref(), problems);
         if let Some(upstream) = upstream {
-            routes.push(Route { host, prefix, upstream });
+            let connect = section.get_ref().connect;
+            let route = Route::new(host, prefix, upstream);
+            let upgrades = upgrades.unwrap_or_else(|| route.upgrades.clone());
+            routes.push(Route { upgrades, connect, ..route });
         }
     }
     RouteTable::new(routes)
@@ -101,6 +107,36 @@ fn host_problem(host: &str) -> Option<Problem> {
     Some(problem)
 }
 
+/// The protocols in lower case; `None` where the file leaves them at the default.
+fn upgrades(section: &raw::Route, problems: &mut Problems) -> Option<Vec<String>> {
+    let written = section.upgrades.as_ref()?;
+    if let Some(first_beyond) = written.get(UPGRADES_MAX) {
+        too_many("upgrades", written.len(), UPGRADES_MAX, first_beyond.span(), problems);
+    }
+    let mut upgrades = Vec::new();
+    for written in written {
+        match upgrade_problem(written.get_ref()) {
+            None => upgrades.push(written.get_ref().to_ascii_lowercase()),
+            Some(problem) => problems.at(written.span(), problem),
+        }
+    }
+    Some(upgrades)
+}
+
+fn upgrade_problem(protocol: &str) -> Option<Problem> {
+    let shown = quoted(protocol);
+    let is_token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    };
+    let name = protocol.split('/').next().unwrap_or_default();
+    // Inside such a tunnel a client would speak to the upstream past every rule of ours.
+    if ["h2c", "h2", "http", "tls"].iter().any(|refused| name.eq_ignore_ascii_case(refused)) {
+        return Some(Problem::new(format!("{shown} is never passed on")).note("requests inside it would go unseen"));
+    }
+    let valid = protocol.split('/').count() <= 2 && protocol.split('/').all(is_token);
+    (!valid).then(|| Problem::new(format!("{shown} is not a protocol")).expected("a token such as `websocket`"))
+}
+
 fn prefix(section: &raw::Route, problems: &mut Problems) -> Option<String> {
     let Some(written) = &section.prefix else { return Some("/".to_owned()) };
     let prefix = written.get_ref();
@@ -136,8 +172,24 @@ fn prefix_problem(prefix: &str) -> Option<Problem> {
     } else if prefix.contains("//") || prefix.split('/').any(|segment| segment == "." || segment == "..") {
         Problem::new(format!("{shown} is not in its shortest form"))
             .note("`//`, `/./` and `/../` are resolved before routes are tried")
+    } else if let Some(canonical) = other_form(prefix) {
+        match canonical {
+            Ok(canonical) => Problem::new(format!("{shown} is not in its canonical form"))
+                .note(format!("requests are matched in that form: write {}", quoted(&canonical))),
+            Err(error) => Problem::new(format!("{shown} matches no request, since such paths are refused: {error}")),
+        }
     } else {
         return None;
     };
     Some(problem)
+}
+
+/// The form in which a prefix is compared, if it is written in another.
+fn other_form(prefix: &str) -> Option<Result<String, wire::PathError>> {
+    let mut canonical = Vec::new();
+    match wire::path::canonicalize(prefix.as_bytes(), &mut canonical) {
+        Ok(()) if canonical == prefix.as_bytes() => None,
+        Ok(()) => Some(Ok(String::from_utf8_lossy(&canonical).into_owned())),
+        Err(error) => Some(Err(error)),
+    }
 }

@@ -21,7 +21,7 @@ pub fn check(input: &[u8]) {
         survives_being_written(bytes, &head);
     }
     if let Err(error) = parsed {
-        assert!(matches!(error.status(), 400 | 414 | 431 | 501 | 505));
+        assert!(matches!(error.status(), 400 | 414 | 417 | 431 | 501 | 505));
         assert!(!error.to_string().is_empty());
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::{Display, Write};
 pub struct Config {
     listeners: Vec<String>,
     upstreams: Vec<Upstream>,
-    routes: Vec<(Option<String>, String, String)>,
+    routes: Vec<Route>,
     sections: BTreeMap<&'static str, Vec<(String, String)>>,
 }
 
@@ -19,6 +19,14 @@ struct Upstream {
     name: String,
     /// As TOML.
     servers: Vec<String>,
+    options: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Route {
+    host: Option<String>,
+    prefix: String,
+    upstream: String,
     options: Vec<(String, String)>,
 }
 
@@ -80,7 +88,19 @@ impl Config {
     /// Adds a route.
     #[must_use]
     pub fn route(mut self, host: Option<&str>, prefix: &str, upstream: &str) -> Config {
-        self.routes.push((host.map(str::to_owned), prefix.to_owned(), upstream.to_owned()));
+        let (prefix, upstream) = (prefix.to_owned(), upstream.to_owned());
+        self.routes.push(Route { host: host.map(str::to_owned), prefix, upstream, options: vec![] });
+        self
+    }
+
+    /// Sets an option of the route added last. `value` is a TOML value: text stands in quotes.
+    ///
+    /// # Panics
+    /// If there is no route.
+    #[must_use]
+    pub fn route_option(mut self, key: &str, value: impl Display) -> Config {
+        let route = self.routes.last_mut().expect("a route to set an option of");
+        route.options.push((key.to_owned(), value.to_string()));
         self
     }
 
@@ -129,8 +149,9 @@ impl Config {
             upstream.options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             text.push('\n');
         }
-        for (host, prefix, upstream) in &self.routes {
+        for Route { host, prefix, upstream, options } in &self.routes {
             line(&mut text, format_args!("[[routes]]"));
+            options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             host.iter().for_each(|host| line(&mut text, format_args!("host = {host:?}")));
             line(&mut text, format_args!("prefix = {prefix:?}\nupstream = {upstream:?}\n"));
         }

@@ -295,6 +295,16 @@ impl Peer {
         Ok(all)
     }
 
+    /// Receives exactly `length` bytes, whatever they are.
+    ///
+    /// # Errors
+    /// Those of the socket, a time-out, or an end before that.
+    pub fn read_bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        self.read_exactly(length as u64, &mut |piece| bytes.extend_from_slice(piece))?;
+        Ok(bytes)
+    }
+
     /// Demands that the other side closes the connection, or resets it, without sending anything more.
     ///
     /// # Panics

@@ -8,6 +8,7 @@ use plan::Plan;
 use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
+use super::tunnel::Tunnel;
 use crate::client::Client;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
@@ -79,6 +80,10 @@ impl Proxy<'_> {
                     lease.give_back();
                     return Ok(());
                 }
+                Ok(Ended::Switched) => {
+                    lease.acquit();
+                    return self.tunnel(down, &mut *lease, deadline).await;
+                }
                 // The budget has been asked, and the server judged. What is left of the answer costs the connection.
                 Ok(Ended::Withheld) => {}
                 Err(mut error) => {
@@ -103,6 +108,23 @@ impl Proxy<'_> {
             drop(lease);
             self.pause(attempts.sent, down, deadline).await?;
         }
+    }
+
+    /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.
+    async fn tunnel<D: Downstream, U: Upstream>(
+        &self,
+        down: &mut D,
+        up: &mut U,
+        deadline: &mut Deadline,
+    ) -> Result<(), Error> {
+        self.counters.tunnels.add(1);
+        deadline.set(self.plan.timeouts.tunnel_idle);
+        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
+        let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
+        let (received, sent) = tunnel.bytes();
+        drop(tunnel);
+        down.count_tunnel(received, sent);
+        ended
     }
 
     /// A connection, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at

@@ -45,6 +45,8 @@ pub(super) struct Relay<'a, D, U> {
 pub(super) enum Ended {
     /// The response has been passed on whole.
     Whole,
+    /// The answer that leaves HTTP has been passed on: what follows is a tunnel.
+    Switched,
     /// Nothing of the answer was passed on: the request is sent to another server.
     Withheld,
 }
@@ -59,6 +61,8 @@ enum Direction {
     Withheld,
     /// The upstream takes no more of the request; its answer may still come.
     Refused,
+    /// The upstream has left HTTP, and the client has been told: what follows is a tunnel.
+    Switched,
 }
 
 /// Whom the exchange waits for.
@@ -115,8 +119,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         self.up.flush();
         self.down.flush();
         let Some(response) = response else {
-            let is_withheld = self.response == Direction::Withheld;
-            return Poll::Ready(Ok(if is_withheld { Ended::Withheld } else { Ended::Whole }));
+            return Poll::Ready(Ok(match self.response {
+                Direction::Withheld => Ended::Withheld,
+                Direction::Switched => Ended::Switched,
+                _ => Ended::Whole,
+            }));
         };
         if self.request != Direction::Body
             && let Poll::Ready(error) = self.down.poll_failed(cx)
@@ -207,6 +214,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let (head, bytes) = self.up.response();
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
+                HeadKind::Switched => {
+                    self.down.switch(head, bytes, self.response_edits);
+                    self.response = Direction::Switched;
+                    return Ok(None);
+                }
                 HeadKind::Final => {
                     if self.attempt.withholds(head.status(), self.replay.is_whole()) {
                         self.response = Direction::Withheld;

@@ -12,9 +12,11 @@ use wire::{BodyLength, RequestError, ResponseHead};
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Request};
+use crate::forward;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Outcome, Side};
+use crate::plain::Plain;
 use crate::record::Record;
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
@@ -38,6 +40,7 @@ struct Http1 {
     request_length: BodyLength,
     status: Option<u16>,
     body_bytes_sent: u64,
+    tunnel_bytes_received: u64,
     /// What follows the run that passes from another socket.
     run_suffix: &'static [u8],
 }
@@ -65,6 +68,7 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
         request_length: BodyLength::None,
         status: None,
         body_bytes_sent: 0,
+        tunnel_bytes_received: 0,
         run_suffix: b"",
     };
     let mut deadline = Deadline::new();
@@ -216,6 +220,7 @@ impl Http1 {
             status: error.status,
             outcome,
             upstream: None,
+            request_id: b"",
             bytes_in: 0,
             bytes_out: 0,
             duration: now.saturating_duration_since(began),
@@ -278,7 +283,8 @@ impl Http1 {
         let text = own_text(error, detail);
         self.status = Some(error.status);
         self.end_if_draining();
-        self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &Edits::new());
+        let edits = forward::own_edits(error.status);
+        self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);
     }
 }
 
@@ -331,6 +337,8 @@ impl Sink for Http1 {
 }
 
 impl Downstream for Http1 {
+    type Tunnel<'a> = Plain<'a>;
+
     fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>> {
         loop {
             if self.connection.request_complete() {
@@ -380,6 +388,26 @@ impl Downstream for Http1 {
         self.connection.finish(self.outbox.bytes(), trailers).map_err(|_| Error::UPSTREAM_MALFORMED)
     }
 
+    fn switch(&mut self, head: &ResponseHead, bytes: &[u8], edits: &Edits) {
+        self.status = Some(head.status());
+        self.connection.write_switch(self.outbox.bytes(), head, bytes, edits);
+    }
+
+    fn tunnel(&mut self) -> Plain<'_> {
+        Plain { stream: &mut self.stream, inbox: &mut self.inbox }
+    }
+
+    fn count_tunnel(&mut self, received: u64, sent: u64) {
+        self.tunnel_bytes_received += received;
+        self.body_bytes_sent += sent;
+    }
+
+    fn respond(&mut self, status: u16, edits: &Edits) {
+        self.status = Some(status);
+        self.end_if_draining();
+        self.connection.write_own(self.outbox.bytes(), status, "", b"", edits);
+    }
+
     fn fail(&mut self, error: &Error) {
         if error.kind == Kind::Gone && error.side == Side::Client {
             return self.connection.force_close();
@@ -415,7 +443,7 @@ impl Downstream for Http1 {
     }
 
     fn body_bytes_received(&self) -> u64 {
-        self.connection.body_received()
+        self.connection.body_received() + self.tunnel_bytes_received
     }
 
     fn body_bytes_sent(&self) -> u64 {

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::{Arc, Barrier};
@@ -20,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::exchange::{self, Request};
 use crate::outcome::{Error, Outcome};
 use crate::shard::Shard;
-use crate::streams::{BodyPart, Downstream, Sink, Source};
+use crate::streams::{BodyPart, Downstream, Sink, Source, TunnelEnd};
 
 /// A part of a body that makes the stream panic, as a mistake of ours would.
 const PANIC: &[u8] = b"panic";
@@ -96,7 +96,50 @@ impl MemoryStream {
 impl Source for MemoryStream {}
 impl Sink for MemoryStream {}
 
+/// A stream that was opened by an extended CONNECT carries a tunnel in its data.
+impl TunnelEnd for &mut MemoryStream {
+    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        self.poll_body(cx).map(|part| match part {
+            Ok(BodyPart::Data(data)) => Ok(Some(data)),
+            Ok(BodyPart::End) => Ok(None),
+            Err(error) => Err(io::Error::other(error)),
+        })
+    }
+
+    fn send_bytes(&mut self, bytes: Chunk) {
+        self.send_data(bytes).expect("a stream in memory takes everything");
+    }
+
+    fn poll_room(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writable(cx).map_err(io::Error::other)
+    }
+
+    fn poll_end(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
+        self.log(Frame::End);
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl Downstream for MemoryStream {
+    type Tunnel<'a> = &'a mut MemoryStream;
+
+    fn switch(&mut self, head: &ResponseHead, _: &[u8], _: &Edits) {
+        self.status = Some(head.status());
+        self.log(Frame::Head(head.status()));
+    }
+
+    fn tunnel(&mut self) -> &mut MemoryStream {
+        self
+    }
+
+    fn count_tunnel(&mut self, _: u64, _: u64) {}
+
+    fn respond(&mut self, status: u16, _: &Edits) {
+        self.status = Some(status);
+        self.log(Frame::Head(status));
+        self.log(Frame::End);
+    }
+
     fn poll_body(&mut self, cx: &Context<'_>) -> Poll<Result<BodyPart, Error>> {
         let part = self.inbound(|inbound| match inbound.parts.pop_front() {
             Some(part) => Poll::Ready(Some(part)),
@@ -220,17 +263,21 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
     Arc::new(Plan {
         listeners: vec![Listener::new(Address::Tcp(([127, 0, 0, 1], 0).into()))],
         upstreams: vec![upstream],
-        routes: RouteTable::new(vec![Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) }]),
+        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         trust: plan::TrustPolicy::default(),
+        forwarding: plan::Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         access_log: AccessLog::Off,
     })
 }
 
 fn request(body_bytes: usize) -> Request {
-    let bytes = format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {body_bytes}\r\n\r\n");
+    parsed(&format!("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {body_bytes}\r\n\r\n"))
+}
+
+fn parsed(bytes: &str) -> Request {
     let mut head = RequestHead::new();
     assert!(matches!(parse_request(bytes.as_bytes(), &Limits::default(), &mut head), Ok(Parsed::Complete(_))));
     Request { head, bytes: Chunk::copy_of(bytes.as_bytes()), ..Request::default() }
@@ -252,11 +299,14 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
 
 type Outcomes = Rc<RefCell<Vec<(usize, Outcome)>>>;
 
-fn start(shard: &Rc<Shard>, mut stream: MemoryStream, body_bytes: usize, outcomes: &Outcomes) {
+fn start(shard: &Rc<Shard>, stream: MemoryStream, body_bytes: usize, outcomes: &Outcomes) {
+    start_with(shard, stream, request(body_bytes), outcomes);
+}
+
+fn start_with(shard: &Rc<Shard>, mut stream: MemoryStream, mut request: Request, outcomes: &Outcomes) {
     let (shard, outcomes) = (Rc::clone(shard), Rc::clone(outcomes));
     ring::spawn(async move {
         let client = Client::new(None, &shard.serving().plan);
-        let mut request = request(body_bytes);
         let mut deadline = Deadline::new();
         let outcome = exchange::run(&shard, &client, &mut request, &mut stream, &mut deadline).await;
         outcomes.borrow_mut().push((stream.id, outcome));
@@ -346,4 +396,43 @@ fn a_panic_in_one_exchange_ends_that_one_and_gives_its_connection_back() {
         assert_eq!(*outcomes.borrow(), [(1, Outcome::Completed)]);
     });
     assert_eq!((counters.ring.panics.value(), counters.exchanges_ended()), (1, 1));
+}
+
+/// A server that switches protocols and then echoes until the end, of which it says `bye`.
+fn switching() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            reader.read_line(&mut line).unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello ").unwrap();
+        io::copy(&mut reader, &mut stream).unwrap();
+        stream.write_all(b" bye").unwrap();
+    });
+    address
+}
+
+#[test]
+fn a_stream_of_many_carries_a_tunnel() {
+    on_a_shard(switching(), 1, |shard| async move {
+        let session = Rc::new(Session::default());
+        let outcomes = Outcomes::default();
+        let stream = session.open(u64::MAX);
+        let ask = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        start_with(&shard, stream, parsed(ask), &outcomes);
+        session.deliver(0, |inbound| {
+            inbound.parts.push_back(b"frames".to_vec());
+            inbound.ended = true;
+        });
+        ended(&outcomes, 1).await;
+        assert_eq!(*outcomes.borrow(), [(0, Outcome::Completed)]);
+        assert_eq!(session.body_of(0), b"hello frames bye");
+        let frames = session.frames.borrow();
+        assert_eq!((&frames[0].1, &frames[frames.len() - 1].1), (&Frame::Head(101), &Frame::End));
+    });
 }

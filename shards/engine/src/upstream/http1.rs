@@ -10,6 +10,7 @@ use wire::{BodyLength, Limits, Method, RequestHead, ResponseHead};
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::Error;
+use crate::plain::Plain;
 use crate::streams::{BodyPart, HeadKind, Sink, Source, Upstream};
 use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode};
 
@@ -122,6 +123,12 @@ impl Sink for Http1Upstream {
 }
 
 impl Upstream for Http1Upstream {
+    type Tunnel<'a> = Plain<'a>;
+
+    fn tunnel(&mut self) -> Plain<'_> {
+        Plain { stream: &mut self.stream, inbox: &mut self.inbox }
+    }
+
     fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits) {
         self.sent_before = self.stream.bytes_sent();
         self.answered = false;
@@ -160,8 +167,11 @@ impl Upstream for Http1Upstream {
                 if let Parsed::Complete(len) = parsed {
                     self.head_bytes = self.inbox.take(len);
                     self.length = self.head.body_for(self.method);
-                    let informational = self.head.is_informational();
-                    return Poll::Ready(Ok(if informational { HeadKind::Informational } else { HeadKind::Final }));
+                    return Poll::Ready(Ok(match () {
+                        () if self.connection.switched() => HeadKind::Switched,
+                        () if self.head.is_informational() => HeadKind::Informational,
+                        () => HeadKind::Final,
+                    }));
                 }
                 self.inbox.settle();
             }

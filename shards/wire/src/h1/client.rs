@@ -8,7 +8,7 @@ use super::edits::Edits;
 use super::encode::{DataFraming, Encoder, OutputError};
 use super::read::{HeadScan, Parsed, parse_response};
 use super::write::{self, ConnectionOption};
-use crate::{BodyError, BodyLength, Limits, Method, RequestHead, ResponseError, ResponseHead};
+use crate::{BodyError, BodyLength, FieldName, Limits, Method, RequestHead, ResponseError, ResponseHead};
 
 /// Informational responses that may precede a final one.
 pub const INFORMATIONAL_MAX: u8 = 16;
@@ -24,6 +24,8 @@ pub struct ClientConnection {
     scan: HeadScan,
     method: Method,
     informational: u8,
+    /// The protocol that the request offered to switch to; empty for none, and then nothing is allocated.
+    offered: Vec<u8>,
     /// Whether the connection may carry another exchange, as far as both sides have said. Never becomes true again.
     persistent: bool,
 }
@@ -31,7 +33,9 @@ pub struct ClientConnection {
 /// Where the response stands. The request's body goes out beside it, from `write_head` to `finish`.
 ///
 /// ```text
-///            write_head               parse_head: final
+///                                     parse_head: 101 that was asked for, 2xx to CONNECT
+///                            ┌───────────────────────────────► Switched
+///            write_head      │        parse_head: final
 ///   ┌─► Idle ──────────► Awaited ─────────────────────► Receiving ─┐ decode_body
 ///   │                      └─┘ parse_head: 1xx             │ ▲─────┘
 ///   │                                                      │
@@ -45,6 +49,8 @@ enum State {
     Awaited,
     /// The final response's head has come.
     Receiving,
+    /// The upstream has left HTTP: 101, or 2xx to CONNECT. What follows is no message.
+    Switched,
 }
 
 impl ClientConnection {
@@ -58,6 +64,7 @@ impl ClientConnection {
             scan: HeadScan::default(),
             method: Method::Get,
             informational: 0,
+            offered: Vec::new(),
             persistent: true,
         }
     }
@@ -82,6 +89,8 @@ impl ClientConnection {
             length => Encoder::starting(length),
         };
         self.informational = 0;
+        self.offered.clear();
+        self.offered.extend_from_slice(edits.offered());
     }
 
     /// Announces a run of `data_bytes` of the request's body: what to send before and after it.
@@ -116,8 +125,7 @@ impl ClientConnection {
     /// again with more behind them.
     ///
     /// # Errors
-    /// As [`parse_response`]; also for bytes that answer no request, for 101, which no request of ours asks for, and
-    /// for more than [`INFORMATIONAL_MAX`] informational responses. The connection has to be closed.
+    /// As [`parse_response`]; also for bytes that answer no request, for a 101 that the request did not ask for, and for more than [`INFORMATIONAL_MAX`] informational responses. The connection has to be closed.
     pub fn parse_head(
         &mut self,
         bytes: &[u8],
@@ -134,7 +142,12 @@ impl ClientConnection {
         let parsed = parse_response(bytes, limits, head);
         self.scan.note(bytes, &parsed);
         let outcome = match parsed {
-            Ok(Parsed::Complete(_)) if head.is_informational() => self.admit_informational(head.status()).and(parsed),
+            Ok(Parsed::Complete(_)) if head.status() == 101 => self.admit_switch(bytes, head).and(parsed),
+            Ok(Parsed::Complete(_)) if self.method == Method::Connect && (200..300).contains(&head.status()) => {
+                self.switch();
+                parsed
+            }
+            Ok(Parsed::Complete(_)) if head.is_informational() => self.admit_informational().and(parsed),
             Ok(Parsed::Complete(len)) => {
                 self.begin_response(head, limits, bytes.len() - len);
                 parsed
@@ -169,6 +182,7 @@ impl ClientConnection {
             State::Idle => Ok(()),
             State::Awaited => Err(BodyError::Truncated),
             State::Receiving => self.decoder.handle_eof(),
+            State::Switched => Ok(()),
         }
     }
 
@@ -183,6 +197,13 @@ impl ClientConnection {
         }
         self.persistent = false;
         Err(ResponseError::Unsolicited)
+    }
+
+    /// Whether the upstream has left HTTP, so that what follows is for the client as it is.
+    #[inline]
+    #[must_use]
+    pub fn switched(&self) -> bool {
+        self.state == State::Switched
     }
 
     /// Whether a request has been sent and no final response has come.
@@ -239,11 +260,24 @@ impl ClientConnection {
         self.persistent = false;
     }
 
-    fn admit_informational(&mut self, status: u16) -> Result<(), ResponseError> {
-        // RFC 9110 §15.2.2. Upgrade is never passed on, so nobody can have asked for it.
-        if status == 101 {
+    /// RFC 9110 §7.8 and §15.2.2: only to what was offered, and only once the request is whole.
+    fn admit_switch(&mut self, bytes: &[u8], head: &ResponseHead) -> Result<(), ResponseError> {
+        let named = head.connection.known.contains(FieldName::Upgrade);
+        let protocol = head.value(FieldName::Upgrade, bytes).unwrap_or_default();
+        let asked = !self.offered.is_empty() && protocol.eq_ignore_ascii_case(&self.offered);
+        if !named || !asked || head.fields.repeated.contains(FieldName::Upgrade) || !self.request_complete() {
             return Err(ResponseError::SwitchUnasked);
         }
+        self.switch();
+        Ok(())
+    }
+
+    fn switch(&mut self) {
+        self.persistent = false;
+        self.state = State::Switched;
+    }
+
+    fn admit_informational(&mut self) -> Result<(), ResponseError> {
         if self.informational == INFORMATIONAL_MAX {
             return Err(ResponseError::InformationalTooMany { max: INFORMATIONAL_MAX });
         }

@@ -22,6 +22,8 @@ pub struct Edits {
     /// Names without a token that are left out: spans of `removed_bytes`.
     removed_others: Vec<Span>,
     removed_bytes: Vec<u8>,
+    /// The protocol that the upstream is offered to switch to; empty for none. Invariant: a token, perhaps with a version.
+    protocol: Vec<u8>,
     /// Whole lines. Invariant: each is `name ": " value CRLF`, with a token for a name and a clean value.
     appended: Vec<u8>,
 }
@@ -52,6 +54,7 @@ impl Edits {
         self.removed = FieldNames::EMPTY;
         self.removed_others.clear();
         self.removed_bytes.clear();
+        self.protocol.clear();
         self.appended.clear();
     }
 
@@ -116,6 +119,33 @@ impl Edits {
         self.append(name.as_str().as_bytes(), value)?;
         self.removed.insert(name);
         Ok(())
+    }
+
+    /// Offers the upstream to switch to `protocol`, which the client asked for. RFC 9110 §7.8. Without this an Upgrade goes
+    /// no further than here.
+    ///
+    /// # Errors
+    /// If it is not `token ["/" token]`.
+    pub fn offer(&mut self, protocol: &[u8]) -> Result<(), EditError> {
+        let (name, version) = match memchr::memchr(b'/', protocol) {
+            Some(slash) => (&protocol[..slash], Some(&protocol[slash + 1..])),
+            None => (protocol, None),
+        };
+        for part in [Some(name), version].into_iter().flatten() {
+            if part.is_empty() || !part.iter().all(|&byte| is_token_byte(byte)) {
+                return Err(EditError::ValueInvalid);
+            }
+        }
+        self.protocol.clear();
+        self.protocol.extend_from_slice(protocol);
+        Ok(())
+    }
+
+    /// The protocol that is offered; empty for none.
+    #[inline]
+    #[must_use]
+    pub fn offered(&self) -> &[u8] {
+        &self.protocol
     }
 
     /// The interned names to leave out.

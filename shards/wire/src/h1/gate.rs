@@ -8,6 +8,7 @@ use super::grammar::{is_token_byte, is_white_space};
 use crate::authority::Authority;
 use crate::field::FieldLines;
 use crate::head::ConnectionOptions;
+use crate::path::{canonicalize, is_surely_canonical};
 use crate::{BodyLength, FieldName, FramingError, Method, RequestError, RequestHead, ResponseError, ResponseHead};
 use crate::{Scheme, Span, Target, Version};
 
@@ -22,13 +23,24 @@ pub(super) fn admit_request(bytes: &[u8], head: &mut RequestHead) -> Result<(), 
     }
     // RFC 9112 §6.3: a request without either field has no body; it is never delimited by close.
     head.body = framing(bytes, &head.fields, head.version)?.unwrap_or(BodyLength::None);
-    // RFC 9110 §10.1.1: an HTTP/1.0 client cannot mean it, and without a body there is nothing to wait for.
-    head.expect_continue = head.version == Version::Http11
-        && !matches!(head.body, BodyLength::None | BodyLength::Exact(0))
-        && head
-            .fields
-            .first(FieldName::Expect)
-            .is_some_and(|field| field.value.of(bytes).eq_ignore_ascii_case(b"100-continue"));
+    if head.version == Version::Http11 && head.fields.present.contains(FieldName::Expect) {
+        check_expectations(bytes, head)?;
+    }
+    Ok(())
+}
+
+/// RFC 9110 §10.1.1. An HTTP/1.0 client cannot mean it, and without a body there is nothing to wait for. What else is
+/// expected, nobody here can promise.
+fn check_expectations(bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError> {
+    for field in head.fields.lines.iter().filter(|field| field.token == FieldName::Expect) {
+        for member in members(field.value, bytes) {
+            if !member.is_empty() && !member.of(bytes).eq_ignore_ascii_case(b"100-continue") {
+                return Err(RequestError::ExpectationUnknown { at: member.start });
+            }
+            head.expect_continue |= !member.is_empty();
+        }
+    }
+    head.expect_continue &= !matches!(head.body, BodyLength::None | BodyLength::Exact(0));
     Ok(())
 }
 
@@ -61,7 +73,7 @@ fn split_target(bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError
         }
         (_, [b'/', ..]) => {
             head.target = Target::Origin;
-            split_path(head, at as usize, end, bytes);
+            split_path(head, at as usize, end, bytes)?;
         }
         (Method::Options, b"*") => {
             head.target = Target::Asterisk;
@@ -75,7 +87,7 @@ fn split_target(bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError
             let authority_end = authority_len.map_or(end, |len| authority_start + len);
             let authority = Span::new(authority_start, authority_end);
             adopt_authority(head, authority, bytes).ok_or(RequestError::AuthorityInvalid { at: authority.start })?;
-            split_path(head, authority_end, end, bytes);
+            split_path(head, authority_end, end, bytes)?;
         }
     }
     Ok(())
@@ -95,7 +107,8 @@ fn scheme(target: &[u8], at: u32) -> Result<(Scheme, usize), RequestError> {
     }
 }
 
-fn split_path(head: &mut RequestHead, start: usize, end: usize, bytes: &[u8]) {
+/// Takes path and query apart, and brings the path to its canonical form.
+fn split_path(head: &mut RequestHead, start: usize, end: usize, bytes: &[u8]) -> Result<(), RequestError> {
     match memchr::memchr(b'?', &bytes[start..end]) {
         None => head.path = Span::new(start, end),
         Some(mark) => {
@@ -103,6 +116,18 @@ fn split_path(head: &mut RequestHead, start: usize, end: usize, bytes: &[u8]) {
             head.query = Some(Span::new(start + mark + 1, end));
         }
     }
+    let path = head.path.of(bytes);
+    if is_surely_canonical(path) {
+        return Ok(());
+    }
+    canonicalize(path, &mut head.rewritten).map_err(|error| error.shifted(start as u32))?;
+    head.rewritten_path = head.rewritten.len() as u32;
+    if head.rewritten == path {
+        head.rewritten.clear();
+    } else if head.query.is_some() {
+        head.rewritten.extend_from_slice(&bytes[head.path.end as usize..end]);
+    }
+    Ok(())
 }
 
 fn adopt_authority(head: &mut RequestHead, authority: Span, bytes: &[u8]) -> Option<()> {

@@ -43,6 +43,7 @@ pub struct ServerConnection {
 ///   │                         └─────────────────┘ │   │
 ///   │                                      finish │   │
 ///   │                                             ▼   ▼
+///   │                                            (write_switch leads from Awaited to Switched, where nothing follows)
 ///   │  next: KeepAlive                           Complete ──► next: Close, or Drain until the request is complete
 ///   └─────────────────────────────────────────────┘
 /// ```
@@ -56,6 +57,8 @@ enum State {
     Sending,
     /// The response is complete.
     Complete,
+    /// The connection has left HTTP: `write_switch`, from `Awaited`.
+    Switched,
 }
 
 /// What becomes of the connection after a response.
@@ -213,7 +216,7 @@ impl ServerConnection {
     /// §15.2), or it is a 100 after our own.
     pub fn write_informational(&mut self, out: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8]) {
         assert!(self.state == State::Awaited, "informational responses precede the final one");
-        assert!(head.is_informational() && head.status() != 101, "tunnels are not built here");
+        assert!(head.is_informational() && head.status() != 101, "a switch is no informational response");
         if self.version == Version::Http10 || (head.status() == 100 && self.continue_sent) {
             return;
         }
@@ -238,6 +241,20 @@ impl ServerConnection {
         let framing = self.framing(head.status(), body);
         self.begin_response(framing);
         write::write_response(out, head, bytes, edits, framing, self.connection_option());
+    }
+
+    /// Passes on the answer with which an upstream leaves HTTP: 101, or 2xx to CONNECT. What follows on the connection is no
+    /// message.
+    pub fn write_switch(&mut self, out: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8], edits: &Edits) {
+        assert!(self.state == State::Awaited, "a switch answers a request");
+        if head.status() == 101 {
+            write::write_switch(out, head, bytes, edits);
+        } else {
+            assert!(self.method == Method::Connect && (200..300).contains(&head.status()), "RFC 9110 §9.3.6");
+            write::write_response(out, head, bytes, edits, ResponseFraming::None, ConnectionOption::None);
+        }
+        self.persistent = false;
+        self.state = State::Switched;
     }
 
     /// Writes a whole response of our own. The body is left out where the request or the status allows none.
@@ -319,7 +336,9 @@ impl ServerConnection {
         // A client that waits for 100 may send its body after this response or leave it out: what follows on the
         // connection could be either, so nothing may follow. RFC 9110 §10.1.1
         let body_in_doubt = self.continue_awaited && !self.decoder.is_complete();
-        self.persistent &= !body_in_doubt && framing != ResponseFraming::UntilClose;
+        // What follows a refused CONNECT may be meant for the tunnel already.
+        let ahead_in_doubt = self.method == Method::Connect;
+        self.persistent &= !body_in_doubt && !ahead_in_doubt && framing != ResponseFraming::UntilClose;
         self.encoder = Encoder::starting(match framing {
             ResponseFraming::None | ResponseFraming::Described => BodyLength::None,
             ResponseFraming::Exact(length) => BodyLength::Exact(length),

@@ -73,7 +73,21 @@ pub fn write_request(
     if head.body == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    write_connection(out, connection);
+    if edits.offered().is_empty() {
+        write_connection(out, connection);
+    } else {
+        write_upgrade(out, edits.offered());
+    }
+    out.extend_from_slice(CRLF);
+}
+
+/// Appends the answer that switches protocols. RFC 9110 §15.2.2
+pub fn write_switch(out: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8], edits: &Edits) {
+    debug_assert!(head.status == 101);
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    let removed = head.connection.removed().union(edits.removed()).union(CONTENT_LENGTH).union(TRAILER);
+    write_fields(out, &head.fields, bytes, removed, &head.connection, edits);
+    write_upgrade(out, head.value(FieldName::Upgrade, bytes).unwrap_or_default());
     out.extend_from_slice(CRLF);
 }
 
@@ -155,6 +169,11 @@ pub fn write_continue(out: &mut Vec<u8>) {
 #[inline]
 fn write_request_target(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
     match head.target {
+        _ if head.is_rewritten() => {
+            out.extend_from_slice(head.method_name(bytes));
+            out.extend_from_slice(b" ");
+            out.extend_from_slice(head.path_and_query(bytes));
+        }
         Target::Origin | Target::Asterisk | Target::Authority => {
             out.extend_from_slice(&bytes[head.method_span.start as usize..head.target_span.end as usize]);
         }
@@ -206,6 +225,13 @@ fn write_connection(out: &mut Vec<u8>, connection: ConnectionOption) {
         ConnectionOption::Close => out.extend_from_slice(b"Connection: close\r\n"),
         ConnectionOption::KeepAlive => out.extend_from_slice(b"Connection: keep-alive\r\n"),
     }
+}
+
+/// The connection's own fields of an upgrade, written anew.
+fn write_upgrade(out: &mut Vec<u8>, protocol: &[u8]) {
+    out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: ");
+    out.extend_from_slice(protocol);
+    out.extend_from_slice(CRLF);
 }
 
 fn write_content_length(out: &mut Vec<u8>, length: u64) {

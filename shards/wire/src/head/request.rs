@@ -18,9 +18,13 @@ pub struct RequestHead {
     /// The authority without its port.
     pub(crate) host: Span,
     pub(crate) port: Option<u16>,
-    /// Empty where the target has no path of its own.
+    /// As it was sent. Empty where the target has no path of its own.
     pub(crate) path: Span,
     pub(crate) query: Option<Span>,
+    /// Path and query, if the path was not sent in canonical form; else empty.
+    pub(crate) rewritten: Vec<u8>,
+    /// Bytes of the path in `rewritten`.
+    pub(crate) rewritten_path: u32,
     pub(crate) body: BodyLength,
     pub(crate) connection: ConnectionOptions,
     pub(crate) expect_continue: bool,
@@ -72,10 +76,11 @@ impl RequestHead {
 
     /// Forgets the request and keeps the memory.
     pub fn clear(&mut self) {
-        let RequestHead { mut fields, mut connection, .. } = std::mem::take(self);
+        let RequestHead { mut fields, mut connection, mut rewritten, .. } = std::mem::take(self);
         fields.clear();
         connection.clear();
-        *self = RequestHead { fields, connection, ..RequestHead::default() };
+        rewritten.clear();
+        *self = RequestHead { fields, connection, rewritten, ..RequestHead::default() };
     }
 
     /// The method.
@@ -128,11 +133,14 @@ impl RequestHead {
         self.port
     }
 
-    /// The path. An absolute-form target without one means `/`, or, with OPTIONS and no query, the server as a whole:
-    /// `*` (RFC 9112 §3.2.4). Empty for CONNECT.
+    /// The path, in its canonical form ([`path`](crate::path)). An absolute-form target without one means `/`, or, with
+    /// OPTIONS and no query, the server as a whole: `*` (RFC 9112 §3.2.4). Empty for CONNECT.
     #[inline]
     #[must_use]
-    pub fn path<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    pub fn path<'a>(&'a self, bytes: &'a [u8]) -> &'a [u8] {
+        if !self.rewritten.is_empty() {
+            return &self.rewritten[..self.rewritten_path as usize];
+        }
         if !self.path.is_empty() {
             return self.path.of(bytes);
         }
@@ -150,11 +158,14 @@ impl RequestHead {
         self.query
     }
 
-    /// Path and query in one slice, as they were sent. Where the path is only implied, as in `http://host?query`, the
+    /// Path and query in one slice, the path in its canonical form, the query as it was sent. Where the path is only implied, as in `http://host?query`, the
     /// slice begins with the question mark, or is what [`path`](Self::path) says if there is no query either.
     #[inline]
     #[must_use]
-    pub fn path_and_query<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    pub fn path_and_query<'a>(&'a self, bytes: &'a [u8]) -> &'a [u8] {
+        if !self.rewritten.is_empty() {
+            return &self.rewritten;
+        }
         match self.query {
             Some(query) => &bytes[self.path.start as usize..query.end as usize],
             None => self.path(bytes),
@@ -173,6 +184,19 @@ impl RequestHead {
     #[must_use]
     pub fn expect_continue(&self) -> bool {
         self.expect_continue
+    }
+
+    /// Whether the path was sent in another than its canonical form.
+    #[inline]
+    pub(crate) fn is_rewritten(&self) -> bool {
+        !self.rewritten.is_empty()
+    }
+
+    /// The protocols that the client would switch to, its favourite first; none unless [`upgrade`](Self::upgrade).
+    pub fn protocols<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let fields = self.fields.lines.iter().filter(|field| self.upgrade() && field.token == FieldName::Upgrade);
+        let members = fields.flat_map(move |field| field.value.of(bytes).split(|&byte| byte == b','));
+        members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     }
 
     /// Whether the client asks to switch protocols: an Upgrade field that Connection names. RFC 9110 §7.8

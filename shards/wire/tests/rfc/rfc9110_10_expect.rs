@@ -1,9 +1,9 @@
 //! RFC 9110 §10.1.1 and §15.2: Expect, 100 (Continue) and the other informational responses.
 
 use wire::h1::{Edits, Next, Parsed, ServerConnection};
-use wire::{BodyLength, Limits, RequestHead};
+use wire::{BodyLength, Limits, RequestError, RequestHead};
 
-use crate::{request, response};
+use crate::{refuse_requests, request, response};
 
 fn server(bytes: &str) -> ServerConnection {
     let mut server = ServerConnection::new();
@@ -23,13 +23,24 @@ fn an_expectation_counts_only_with_a_body_to_wait_for() {
         ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n", false),
         ("GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", false),
         ("POST / HTTP/1.0\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", false),
-        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: else\r\n\r\n", false),
+        ("POST / HTTP/1.0\r\nHost: x\r\nContent-Length: 3\r\nExpect: else\r\n\r\n", false),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue, 100-continue\r\n\r\n", true),
     ];
     for (bytes, expected) in rows {
         assert_eq!(request(bytes.as_bytes()).expect_continue(), expected, "{bytes:?}");
         let mut out = Vec::new();
         assert_eq!(server(bytes).write_continue(&mut out), expected);
         assert_eq!(out, if expected { CONTINUE } else { b"" });
+    }
+}
+
+#[test]
+fn what_nobody_can_promise_is_not_promised() {
+    let at = "POST / HTTP/1.1\r\nHost: x\r\nExpect: ".len() as u32;
+    for (value, offset) in [("else", 0), ("100-continue, else", 14), ("100-continue;a=b", 0), ("\"100-continue\"", 0)] {
+        let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\nExpect: {value}\r\nContent-Length: 3\r\n\r\n");
+        let error = RequestError::ExpectationUnknown { at: at + offset };
+        refuse_requests(&[(bytes.as_bytes(), error, 417)]);
     }
 }
 

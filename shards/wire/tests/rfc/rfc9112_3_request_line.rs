@@ -91,8 +91,11 @@ fn targets_are_taken_apart() {
         ("GET", "/a/b;c=d%20e", Target::Origin, "/a/b;c=d%20e", None, "/a/b;c=d%20e"),
         ("GET", "/a?", Target::Origin, "/a", Some(""), "/a?"),
         ("GET", "/a?b=c?d&e=/f", Target::Origin, "/a", Some("b=c?d&e=/f"), "/a?b=c?d&e=/f"),
-        ("GET", "//x/../%2e", Target::Origin, "//x/../%2e", None, "//x/../%2e"),
-        ("GET", "/\"<>\\^`{|}", Target::Origin, "/\"<>\\^`{|}", None, "/\"<>\\^`{|}"),
+        // The path in its canonical form, the query as it was sent.
+        ("GET", "//x/../%2e", Target::Origin, "/", None, "/"),
+        ("GET", "/%61//b?%61//../b", Target::Origin, "/a/b", Some("%61//../b"), "/a/b?%61//../b"),
+        ("GET", "http://x/%61/?%62", http, "/a/", Some("%62"), "/a/?%62"),
+        ("GET", "/\"<>^`{|}", Target::Origin, "/%22%3C%3E%5E%60%7B%7C%7D", None, "/%22%3C%3E%5E%60%7B%7C%7D"),
         ("GET", "http://x", http, "/", None, "/"),
         ("GET", "http://x/", http, "/", None, "/"),
         ("GET", "HTTP://X/a?b", http, "/a", Some("b"), "/a?b"),

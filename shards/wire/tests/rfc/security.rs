@@ -2,8 +2,8 @@
 //! heads and chunks stand with their RFC sections; here is what crosses them.
 
 use wire::h1::write::write_request;
-use wire::h1::{ClientConnection, ConnectionOption, Edits, Next, Parsed, ServerConnection};
-use wire::{FieldName, Limits, RequestHead, ResponseError, ResponseHead};
+use wire::h1::{ClientConnection, ConnectionOption, Edits, Next, Parsed, ServerConnection, parse_request};
+use wire::{FieldName, Limits, RequestError, RequestHead, ResponseError, ResponseHead};
 
 use crate::{request, response};
 
@@ -56,6 +56,51 @@ fn an_upgrade_is_not_passed_on_and_101_is_refused() {
     let parsed = client.parse_head(switch, &Limits::default(), &mut ResponseHead::new());
     assert_eq!(parsed, Err(ResponseError::SwitchUnasked));
     assert!(!client.reusable());
+}
+
+/// The same CVEs: 101 counts only as the answer to what was offered, and no other status opens a tunnel.
+#[test]
+fn only_a_101_to_what_was_offered_switches() {
+    let ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n";
+    let offered = |answer: &[u8]| {
+        let mut edits = Edits::new();
+        edits.offer(b"websocket").unwrap();
+        let (mut client, mut out) = (ClientConnection::new(), Vec::new());
+        client.write_head(&mut out, &request(ask), ask, &edits, b"");
+        assert_eq!(out, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        let parsed = client.parse_head(answer, &Limits::default(), &mut ResponseHead::new());
+        (parsed, client.switched(), client.reusable())
+    };
+    let good = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n";
+    assert_eq!(offered(good), (Ok(Parsed::Complete(good.len())), true, false));
+    for bad in [
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket, h2c\r\n\r\n",
+    ] {
+        assert_eq!(offered(bad.as_bytes()), (Err(ResponseError::SwitchUnasked), false, false), "{bad}");
+    }
+    let ok = b"HTTP/1.1 200 OK\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(offered(ok), (Ok(Parsed::Complete(ok.len())), false, true));
+}
+
+/// Two readings of a path, CVE-2026-40912 and CVE-2025-66490: what is matched is what is written.
+#[test]
+fn a_path_has_one_reading() {
+    for (sent, written) in [("/a/%2e%2E//%62", "/b"), ("/x%2fy", "/x%2Fy"), ("/./a/?b=//../c", "/a/?b=//../c")] {
+        let bytes = format!("GET {sent} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+        let (head, mut out) = (request(&bytes), Vec::new());
+        write_request(&mut out, &head, &bytes, &Edits::new(), b"", ConnectionOption::None);
+        assert_eq!(out, format!("GET {written} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes());
+        assert!(written.as_bytes().starts_with(head.path(&bytes)), "{sent}");
+    }
+    for sent in ["/../a", "/a%00", "/a\\b", "/a%5cb", "/%zz", "/a/..%2fb", "/a/..;/b"] {
+        let bytes = format!("GET {sent} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes();
+        let refused = parse_request(&bytes, &Limits::default(), &mut RequestHead::new()).unwrap_err();
+        assert!(matches!(refused, RequestError::Path(_)) && refused.status() == 400, "{sent}: {refused}");
+    }
 }
 
 /// Body left unread after an early answer, CVE-2025-4366 and 0.CL: the upstream that answered early is not reused.

@@ -1,0 +1,209 @@
+//! A tunnel: both directions of a connection that has left HTTP, driven by one poll.
+//!
+//! It begins when the upstream has agreed (101, or 2xx to CONNECT) and never before; what the client sent ahead waits until
+//! then. Each direction has a back-pressure and an end of its own: when one side has ended its sending, the other is told
+//! and may go on.
+//!
+//! Messages of a WebSocket are small, and for them a standing receive and a send cost least. A direction through which bytes
+//! pour is spliced instead, from socket to socket inside the kernel, until it has calmed down.
+
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ring::{Splice, SpliceError};
+
+use crate::deadline::Deadline;
+use crate::outcome::{Error, Kind, Side};
+use crate::streams::TunnelEnd;
+
+/// Bytes in full buffers, one after the other, from which on a direction is spliced.
+const POURING_BYTES: usize = 64 << 10;
+/// A receive of at least this many bytes counts as a full buffer.
+const FULL_BYTES: usize = 4096;
+/// What a wait for the source brings at least while bytes pour.
+const POURED_BYTES_MIN: usize = 16 << 10;
+/// Waits in a row that bring less, after which a direction is copied again.
+const CALM_WAITS: u8 = 4;
+/// Bytes that one direction moves before others get their turn.
+const MOVED_BYTES_MAX: usize = 1 << 20;
+
+/// Both directions.
+pub(super) struct Tunnel<A, B> {
+    client: A,
+    upstream: B,
+    /// How long it may be without a byte in either direction.
+    idle: Duration,
+    inward: Direction,
+    outward: Direction,
+}
+
+impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
+    pub(super) fn new(client: A, upstream: B, idle: Duration) -> Tunnel<A, B> {
+        Tunnel { client, upstream, idle, inward: Direction::default(), outward: Direction::default() }
+    }
+
+    /// Bytes that came from the client, and bytes that went to it.
+    pub(super) fn bytes(&self) -> (u64, u64) {
+        (self.inward.bytes, self.outward.bytes)
+    }
+
+    /// Ready when both directions have ended, when a connection has failed, or when neither has moved a byte for too long.
+    pub(super) fn poll(&mut self, cx: &Context<'_>, deadline: &mut Deadline) -> Poll<Result<(), Error>> {
+        let before = self.bytes();
+        let inward = self.inward.poll(cx, &mut self.client, &mut self.upstream).map_err(Error::client_gone);
+        let outward = self.outward.poll(cx, &mut self.upstream, &mut self.client).map_err(|_| Error::UPSTREAM_GONE);
+        match (inward?, outward?) {
+            (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
+            _ if self.bytes() != before => deadline.set(self.idle),
+            _ => {}
+        }
+        deadline.poll(cx).map(|()| Err(Error::new(Side::Client, Kind::TunnelIdle, 408)))
+    }
+}
+
+/// From one end to the other.
+#[derive(Default)]
+struct Direction {
+    state: State,
+    bytes: u64,
+    /// While copying: bytes that came in full buffers, one after the other.
+    pouring: usize,
+    /// While splicing: bytes since the last wait for the source, and waits that brought little.
+    poured: usize,
+    calm_waits: u8,
+    /// There is no way around copying: an end is no plain connection, or the system grants no pipe.
+    unspliceable: bool,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Copying,
+    /// Bytes pour: what was received is still to be sent before the sockets can be spliced.
+    Settling,
+    Splicing(Splice),
+    /// The source has ended: the sink is to be told once it has got everything.
+    Ending,
+    Ended,
+}
+
+impl Direction {
+    /// Moves bytes as far as they go; ready at the end. A failure is the source's: a sink that takes no more ends the direction,
+    /// and what that side still has to say comes by the other one.
+    fn poll<A: TunnelEnd, B: TunnelEnd>(
+        &mut self,
+        cx: &Context<'_>,
+        from: &mut A,
+        to: &mut B,
+    ) -> Result<Poll<()>, io::Error> {
+        let start = self.bytes;
+        while !matches!(self.state, State::Ended) {
+            if self.bytes - start >= MOVED_BYTES_MAX as u64 {
+                cx.waker().wake_by_ref();
+                return Ok(Poll::Pending);
+            }
+            let step = match &mut self.state {
+                State::Copying => self.copy(cx, from, to)?,
+                State::Settling => self.settle(cx, from, to)?,
+                State::Splicing(_) => self.splice(cx, from, to)?,
+                State::Ending => to.poll_end(cx).map(|_| self.state = State::Ended),
+                State::Ended => Poll::Ready(()),
+            };
+            if step.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// One receive, one send.
+    fn copy<A: TunnelEnd, B: TunnelEnd>(&mut self, cx: &Context<'_>, from: &mut A, to: &mut B) -> io::Result<Poll<()>> {
+        match to.poll_room(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                self.state = State::Ended;
+                return Ok(Poll::Ready(()));
+            }
+            Poll::Pending => return Ok(Poll::Pending),
+        }
+        let Poll::Ready(received) = from.poll_bytes(cx) else { return Ok(Poll::Pending) };
+        let Some(bytes) = received? else {
+            self.state = State::Ending;
+            return Ok(Poll::Ready(()));
+        };
+        self.bytes += bytes.len() as u64;
+        self.pouring = if bytes.len() >= FULL_BYTES { self.pouring + bytes.len() } else { 0 };
+        if self.pouring >= POURING_BYTES && !self.unspliceable && matches!(self.state, State::Copying) {
+            self.unspliceable = from.socket().is_none() || to.socket().is_none();
+            if !self.unspliceable {
+                self.state = State::Settling;
+            }
+        }
+        to.send_bytes(bytes);
+        Ok(Poll::Ready(()))
+    }
+
+    /// Ends the receive in flight and sends what it brought.
+    fn settle<A: TunnelEnd, B: TunnelEnd>(
+        &mut self,
+        cx: &Context<'_>,
+        from: &mut A,
+        to: &mut B,
+    ) -> io::Result<Poll<()>> {
+        match from.poll_quiet(cx) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(false) => self.copy(cx, from, to),
+            Poll::Ready(true) => {
+                (self.pouring, self.poured, self.calm_waits) = (0, 0, 0);
+                match Splice::until_end() {
+                    Some(splice) => self.state = State::Splicing(splice),
+                    None => {
+                        self.unspliceable = true;
+                        self.state = State::Copying;
+                    }
+                }
+                Ok(Poll::Ready(()))
+            }
+        }
+    }
+
+    fn splice<A: TunnelEnd, B: TunnelEnd>(
+        &mut self,
+        cx: &Context<'_>,
+        from: &mut A,
+        to: &mut B,
+    ) -> io::Result<Poll<()>> {
+        let State::Splicing(splice) = &mut self.state else { return Ok(Poll::Ready(())) };
+        let (Some(source), Some(sink)) = (from.socket(), to.socket()) else { return Ok(Poll::Pending) };
+        match splice.poll(cx, source, sink) {
+            Poll::Ready(Ok(bytes)) => {
+                self.bytes += bytes as u64;
+                self.poured += bytes;
+                if splice.is_done() {
+                    self.state = State::Ending;
+                }
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Err(SpliceError::Source(error))) => Err(error),
+            Poll::Ready(Err(SpliceError::Sink(_))) => {
+                self.state = State::Ended;
+                Ok(Poll::Ready(()))
+            }
+            Poll::Pending if splice.waits_for_sink() => Ok(Poll::Pending),
+            Poll::Pending => {
+                match std::mem::take(&mut self.poured) {
+                    // The other direction was polled, and this one with it.
+                    0 => {}
+                    1..POURED_BYTES_MIN => self.calm_waits += 1,
+                    _ => self.calm_waits = 0,
+                }
+                if self.calm_waits < CALM_WAITS || !splice.is_empty() {
+                    return Ok(Poll::Pending);
+                }
+                self.state = State::Copying;
+                Ok(Poll::Ready(()))
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A plain connection as one end of a tunnel: after the switch, what HTTP/1 was spoken over carries bytes as they are.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use ring::{Chunk, ReadMode, Stream};
+
+use crate::inbox::Inbox;
+use crate::streams::TunnelEnd;
+use crate::tuning::WAITING_BYTES_MAX;
+
+/// A connection's socket, and what arrived before the switch.
+pub(crate) struct Plain<'a> {
+    pub(crate) stream: &'a mut Stream,
+    /// Bytes behind the last head. They waited there for the tunnel.
+    pub(crate) inbox: &'a mut Inbox,
+}
+
+impl TunnelEnd for Plain<'_> {
+    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        if self.inbox.is_empty() && !ready!(self.inbox.poll_fill(self.stream, cx, ReadMode::Head))? {
+            return Poll::Ready(Ok(None));
+        }
+        let len = self.inbox.bytes().len();
+        Poll::Ready(Ok(Some(self.inbox.take(len))))
+    }
+
+    fn send_bytes(&mut self, bytes: Chunk) {
+        self.stream.write(bytes);
+    }
+
+    fn poll_room(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_below(cx, WAITING_BYTES_MAX)
+    }
+
+    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.stream.poll_below(cx, 0))?;
+        // A peer that is gone already needs not be told.
+        let _ = self.stream.shutdown_write();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_quiet(&mut self, cx: &Context<'_>) -> Poll<bool> {
+        if !self.inbox.is_empty() {
+            return Poll::Ready(false);
+        }
+        ready!(self.stream.poll_quiet(cx));
+        Poll::Ready(self.stream.is_fresh())
+    }
+
+    fn socket(&mut self) -> Option<&mut Stream> {
+        Some(self.stream)
+    }
+}
