@@ -29,7 +29,7 @@ fn origin(ip: IpAddr, port: &Port, gate: &Gate) -> Origin {
 
 fn named(dns: &DnsServer, port: &Port) -> Config {
     let config = Config::to(format!("{NAME}:{}", port.number()));
-    config.set("dns", "servers", format!("[\"{}\"]", dns.address())).set("dns", "timeout", "\"500ms\"")
+    config.set("dns", "servers", format!("[\"{}\"]", dns.address()))
 }
 
 fn ask(ringway: &Ringway) -> String {
