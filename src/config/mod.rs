@@ -22,7 +22,9 @@ use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use plan::{AccessLog, Address, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy};
+use plan::{
+    AccessLog, Address, Limits, Listener, Overload, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
+};
 use plan::{Upstream, UpstreamId};
 
 pub use diagnostic::Report;
@@ -97,6 +99,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         routes: RouteTable::new(vec![route]),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
+        overload: Overload::default(),
         trust: TrustPolicy::default(),
         shards: Shards { count: cores_available(), pin: true },
         access_log: AccessLog::Off,

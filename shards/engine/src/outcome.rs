@@ -2,6 +2,8 @@
 
 use std::io;
 
+pub use crate::limit::Limit;
+
 /// Who caused an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -30,6 +32,8 @@ pub enum Kind {
     NoRoute,
     /// A limit on connections is reached.
     NoCapacity,
+    /// There is more to do than can be done in time.
+    Overloaded,
 }
 
 /// Why an exchange did not complete.
@@ -44,13 +48,22 @@ pub struct Error {
     pub status: u16,
     /// Whether the request may be sent again, because no server can have acted on it, or because acting twice does no harm.
     pub retry_safe: bool,
+    /// The limit that was met, if one was.
+    pub limit: Option<Limit>,
 }
 
 impl Error {
     /// An error after which nothing may be sent again.
     #[must_use]
     pub const fn new(side: Side, kind: Kind, status: u16) -> Error {
-        Error { side, kind, status, retry_safe: false }
+        Error { side, kind, status, retry_safe: false, limit: None }
+    }
+
+    /// The error, as the consequence of a limit.
+    #[must_use]
+    pub const fn by(mut self, limit: Limit) -> Error {
+        self.limit = Some(limit);
+        self
     }
 
     /// The client's connection failed.
@@ -80,7 +93,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All words of [`Outcome::as_str`], in the order of [`Outcome::index`].
-    pub const WORDS: [&'static str; 11] = [
+    pub const WORDS: [&'static str; 13] = [
         "completed",
         "client_malformed",
         "client_too_large",
@@ -92,6 +105,8 @@ impl Outcome {
         "upstream_gone",
         "no_route",
         "no_capacity",
+        "overloaded",
+        "request_timeout",
     ];
 
     /// The outcome's place in [`Outcome::WORDS`].
@@ -108,6 +123,8 @@ impl Outcome {
             (Side::Upstream, Kind::Gone) => 8,
             (Side::Upstream, _) => 5,
             (Side::Ringway, Kind::NoRoute) => 9,
+            (Side::Ringway, Kind::Overloaded) => 11,
+            (Side::Ringway, Kind::TimedOut) => 12,
             (Side::Ringway, _) => 10,
         }
     }
@@ -137,5 +154,7 @@ mod tests {
         assert_eq!(failed(Side::Upstream, Kind::Gone), "upstream_gone");
         assert_eq!(failed(Side::Ringway, Kind::NoRoute), "no_route");
         assert_eq!(failed(Side::Ringway, Kind::NoCapacity), "no_capacity");
+        assert_eq!(failed(Side::Ringway, Kind::Overloaded), "overloaded");
+        assert_eq!(failed(Side::Ringway, Kind::TimedOut), "request_timeout");
     }
 }

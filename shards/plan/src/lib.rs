@@ -13,7 +13,7 @@ pub mod route;
 pub mod trust;
 pub mod upstream;
 
-pub use limits::{Limits, Timeouts};
+pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener};
 pub use route::{Route, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
@@ -32,6 +32,8 @@ pub struct Plan {
     pub limits: Limits,
     /// How long a peer may take.
     pub timeouts: Timeouts,
+    /// When a shard has too much to do.
+    pub overload: Overload,
     /// Whose forwarding headers are believed.
     pub trust: TrustPolicy,
     /// Number of shards, and whether each is pinned to a core.

@@ -36,6 +36,7 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         routes: route::lower(file, &names, &mut problems),
         limits: limits::limits(&file.limits, &mut problems),
         timeouts: limits::timeouts(&file.timeouts, &mut problems),
+        overload: limits::overload(&file.overload, &mut problems),
         trust: trust::lower(&file.trust, &mut problems),
         shards: shards(&file.shards, cores, &mut problems),
         access_log: access_log(&file.log, &mut problems),

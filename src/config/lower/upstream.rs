@@ -3,6 +3,7 @@
 use plan::{Server, Upstream, UpstreamId};
 use toml::Spanned;
 
+use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, too_many};
 use crate::config::address;
 use crate::config::diagnostic::{Problem, Problems, quoted};
@@ -61,11 +62,13 @@ fn one(name: &Spanned<String>, section: &raw::Upstream, problems: &mut Problems)
         let problem = Problem::new(format!("{idle_max} idle connections are more than may be open"));
         problems.at(written.span(), problem.expected(format!("at most `connections`, which is {connections_max}")));
     }
+    let body_rate_min = bytes(section.body_rate_min.as_ref(), RATE_RANGE, default.body_rate_min, problems);
     let mut timeout = |written: &Option<_>, default| duration(written.as_ref(), TIMEOUT_RANGE, default, problems);
     Upstream {
         connect_timeout: timeout(&section.connect_timeout, default.connect_timeout),
         head_timeout: timeout(&section.head_timeout, default.head_timeout),
         body_idle_timeout: timeout(&section.body_idle_timeout, default.body_idle_timeout),
+        body_rate_min,
         keep_alive_timeout: timeout(&section.keep_alive_timeout, default.keep_alive_timeout),
         idle_connections_max: idle_max,
         connections_max,

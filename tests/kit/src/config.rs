@@ -25,7 +25,9 @@ impl Config {
     #[must_use]
     pub fn new() -> Config {
         let config = Config { listeners: vec![], upstreams: vec![], routes: vec![], sections: BTreeMap::new() };
-        config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"")
+        let config = config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"");
+        // All clients of a test have one address, and what they do to the proxy is no reason to refuse the next.
+        config.limit("glitches_per_client", 0)
     }
 
     /// All requests go to `server`, in the upstream `app`.

@@ -1,6 +1,7 @@
 //! What answers a request once a route has been found: [`proxy`] asks an upstream, [`relay`] moves both bodies,
-//! [`passage`] lets large ones pass from socket to socket.
+//! [`passage`] lets large ones pass from socket to socket, [`timing`] knows how long that may take.
 
 mod passage;
 pub(crate) mod proxy;
 mod relay;
+mod timing;

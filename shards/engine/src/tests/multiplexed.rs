@@ -167,6 +167,10 @@ impl Downstream for MemoryStream {
         self.status
     }
 
+    fn request_complete(&self) -> bool {
+        self.inbound(|inbound| inbound.ended && inbound.parts.is_empty())
+    }
+
     fn body_bytes_received(&self) -> u64 {
         self.received
     }
@@ -223,6 +227,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         routes: RouteTable::new(vec![Route { host: None, prefix: "/".to_owned(), upstream: UpstreamId(0) }]),
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
+        overload: plan::Overload::default(),
         trust: plan::TrustPolicy::default(),
         shards: Shards { count: 1, pin: false },
         access_log: AccessLog::Off,

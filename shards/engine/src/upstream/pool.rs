@@ -19,7 +19,7 @@ use super::connect::connect;
 use super::http1::Http1Upstream;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
 use crate::tuning::wire_limits;
 
 /// The connections of this shard to one upstream.
@@ -125,7 +125,7 @@ impl Pool {
                 deadline.set(self.policy().connect_timeout);
             }
             if deadline.poll(cx).is_ready() {
-                let error = Error::new(Side::Ringway, Kind::NoCapacity, 503);
+                let error = Error::new(Side::Ringway, Kind::NoCapacity, 503).by(Limit::UpstreamConnections);
                 return Poll::Ready(Err(Error { retry_safe: true, ..error }));
             }
             self.waiting.borrow_mut().push_back(cx.waker().clone());
