@@ -23,7 +23,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use plan::{
-    AccessLog, Address, Forwarding, Io, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts,
+    AccessLog, Address, Forwarding, Io, Limits, Listener, Overload, Plan, Route, RouteTable, Server, Shards, Timeouts,
     TrustPolicy,
 };
 use plan::{Upstream, UpstreamId};
@@ -103,6 +103,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         routes: RouteTable::new(vec![route]),
         limits: Limits::default(),
         timeouts: Timeouts::default(),
+        overload: Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
         shards: Shards { count: cores_available(), pin: true, io: Io::Auto },

@@ -24,6 +24,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) timeouts: Timeouts,
     #[serde(default)]
+    pub(super) overload: Overload,
+    #[serde(default)]
     pub(super) trust: Trust,
     #[serde(default)]
     pub(super) forwarding: Forwarding,
@@ -51,6 +53,7 @@ pub(super) struct Upstream {
     pub(super) connect_timeout: Option<Spanned<Quantity>>,
     pub(super) head_timeout: Option<Spanned<Quantity>>,
     pub(super) body_idle_timeout: Option<Spanned<Quantity>>,
+    pub(super) body_rate_min: Option<Spanned<Quantity>>,
     pub(super) keep_alive_timeout: Option<Spanned<Quantity>>,
     pub(super) idle_connections: Option<Spanned<i64>>,
     pub(super) connections: Option<Spanned<i64>>,
@@ -118,9 +121,15 @@ pub(super) struct Route {
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Limits {
     pub(super) head_bytes: Option<Spanned<Quantity>>,
+    pub(super) uri_bytes: Option<Spanned<Quantity>>,
     pub(super) fields: Option<Spanned<i64>>,
+    pub(super) field_bytes: Option<Spanned<Quantity>>,
     pub(super) body_bytes: Option<Spanned<Quantity>>,
+    pub(super) body_rate_min: Option<Spanned<Quantity>>,
     pub(super) connections: Option<Spanned<i64>>,
+    pub(super) connections_per_client: Option<Spanned<i64>>,
+    pub(super) requests_per_connection: Option<Spanned<i64>>,
+    pub(super) glitches_per_client: Option<Spanned<i64>>,
 }
 
 /// `[timeouts]`
@@ -129,9 +138,19 @@ pub(super) struct Limits {
 pub(super) struct Timeouts {
     pub(super) head: Option<Spanned<Quantity>>,
     pub(super) body_idle: Option<Spanned<Quantity>>,
+    pub(super) body_rate_grace: Option<Spanned<Quantity>>,
+    pub(super) request: Option<Spanned<Quantity>>,
     pub(super) keep_alive: Option<Spanned<Quantity>>,
     pub(super) drain: Option<Spanned<Quantity>>,
     pub(super) tunnel_idle: Option<Spanned<Quantity>>,
+}
+
+/// `[overload]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Overload {
+    pub(super) queue_time: Option<Spanned<Quantity>>,
+    pub(super) interval: Option<Spanned<Quantity>>,
 }
 
 /// `[trust]`

@@ -1,13 +1,15 @@
 //! The access log: what the shards recorded, written to standard output by a thread of its own.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use engine::{Recorder, Records};
+use engine::{Complaint, Recorder, Records};
 
 /// Bytes of records that may wait for the writer, a shard.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -55,8 +57,8 @@ impl AccessWriter {
 }
 
 fn run(mut records: Vec<Records>, stopping: &AtomicBool) {
-    let mut out = std::io::stdout();
-    let mut complained = false;
+    let mut out = Output::new(io::stdout().as_fd());
+    let complaint = Complaint::default();
     loop {
         // Asked before looking: what was recorded before the order to stop is then seen.
         let last = stopping.load(Ordering::Acquire);
@@ -64,10 +66,10 @@ fn run(mut records: Vec<Records>, stopping: &AtomicBool) {
         for records in &mut records {
             match write(records, &mut out) {
                 Ok(some) => found |= some,
-                Err(error) if complained => drop(error),
                 Err(error) => {
-                    complained = true;
-                    tracing::error!(%error, "access records are lost: standard output does not take them");
+                    if let Some(untold) = complaint.due(Instant::now()) {
+                        tracing::error!(%error, untold, "access records are lost: standard output does not take them");
+                    }
                 }
             }
         }
@@ -79,16 +81,58 @@ fn run(mut records: Vec<Records>, stopping: &AtomicBool) {
     }
 }
 
-/// Writes what one shard has recorded; whole lines, since a shard commits whole lines.
-fn write(records: &mut Records, out: &mut impl Write) -> std::io::Result<bool> {
+/// Writes what one shard has recorded; whole lines, since a shard commits whole lines. Tells whether there was any.
+fn write(records: &mut Records, out: &mut Output) -> io::Result<bool> {
     let waiting = records.slots();
     if waiting == 0 {
         return Ok(false);
     }
     let Ok(chunk) = records.read_chunk(waiting) else { return Ok(false) };
     let (first, second) = chunk.as_slices();
-    let written = out.write_all(first).and_then(|()| out.write_all(second)).and_then(|()| out.flush());
+    let written = out.write(first).and_then(|()| out.write(second));
     // Also on failure: what cannot be written must not stop the shards' records for ever.
     chunk.commit_all();
     written.map(|()| true)
+}
+
+/// Standard output without a buffer of its own: one would keep what could not be written, and write it twice.
+struct Output {
+    /// `None` if standard output cannot be had.
+    file: Option<File>,
+    /// Whether what was written ends in the middle of a line.
+    mid_line: bool,
+    /// Whether the rest of that line is lost, as when the disk was full in its middle.
+    torn: bool,
+}
+
+impl Output {
+    fn new(stdout: BorrowedFd<'_>) -> Output {
+        Output { file: stdout.try_clone_to_owned().ok().map(File::from), mid_line: false, torn: false }
+    }
+
+    /// Writes `bytes`. After a failure, the next call begins with a whole line.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if std::mem::take(&mut self.torn) {
+            self.write_through(b"\n")?;
+        }
+        self.write_through(bytes)
+    }
+
+    fn write_through(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        while !bytes.is_empty() {
+            match file.write(bytes) {
+                Ok(written) if written > 0 => {
+                    self.mid_line = bytes[written - 1] != b'\n';
+                    bytes = &bytes[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                failed => {
+                    self.torn = self.mid_line;
+                    return failed.and(Err(io::ErrorKind::WriteZero.into()));
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -22,6 +22,8 @@ pub(crate) fn start(level: Level) -> anyhow::Result<()> {
         .compact()
         .with_writer(std::io::stderr)
         .with_ansi(colours)
+        // A log that cannot be written (a full disk) cannot be told of in the log: to try would be to panic.
+        .log_internal_errors(false)
         .with_env_filter(filter(level, overriding.as_deref())?)
         .try_init()
         .map_err(|error| anyhow::anyhow!("the program log cannot be started: {error}"))

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use kit::{Config, Peer, eventually, standard};
+use kit::{Config, Origin, Peer, eventually, standard};
 
 use crate::{OK, answering, before, start};
 
@@ -193,4 +193,132 @@ fn an_unread_flood_of_errors_does_not_stop_the_proxy() {
         .collect();
     assert_eq!(ringway.connect().exchange("GET", &standard::get("/length/1")).unwrap().status(), 200);
     drop(bad);
+}
+
+#[test]
+fn a_target_larger_than_its_limit_is_414() {
+    let origin = answering(OK);
+    let ringway = start(Config::to(origin.address()).limit("uri_bytes", "\"100B\""));
+    let request = |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(bytes - 1));
+    let mut client = ringway.connect();
+    assert_eq!(client.exchange("GET", request(100).as_bytes()).unwrap().status(), 200);
+    client.send(request(101).as_bytes()).unwrap();
+    assert_closes(client, "GET", 414);
+    assert_eq!(origin.accepted(), 1);
+    assert_eq!(ringway.stop_and_count()["limits{limits.uri_bytes}"], 1);
+}
+
+#[test]
+fn a_field_larger_than_its_limit_is_431_and_502_from_an_upstream() {
+    let origin = Origin::start(|peer, _| {
+        while let Some(request) = peer.read_request()? {
+            let bytes = if request.head.target() == "/large" { 200 } else { 20 };
+            let field = format!("X: {}", "y".repeat(bytes));
+            peer.send(format!("HTTP/1.1 200 OK\r\n{field}\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
+        }
+        Ok(())
+    });
+    let ringway = start(Config::to(origin.address()).limit("field_bytes", "\"100B\""));
+    let request = |path: &str, bytes: usize| {
+        format!("GET {path} HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "y".repeat(bytes - 5)).into_bytes()
+    };
+    let mut client = ringway.connect();
+    assert_eq!(client.exchange("GET", &request("/", 100)).unwrap().status(), 200);
+    assert_eq!(client.exchange("GET", &request("/large", 100)).unwrap().status(), 502);
+    client.send(&request("/", 101)).unwrap();
+    assert_closes(client, "GET", 431);
+    assert_eq!(ringway.record_of("")["limit"], "limits.field_bytes");
+    assert_eq!(ringway.stop_and_count()["limits{limits.field_bytes}"], 1);
+}
+
+#[test]
+fn the_last_request_of_a_connection_is_answered_as_such() {
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()).limit("requests_per_connection", 3));
+    let mut client = ringway.connect();
+    // Pipelined, so that what follows the last one is there already.
+    client.send(&standard::get("/length/1").repeat(5)).unwrap();
+    for number in 1..=3 {
+        let response = client.read_response("GET").unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.head.lists("connection", "close"), number == 3, "answer {number}: {:?}", response.head);
+    }
+    client.assert_ends();
+    assert_eq!(ringway.stop_and_count()["limits{limits.requests_per_connection}"], 1);
+}
+
+#[test]
+fn one_connection_more_than_a_client_may_have_is_closed_at_once() {
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()).limit("connections_per_client", 3));
+    let connect = || {
+        let mut client = ringway.connect();
+        client.exchange("GET", &standard::get("/length/1")).map(|_| client)
+    };
+    let mut held: Vec<Peer> = Vec::new();
+    // The harness's own first connection may still count.
+    eventually("three connections are served", || {
+        held.extend(connect());
+        held.len() == 3
+    });
+    assert!(connect().is_err(), "a fourth connection is served");
+    for client in &mut held {
+        assert_eq!(client.exchange("GET", &standard::get("/length/1")).unwrap().status(), 200, "the others go on");
+    }
+    held.pop();
+    eventually("there is room again", || connect().is_ok());
+    assert!(ringway.stop_and_count()["limits{limits.connections_per_client}"] >= 1);
+}
+
+#[test]
+fn peers_that_speak_for_many_are_not_counted() {
+    let origin = standard::start();
+    let config = Config::to(origin.address()).limit("connections_per_client", 1).limit("glitches_per_client", 1);
+    let ringway = start(config.set("trust", "networks", "[\"127.0.0.0/8\"]"));
+    let mut held: Vec<Peer> = (0..5).map(|_| ringway.connect()).collect();
+    for client in &mut held {
+        client.send(b"NONSENSE\r\n\r\n").unwrap();
+        assert_eq!(client.read_response("GET").unwrap().status(), 400);
+    }
+    assert_eq!(ringway.connect().exchange("GET", &standard::get("/length/1")).unwrap().status(), 200);
+}
+
+#[test]
+fn a_whole_exchange_that_takes_too_long_is_504() {
+    let gate = kit::Gate::new();
+    let origin = Origin::start({
+        let gate = gate.clone();
+        move |peer, _| {
+            peer.read_head()?;
+            gate.wait();
+            Ok(())
+        }
+    });
+    let ringway = start(Config::to(origin.address()).timeout("request", "300ms"));
+    let begun = Instant::now();
+    let mut client = ringway.connect();
+    let response = client.exchange("GET", &standard::get("/slow")).unwrap();
+    assert_eq!(response.status(), 504);
+    assert!(begun.elapsed() >= Duration::from_millis(290), "the time-out is not shorter than configured");
+    // While the request itself is not whole, that is what took too long.
+    let mut client = ringway.connect();
+    client.send(b"POST /upload HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n12345").unwrap();
+    assert_closes(client, "POST", 408);
+    for path in ["/slow", "/upload"] {
+        let record = ringway.record_of(path);
+        assert_eq!((&record["outcome"], &record["limit"]), (&"request_timeout".into(), &"timeouts.request".into()));
+    }
+    gate.open();
+    assert_eq!(ringway.stop_and_count()["limits{timeouts.request}"], 2);
+}
+
+#[test]
+fn an_answer_that_is_in_time_is_not_cut_by_the_limit_on_the_whole() {
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()).timeout("request", "1s"));
+    let mut client = ringway.connect();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1_500) {
+        assert_eq!(client.exchange("GET", &standard::get("/length/100000")).unwrap().body.len(), 100_000);
+    }
 }

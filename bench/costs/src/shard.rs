@@ -111,6 +111,7 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
         routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
+        overload: plan::Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },

@@ -3,20 +3,18 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
-use ring::Listener;
+use ring::{Listener, Stream};
 
+use crate::client::Client;
+use crate::outcome::Limit;
 use crate::session;
 use crate::shard::Shard;
-
-/// Between two log lines about the same trouble.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Accepts from `listener` until the shard drains. Each connection becomes a task of its own.
 pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
     let place = shard.watch();
-    let mut complained = None::<Instant>;
+    let mut is_full = false;
     loop {
         let accepted = poll_fn(|cx| {
             place.set(cx.waker());
@@ -26,23 +24,33 @@ pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
             if !shard.has_room() {
                 // Those that the kernel accepted already wait in the listener, the others in its backlog.
                 listener.stop();
+                if !std::mem::replace(&mut is_full, true) {
+                    shard.counters.hit(Limit::Connections);
+                }
                 return Poll::Pending;
             }
+            is_full = false;
             listener.poll_accept(cx).map(Some)
         });
         match accepted.await {
             None => return,
-            Some(Ok(stream)) => {
-                shard.counters.connections_accepted.add(1);
-                ring::spawn(session::http1::serve(shard.enter(), stream));
-            }
+            Some(Ok(stream)) => admit(&shard, stream),
             Some(Err(error)) => {
-                let now = ring::now();
-                if complained.is_none_or(|at| now.saturating_duration_since(at) >= COMPLAINT_INTERVAL) {
-                    complained = Some(now);
-                    tracing::warn!(%error, "accepting pauses: raise the limit on open files, or lower limits.connections");
+                shard.counters.hit(Limit::System);
+                if let Some(untold) = shard.scarcity.due(ring::now()) {
+                    tracing::warn!(%error, untold, "accepting pauses: raise the limit on open files, or lower limits.connections");
                 }
             }
         }
+    }
+}
+
+/// Begins a session, if this client may have one more.
+fn admit(shard: &Rc<Shard>, stream: Stream) {
+    shard.counters.connections_accepted.add(1);
+    let client = Client::new(stream.peer(), &shard.serving().plan);
+    match shard.enter(&client) {
+        Ok(membership) => ring::spawn(session::http1::serve(membership, stream, client)),
+        Err(limit) => shard.counters.hit(limit),
     }
 }

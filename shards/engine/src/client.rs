@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use plan::Plan;
 
+use crate::admission::ClientKey;
+
 /// Bytes of the longest IP address as text.
 const TEXT_BYTES_MAX: usize = 45;
 
@@ -15,14 +17,17 @@ pub(crate) struct Client {
     text_len: u8,
     /// Whether its word about the client behind it is believed.
     pub(crate) trusted: bool,
+    /// Whom its connections and breaches are put down to; nobody, if it speaks for many.
+    pub(crate) key: Option<ClientKey>,
 }
 
 impl Client {
     /// The client at `address`; `None` is a peer on a Unix socket.
     pub(crate) fn new(address: Option<SocketAddr>, plan: &Plan) -> Client {
-        let mut client = Client { text: [0; TEXT_BYTES_MAX], text_len: 0, trusted: plan.trust.unix };
+        let mut client = Client { text: [0; TEXT_BYTES_MAX], text_len: 0, trusted: plan.trust.unix, key: None };
         if let Some(address) = address {
             client.trusted = plan.trust.trusts(address.ip());
+            client.key = (!client.trusted).then(|| ClientKey::of(address.ip()));
             write!(client, "{}", address.ip()).expect("an address without zone has at most 45 bytes");
         } else {
             client.write_str("unix:").expect("it fits");

@@ -1,10 +1,11 @@
 //! What a shard has done, counted by the shard alone and read by anyone.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ring::Count;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Limit, Outcome};
 
 /// The counters of one shard.
 #[derive(Debug, Default)]
@@ -31,6 +32,10 @@ pub struct Counters {
     pub upstream_ejections: Count,
     /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
     pub tunnels: Count,
+    /// Limits that were met, in the order of [`Limit::NAMES`].
+    pub limits: [Count; Limit::NAMES.len()],
+    /// Clients that broke the rules so often that their connections are refused for a while.
+    pub clients_cut_off: Count,
     /// Access records that were dropped because the writer fell behind.
     pub records_dropped: Count,
 }
@@ -40,5 +45,68 @@ impl Counters {
     #[must_use]
     pub fn exchanges_ended(&self) -> u64 {
         self.exchanges.iter().map(Count::value).sum()
+    }
+
+    /// Counts a limit that was met.
+    pub(crate) fn hit(&self, limit: Limit) {
+        self.limits[limit.index()].add(1);
+    }
+
+    /// All counters as they stand, for whoever shows them.
+    pub fn readings(&self) -> impl Iterator<Item = Reading> + '_ {
+        let ring = &self.ring;
+        let singles = [
+            ("connections_accepted", &self.connections_accepted),
+            ("connections_open", &self.connections_open),
+            ("upstream_connects", &self.upstream_connects),
+            ("upstream_reuses", &self.upstream_reuses),
+            ("upstream_retries", &self.upstream_retries),
+            ("clients_cut_off", &self.clients_cut_off),
+            ("records_dropped", &self.records_dropped),
+            ("ring_enters", &ring.enters),
+            ("ring_entries", &ring.entries),
+            ("ring_completions", &ring.completions),
+            ("ring_bytes_received", &ring.bytes_received),
+            ("ring_bytes_sent", &ring.bytes_sent),
+            ("ring_bytes_copied_out", &ring.bytes_copied_out),
+            ("ring_receives_starved", &ring.receives_starved),
+            ("ring_accept_pauses", &ring.accept_pauses),
+            ("ring_panics", &ring.panics),
+            ("ring_sockets_open", &ring.sockets_open),
+        ];
+        let singles = singles.map(|(name, count)| Reading { name, member: None, value: count.value() });
+        let exchanges = family("exchanges", &Outcome::WORDS, &self.exchanges);
+        let limits = family("limits", &Limit::NAMES, &self.limits);
+        exchanges.chain(limits).chain(singles)
+    }
+}
+
+fn family<'a>(
+    name: &'static str,
+    members: &'static [&'static str],
+    counts: &'a [Count],
+) -> impl Iterator<Item = Reading> + 'a {
+    let pairs = members.iter().zip(counts);
+    pairs.map(move |(member, count)| Reading { name, member: Some(member), value: count.value() })
+}
+
+/// One counter's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// The counter, or the family that it belongs to.
+    pub name: &'static str,
+    /// Which of the family.
+    pub member: Option<&'static str>,
+    /// How far it has counted.
+    pub value: u64,
+}
+
+impl fmt::Display for Reading {
+    /// `exchanges{completed}=5`, `connections_accepted=7`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.member {
+            Some(member) => write!(f, "{}{{{member}}}={}", self.name, self.value),
+            None => write!(f, "{}={}", self.name, self.value),
+        }
     }
 }

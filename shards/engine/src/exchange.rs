@@ -3,7 +3,11 @@
 //! This is where an exchange branches; everything it calls computes and returns. It knows neither sockets nor protocols:
 //! the client's side is a [`Downstream`], be it a whole HTTP/1 connection or one stream of many.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
 
 use plan::Route;
 use ring::Chunk;
@@ -14,7 +18,7 @@ use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::forward;
 use crate::handler::proxy::Proxy;
-use crate::outcome::{Error, Kind, Outcome, Side};
+use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::record::Record;
 use crate::request_id::RequestId;
 use crate::shard::{Serving, Shard};
@@ -23,6 +27,8 @@ use crate::upstream::pool::Pool;
 
 /// How often a request may have come through Ringway: more than any chain of them is long, and a loop soon gets there.
 const LOOPS_MAX: usize = 8;
+/// The whole exchange took too long.
+const REQUEST_TIMEOUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 504).by(Limit::RequestTime);
 
 /// A request whose head has passed the gate, and what is done to it. Recycled by the shard.
 #[derive(Debug, Default)]
@@ -69,7 +75,7 @@ pub(crate) async fn run<D: Downstream>(
     // The exchange finishes with the Plan it began with.
     let serving = shard.serving();
     (request.id, request.keeps_id) = (None, false);
-    let way = find_way(&serving, request);
+    let way = shard.overload.admit().and_then(|()| find_way(&serving, request));
     // From here on the head may have to wait for as long as the upstream takes.
     request.bytes.settle();
     let result = match &way {
@@ -78,7 +84,13 @@ pub(crate) async fn run<D: Downstream>(
             offer_upgrade(route, request);
             let (counters, response_edits) = (&shard.counters, &shard.response_edits);
             let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
-            proxy.run(request, down, deadline).await
+            let answer = within(serving.plan.timeouts.request, pin!(proxy.run(request, down, deadline))).await;
+            match answer {
+                // A tunnel has limits of its own.
+                Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            }
         }
         Ok(Way::Here(status)) => {
             down.respond(*status, &forward::own_edits(*status));
@@ -89,7 +101,11 @@ pub(crate) async fn run<D: Downstream>(
     };
     let outcome = match result {
         Ok(()) => Outcome::Completed,
-        Err(error) => {
+        Err(mut error) => {
+            // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
+            if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
+                error.status = 408;
+            }
             down.fail(&error);
             down.flush();
             Outcome::Failed(error)
@@ -101,6 +117,20 @@ pub(crate) async fn run<D: Downstream>(
     };
     record(shard, client, request, down, upstream, outcome, started);
     outcome
+}
+
+/// The future's result, unless `limit` passes before; zero is no limit. It is large, and stays where it is.
+async fn within<T>(limit: Duration, mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>) -> Result<T, Error> {
+    if limit.is_zero() {
+        return answer.await;
+    }
+    let mut end = Deadline::new();
+    end.set(limit);
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => end.poll(cx).map(|()| Err(REQUEST_TIMEOUT)),
+    })
+    .await
 }
 
 /// Where the request goes, if anywhere.
@@ -127,7 +157,7 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
     }
     let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
     if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
-        return Err(Error::new(Side::Client, Kind::TooLarge, 413));
+        return Err(Error::new(Side::Client, Kind::TooLarge, 413).by(Limit::BodyBytes));
     }
     Ok(Way::Upstream(route, serving.pool(route.upstream)))
 }
@@ -162,7 +192,7 @@ fn record<D: Downstream>(
     outcome: Outcome,
     started: std::time::Instant,
 ) {
-    shard.counters.exchanges[outcome.index()].add(1);
+    shard.note(client, outcome);
     let now = ring::now();
     shard.record(now, || {
         let (head, bytes) = (&request.head, &request.bytes);

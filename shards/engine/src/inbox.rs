@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 use ring::{Buffer, Chunk, ReadMode, Stream};
 use wire::h1::Decoded;
 
-/// Room of a buffer in which a head is gathered; it grows to the limit on heads if need be.
-const GATHERED_ROOM_BYTES: usize = 4096;
+/// Room of a buffer in which a head is gathered: the smallest there is, because whoever sends a head in pieces may be slow,
+/// and one of many. It grows to the limit on heads if need be.
+const GATHERED_ROOM_BYTES: usize = 1024;
 
 /// The unconsumed bytes of one connection.
 #[derive(Debug, Default)]

@@ -12,20 +12,25 @@
 //! back through the session → [`record`].
 //!
 //! An exchange sees its two sides through the traits of [`streams`], never a socket: a session may carry one exchange at a
-//! time or many. [`outcome`] names every way in which an exchange ends.
+//! time or many. [`outcome`] names every way in which an exchange ends, [`limit`] every limit that it may have met.
+//! Who is let in is decided by [`admission`] (clients) and [`overload`] (requests).
 
 #![forbid(unsafe_code)]
 
 mod accept;
+mod admission;
 mod client;
+mod complaint;
 mod counters;
 mod deadline;
 mod exchange;
 mod forward;
 mod handler;
 mod inbox;
+mod limit;
 mod outbox;
 mod outcome;
+mod overload;
 mod plain;
 mod random;
 mod record;
@@ -39,8 +44,9 @@ mod tuning;
 mod upstream;
 mod wakers;
 
-pub use counters::Counters;
-pub use outcome::{Error, Kind, Outcome, Side};
+pub use complaint::Complaint;
+pub use counters::{Counters, Reading};
+pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{Recorder, Records, recorder};
 pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
 pub use shard::{Command, Spec, run};

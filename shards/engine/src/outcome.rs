@@ -2,6 +2,8 @@
 
 use std::io;
 
+pub use crate::limit::Limit;
+
 /// Who caused an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -38,6 +40,8 @@ pub enum Kind {
     Loop,
     /// A tunnel was without a byte for too long.
     TunnelIdle,
+    /// There is more to do than can be done in time.
+    Overloaded,
 }
 
 /// Why an exchange did not complete.
@@ -52,13 +56,22 @@ pub struct Error {
     pub status: u16,
     /// Whether the request may be sent again, because no server can have acted on it, or because acting twice does no harm.
     pub retry_safe: bool,
+    /// The limit that was met, if one was.
+    pub limit: Option<Limit>,
 }
 
 impl Error {
     /// An error after which nothing may be sent again.
     #[must_use]
     pub const fn new(side: Side, kind: Kind, status: u16) -> Error {
-        Error { side, kind, status, retry_safe: false }
+        Error { side, kind, status, retry_safe: false, limit: None }
+    }
+
+    /// The error, as the consequence of a limit.
+    #[must_use]
+    pub const fn by(mut self, limit: Limit) -> Error {
+        self.limit = Some(limit);
+        self
     }
 
     /// The client's connection failed.
@@ -90,7 +103,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All words of [`Outcome::as_str`], in the order of [`Outcome::index`].
-    pub const WORDS: [&'static str; 15] = [
+    pub const WORDS: [&'static str; 17] = [
         "completed",
         "client_malformed",
         "client_too_large",
@@ -106,6 +119,8 @@ impl Outcome {
         "client_unsupported",
         "loop_detected",
         "tunnel_idle",
+        "overloaded",
+        "request_timeout",
     ];
 
     /// The outcome's place in [`Outcome::WORDS`].
@@ -126,6 +141,8 @@ impl Outcome {
             (Side::Upstream, _) => 5,
             (Side::Ringway, Kind::NoRoute) => 9,
             (Side::Ringway, Kind::NoServer) => 11,
+            (Side::Ringway, Kind::Overloaded) => 15,
+            (Side::Ringway, Kind::TimedOut) => 16,
             (Side::Ringway, _) => 10,
         }
     }
@@ -159,5 +176,7 @@ mod tests {
         assert_eq!(failed(Side::Client, Kind::Unsupported), "client_unsupported");
         assert_eq!(failed(Side::Ringway, Kind::Loop), "loop_detected");
         assert_eq!(failed(Side::Client, Kind::TunnelIdle), "tunnel_idle");
+        assert_eq!(failed(Side::Ringway, Kind::Overloaded), "overloaded");
+        assert_eq!(failed(Side::Ringway, Kind::TimedOut), "request_timeout");
     }
 }

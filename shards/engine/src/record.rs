@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::outcome::Outcome;
+use crate::outcome::{Error, Outcome};
 
 /// Bytes of a path or host that a record shows; the rest is cut off.
 const TEXT_BYTES_MAX: usize = 2048;
@@ -63,6 +63,9 @@ impl Recorder {
         write_escaped(line, record.path);
         // Writing to memory does not fail.
         let _ = write!(line, "\",\"status\":{},\"outcome\":\"{}\"", record.status, record.outcome.as_str());
+        if let Outcome::Failed(Error { limit: Some(limit), .. }) = record.outcome {
+            let _ = write!(line, ",\"limit\":\"{}\"", limit.as_str());
+        }
         if let Some(upstream) = record.upstream {
             line.extend_from_slice(b",\"upstream\":\"");
             write_escaped(line, upstream.as_bytes());

@@ -14,10 +14,15 @@ use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
 use crate::accept::accept;
+use crate::admission::{Census, ClientKey, Glitches};
+use crate::client::Client;
+use crate::complaint::Complaint;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::forward;
+use crate::outcome::{Limit, Outcome};
+use crate::overload::Overload;
 use crate::record::{Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::upstream::pool::{Janitor, Pool};
@@ -85,6 +90,13 @@ pub(crate) struct Shard {
     pub(crate) response_edits: Edits,
     pub(crate) request_ids: RequestIds,
     recorder: RefCell<Option<Recorder>>,
+    pub(crate) overload: Rc<Overload>,
+    census: Census,
+    glitches: Glitches,
+    /// About descriptors, memory and ports that have run out.
+    pub(crate) scarcity: Complaint,
+    /// About clients that are cut off.
+    cut_off: Complaint,
     /// Requests for reuse, so that none is allocated while the shard is in a steady state.
     #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
     requests: RefCell<Vec<Box<Request>>>,
@@ -107,6 +119,8 @@ pub(crate) struct Serving {
 pub(crate) struct Membership {
     shard: Rc<Shard>,
     task: Place,
+    /// The client whose connection this is, if connections are counted by client.
+    client: Option<ClientKey>,
 }
 
 impl Serving {
@@ -127,12 +141,19 @@ impl Shard {
         let janitor = Rc::new(Janitor::default());
         let serving = Serving::new(plan, &counters, &janitor);
         ring::spawn(janitor.run(serving.pools.clone()));
+        let overload = Rc::new(Overload::new(plan.overload));
+        ring::spawn(Rc::clone(&overload).run());
         Rc::new(Shard {
             serving: RefCell::new(Rc::new(serving)),
             counters,
             response_edits: forward::response_edits(),
             request_ids: RequestIds::new(),
             recorder: RefCell::new(recorder),
+            overload,
+            census: Census::default(),
+            glitches: Glitches::default(),
+            scarcity: Complaint::default(),
+            cut_off: Complaint::default(),
             requests: RefCell::default(),
             sessions: Cell::new(0),
             draining: Cell::new(false),
@@ -147,10 +168,50 @@ impl Shard {
     }
 
     /// A new session's membership.
-    pub(crate) fn enter(self: &Rc<Self>) -> Membership {
+    ///
+    /// # Errors
+    /// The limit that keeps this client out. Its connection is to be closed at once: an answer would cost more than it.
+    pub(crate) fn enter(self: &Rc<Self>, client: &Client) -> Result<Membership, Limit> {
+        let limits = self.serving.borrow().plan.limits;
+        let mut counted = None;
+        if let Some(key) = client.key {
+            if !self.glitches.is_empty() && self.glitches.refuses(key, limits.glitches_per_client_max, ring::now()) {
+                return Err(Limit::GlitchesPerClient);
+            }
+            if limits.connections_per_client_max > 0 {
+                if !self.census.enter(key, limits.connections_per_client_max) {
+                    return Err(Limit::ConnectionsPerClient);
+                }
+                counted = Some(key);
+            }
+        }
         self.sessions.set(self.sessions.get() + 1);
         self.counters.connections_open.add(1);
-        Membership { shard: Rc::clone(self), task: self.session_tasks.add() }
+        Ok(Membership { shard: Rc::clone(self), task: self.session_tasks.add(), client: counted })
+    }
+
+    /// Takes note of how an exchange with `client`, or the attempt at one, has ended.
+    pub(crate) fn note(&self, client: &Client, outcome: Outcome) {
+        self.counters.exchanges[outcome.index()].add(1);
+        let Outcome::Failed(error) = outcome else { return };
+        let now = ring::now();
+        if let Some(limit) = error.limit {
+            self.counters.hit(limit);
+            if limit == Limit::System
+                && let Some(untold) = self.scarcity.due(now)
+            {
+                tracing::warn!(untold, "no connection to an upstream: descriptors, memory or ports have run out");
+            }
+        }
+        let glitches_max = self.serving.borrow().plan.limits.glitches_per_client_max;
+        if let Some(key) = client.key
+            && self.glitches.note(key, &error, glitches_max, now)
+        {
+            self.counters.clients_cut_off.add(1);
+            if let Some(untold) = self.cut_off.due(now) {
+                tracing::warn!(client = client.text(), untold, "a client breaks the rules again and again: cut off");
+            }
+        }
     }
 
     /// Whether another session may begin.
@@ -219,6 +280,9 @@ impl Shard {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
         }
         self.serving().pools.iter().for_each(|pool| pool.clear());
+        let counted = self.counters.readings().filter(|reading| reading.value > 0);
+        let counters = counted.map(|reading| reading.to_string()).collect::<Vec<_>>().join(" ");
+        tracing::info!(%counters, "drained");
     }
 }
 
@@ -242,6 +306,9 @@ impl Drop for Membership {
         let shard = &self.shard;
         shard.sessions.set(shard.sessions.get() - 1);
         shard.counters.connections_open.sub(1);
+        if let Some(client) = self.client {
+            shard.census.leave(client);
+        }
         // Somebody waits for this only in a drain, or when the shard was full.
         if shard.draining.get() || shard.sessions.get() + 1 >= shard.serving.borrow().plan.limits.connections_max {
             shard.watchers.wake_all();

@@ -129,6 +129,8 @@ pub(crate) trait Downstream: Source + Sink {
     fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<Error>;
     /// The status that was sent, once one was.
     fn status(&self) -> Option<u16>;
+    /// Whether the request has come whole, body included.
+    fn request_complete(&self) -> bool;
     /// Bytes of the request's body received so far, without framing.
     fn body_bytes_received(&self) -> u64;
     /// Bytes of the response's body sent so far, without framing.

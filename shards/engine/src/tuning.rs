@@ -54,5 +54,7 @@ pub(crate) fn wire_limits(plan: &Plan) -> wire::Limits {
         // A start line may take the whole head; where it alone exceeds that, the answer says so (414).
         start_line_bytes_max: plan.limits.head_bytes_max,
         fields_max: plan.limits.fields_max,
+        target_bytes_max: plan.limits.uri_bytes_max,
+        field_bytes_max: plan.limits.field_bytes_max,
     }
 }

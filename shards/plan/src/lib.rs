@@ -15,7 +15,7 @@ pub mod trust;
 pub mod upstream;
 
 pub use forwarding::Forwarding;
-pub use limits::{Limits, Timeouts};
+pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener};
 pub use route::{Route, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
@@ -34,6 +34,8 @@ pub struct Plan {
     pub limits: Limits,
     /// How long a peer may take.
     pub timeouts: Timeouts,
+    /// When a shard has too much to do.
+    pub overload: Overload,
     /// Whose forwarding headers are believed.
     pub trust: TrustPolicy,
     /// What requests say about clients besides the usual.

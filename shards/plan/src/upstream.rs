@@ -23,6 +23,9 @@ pub struct Upstream {
     pub head_timeout: Duration,
     /// How long a body may stand still, in either direction.
     pub body_idle_timeout: Duration,
+    /// Bytes a second that a server must take of a request's body, or send of an answer's, on average after
+    /// [`crate::Timeouts::body_rate_grace`]. 0, the default, sets no bound: a stream of events may trickle.
+    pub body_rate_min: u32,
     /// How long an unused connection is kept.
     pub keep_alive_timeout: Duration,
     /// How many unused connections a shard keeps to this upstream, all its servers together; 0 keeps none.
@@ -45,6 +48,7 @@ impl Upstream {
             connect_timeout: Duration::from_secs(2),
             head_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
+            body_rate_min: 0,
             keep_alive_timeout: Duration::from_secs(30),
             idle_connections_max: 512,
             connections_max: 16_384,

@@ -96,6 +96,20 @@ pub enum RequestError {
         /// The limit.
         max: u16,
     },
+    /// The request target is longer than the limit.
+    #[error("request target is longer than {max} bytes")]
+    TargetTooLong {
+        /// The limit.
+        max: u32,
+    },
+    /// A field line is longer than the limit.
+    #[error("field at byte {at} is longer than {max} bytes")]
+    FieldTooLarge {
+        /// Offset of the field's name.
+        at: u32,
+        /// The limit.
+        max: u32,
+    },
 }
 
 impl RequestError {
@@ -103,8 +117,10 @@ impl RequestError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            RequestError::StartLineTooLong { .. } => 414,
-            RequestError::HeadTooLarge { .. } | RequestError::FieldsTooMany { .. } => 431,
+            RequestError::StartLineTooLong { .. } | RequestError::TargetTooLong { .. } => 414,
+            RequestError::HeadTooLarge { .. }
+            | RequestError::FieldsTooMany { .. }
+            | RequestError::FieldTooLarge { .. } => 431,
             // RFC 9112 §6.1: a transfer coding that the server does not understand.
             RequestError::Framing(FramingError::CodingUnknown { .. }) => 501,
             RequestError::ExpectationUnknown { .. } => 417,
@@ -164,6 +180,14 @@ pub enum ResponseError {
     FieldsTooMany {
         /// The limit.
         max: u16,
+    },
+    /// A field line is longer than the limit.
+    #[error("field at byte {at} is longer than {max} bytes")]
+    FieldTooLarge {
+        /// Offset of the field's name.
+        at: u32,
+        /// The limit.
+        max: u32,
     },
     /// Bytes came although no request awaits an answer.
     #[error("bytes from the upstream that answer no request")]

@@ -21,11 +21,21 @@ pub struct Limits {
     pub start_line_bytes_max: u32,
     /// Fields of a head, and of a trailer section.
     pub fields_max: u16,
+    /// Bytes of a request's target.
+    pub target_bytes_max: u32,
+    /// Bytes of one field line of a head, from its name to its CRLF.
+    pub field_bytes_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { head_bytes_max: 32 << 10, start_line_bytes_max: 16 << 10, fields_max: 100 }
+        Limits {
+            head_bytes_max: 32 << 10,
+            start_line_bytes_max: 16 << 10,
+            fields_max: 100,
+            target_bytes_max: 8 << 10,
+            field_bytes_max: 16 << 10,
+        }
     }
 }
 

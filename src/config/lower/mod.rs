@@ -38,6 +38,7 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         routes: route::lower(file, &names, &mut problems),
         limits: limits::limits(&file.limits, &mut problems),
         timeouts: limits::timeouts(&file.timeouts, &mut problems),
+        overload: limits::overload(&file.overload, &mut problems),
         trust: trust::lower(&file.trust, &mut problems),
         forwarding: Forwarding { request_id: file.forwarding.request_id, forwarded: file.forwarding.forwarded },
         shards: shards(&file.shards, cores, &mut problems),

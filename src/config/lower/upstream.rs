@@ -3,6 +3,7 @@
 use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
 use toml::Spanned;
 
+use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
 use crate::config::address::{self, Endpoint};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
@@ -86,11 +87,13 @@ fn one(
         let problem = Problem::new(format!("{idle_max} idle connections are more than may be open"));
         problems.at(written.span(), problem.expected(format!("at most `connections`, which is {connections_max}")));
     }
+    let body_rate_min = bytes(section.body_rate_min.as_ref(), RATE_RANGE, default.body_rate_min, problems);
     let mut timeout = |written: &Option<_>, default| duration(written.as_ref(), TIMEOUT_RANGE, default, problems);
     Upstream {
         connect_timeout: timeout(&section.connect_timeout, default.connect_timeout),
         head_timeout: timeout(&section.head_timeout, default.head_timeout),
         body_idle_timeout: timeout(&section.body_idle_timeout, default.body_idle_timeout),
+        body_rate_min,
         keep_alive_timeout: timeout(&section.keep_alive_timeout, default.keep_alive_timeout),
         idle_connections_max: idle_max,
         connections_max,

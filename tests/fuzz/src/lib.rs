@@ -16,8 +16,23 @@ use wire::Limits;
 /// Limits that the first byte of an input chooses: ordinary ones, or so small that each of them is met.
 fn limits(choice: u8) -> Limits {
     match choice % 3 {
-        0 => Limits { head_bytes_max: 128, start_line_bytes_max: 48, fields_max: 4 },
-        1 => Limits { head_bytes_max: 8192, start_line_bytes_max: 4096, fields_max: 300 },
+        0 => Limits {
+            head_bytes_max: 128,
+            start_line_bytes_max: 48,
+            fields_max: 4,
+            target_bytes_max: 32,
+            field_bytes_max: 40,
+        },
+        1 => Limits { head_bytes_max: 8192, start_line_bytes_max: 4096, fields_max: 300, ..Limits::default() },
         _ => Limits::default(),
     }
 }
+
+/// Limits with room for what a writer adds to any message that was parsed within [`limits`].
+const ROOMY: Limits = Limits {
+    head_bytes_max: 1 << 20,
+    start_line_bytes_max: 1 << 20,
+    fields_max: 1000,
+    target_bytes_max: 1 << 20,
+    field_bytes_max: 1 << 20,
+};

@@ -126,7 +126,7 @@ fn agrees_with_a_naive_framing(bytes: &[u8], head: &RequestHead) {
 /// Written anew it parses, means the same, has nothing of the old connection, and does not change any more.
 fn survives_being_written(bytes: &[u8], head: &RequestHead) {
     // Room for what the writer adds.
-    let limits = Limits { head_bytes_max: 1 << 20, start_line_bytes_max: 1 << 20, fields_max: 1000 };
+    let limits = crate::ROOMY;
     let write = |head: &RequestHead, bytes: &[u8]| {
         let mut out = Vec::new();
         write_request(&mut out, head, bytes, &Edits::new(), b"fallback.example:80", ConnectionOption::None);

@@ -74,7 +74,7 @@ fn body_follows_the_rules(head: &ResponseHead) {
 
 /// Written in any framing it parses, and says what it was told to say.
 fn survives_being_written(bytes: &[u8], head: &ResponseHead, choice: u8) {
-    let limits = Limits { head_bytes_max: 1 << 20, start_line_bytes_max: 1 << 20, fields_max: 1000 };
+    let limits = crate::ROOMY;
     let (framing, expected) = match choice % 5 {
         0 => (ResponseFraming::None, BodyLength::UntilClose),
         1 => (ResponseFraming::Described, head.framing()),

@@ -88,6 +88,16 @@ impl Process {
         kib.parse::<u64>().expect("a number of kB") << 10
     }
 
+    /// Sets the soft limit on its descriptors.
+    ///
+    /// # Panics
+    /// If that cannot be done.
+    pub fn limit_descriptors(&self, limit: usize) {
+        let (pid, limit) = (self.id().to_string(), format!("--nofile={limit}:"));
+        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(status.expect("prlimit").success(), "limiting the descriptors of {}", self.name);
+    }
+
     /// Asks it to stop (SIGTERM).
     ///
     /// # Panics

@@ -171,6 +171,25 @@ impl Ringway {
         assert!(outcomes.contains(&outcome), "the outcome was to be one of {outcomes:?}: {record}");
     }
 
+    /// Stops it and returns what its shards have counted, all together, by the names under which they log it
+    /// (`limits{timeouts.head}`).
+    ///
+    /// # Panics
+    /// If it does not stop.
+    #[must_use]
+    #[track_caller]
+    pub fn stop_and_count(mut self) -> std::collections::BTreeMap<String, u64> {
+        self.terminate();
+        assert!(self.wait().success(), "the proxy stops as ordered");
+        let log = self.process.stderr();
+        let lines = log.lines().filter_map(|line| line.split_once("counters=")).map(|(_, counters)| counters);
+        let mut counts = std::collections::BTreeMap::new();
+        for (name, value) in lines.flat_map(str::split_whitespace).filter_map(|reading| reading.rsplit_once('=')) {
+            *counts.entry(name.to_owned()).or_default() += value.parse::<u64>().expect("a count");
+        }
+        counts
+    }
+
     /// Asks it to stop (SIGTERM).
     pub fn terminate(&self) {
         self.process.terminate();

@@ -1,7 +1,9 @@
 //! What answers a request once a route has been found: [`proxy`] asks an upstream, [`relay`] moves both bodies,
-//! [`passage`] lets large ones pass from socket to socket, and [`tunnel`] joins what has left HTTP.
+//! [`passage`] lets large ones pass from socket to socket, [`timing`] knows how long that may take, and [`tunnel`] joins what
+//! has left HTTP.
 
 mod passage;
 pub(crate) mod proxy;
 mod relay;
+mod timing;
 mod tunnel;

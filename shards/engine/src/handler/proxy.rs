@@ -49,7 +49,8 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Proxy<'_> {
-    /// Sends `request` to the upstream and passes the answer on.
+    /// Sends `request` to the upstream and passes the answer on. Where that left HTTP, returns the connection, for
+    /// [`Proxy::tunnel`].
     ///
     /// # Errors
     /// What kept the answer from being passed on whole. Unless a response has begun, `down` is still to be answered.
@@ -58,7 +59,7 @@ impl Proxy<'_> {
         request: &Request,
         down: &mut D,
         deadline: &mut Deadline,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Lease>, Error> {
         let policy = &self.pool.policy().retry;
         let key = self.pool.key(self.client, request);
         let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
@@ -78,11 +79,11 @@ impl Proxy<'_> {
                 Ok(Ended::Whole) => {
                     lease.acquit();
                     lease.give_back();
-                    return Ok(());
+                    return Ok(None);
                 }
                 Ok(Ended::Switched) => {
                     lease.acquit();
-                    return self.tunnel(down, &mut *lease, deadline).await;
+                    return Ok(Some(lease));
                 }
                 // The budget has been asked, and the server judged. What is left of the answer costs the connection.
                 Ok(Ended::Withheld) => {}
@@ -111,7 +112,7 @@ impl Proxy<'_> {
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.
-    async fn tunnel<D: Downstream, U: Upstream>(
+    pub(crate) async fn tunnel<D: Downstream, U: Upstream>(
         &self,
         down: &mut D,
         up: &mut U,

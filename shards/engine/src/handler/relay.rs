@@ -1,23 +1,22 @@
 //! The relay: both directions of one exchange, driven by one poll.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use plan::{Plan, Upstream as Policy};
+use plan::Plan;
 use ring::{Chunk, SpliceError};
 use wire::h1::Edits;
 
 use super::passage::{Passage, Passed};
 use super::proxy::{Attempt, Proxy};
+use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
 
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
-    policy: &'a Policy,
     plan: &'a Plan,
     response_edits: &'a Edits,
     down: &'a mut D,
@@ -34,9 +33,8 @@ pub(super) struct Relay<'a, D, U> {
     response_splice: Passage,
     /// Bytes of the request's body that were passed on.
     body_bytes: u64,
-    /// What the deadline in force is about.
-    waits_for: Option<WaitsFor>,
-    /// Whether anything has moved since the deadline was set.
+    timing: Timing<'a>,
+    /// Whether anything has moved since the timing was asked.
     progress: bool,
 }
 
@@ -65,21 +63,6 @@ enum Direction {
     Switched,
 }
 
-/// Whom the exchange waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WaitsFor {
-    /// The client, to send more of the request.
-    ClientBody,
-    /// The client, to take more of the response.
-    ClientRoom,
-    /// The upstream, to take more of the request.
-    UpstreamRoom,
-    /// The upstream, to answer.
-    UpstreamHead,
-    /// The upstream, to send more of the response.
-    UpstreamBody,
-}
-
 impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     pub(super) fn new(
         proxy: &'a Proxy<'a>,
@@ -92,7 +75,6 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     ) -> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
-            policy: proxy.pool.policy(),
             plan: proxy.plan,
             response_edits: proxy.response_edits,
             down,
@@ -106,7 +88,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             response: Direction::Head,
             request_splice: Passage::default(),
             response_splice: Passage::default(),
-            waits_for: None,
+            timing: Timing::new(proxy.plan, proxy.pool.policy()),
             progress: false,
         }
     }
@@ -130,12 +112,14 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         {
             return Poll::Ready(Err(error));
         }
-        // While the request is under way and the answer is not, it is the request that we wait for.
-        let waits_for = match (request, response) {
-            (Some(request), WaitsFor::UpstreamHead) => request,
-            (_, response) => response,
+        let standing = Standing {
+            request,
+            response,
+            request_bytes: self.body_bytes,
+            response_bytes: self.down.body_bytes_sent(),
+            progress: std::mem::take(&mut self.progress),
         };
-        self.poll_deadline(cx, waits_for).map(Err)
+        self.timing.poll(cx, self.deadline, &standing).map(Err)
     }
 
     /// Moves the request's body as far as it goes, and tells whom it waits for then.
@@ -199,7 +183,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     fn count_request(&mut self, bytes: usize) -> Result<(), Error> {
         self.body_bytes += bytes as u64;
         if self.body_bytes > self.plan.limits.body_bytes_max {
-            return Err(Error::new(Side::Client, Kind::TooLarge, 413));
+            return Err(Error::new(Side::Client, Kind::TooLarge, 413).by(Limit::BodyBytes));
         }
         Ok(())
     }
@@ -256,32 +240,6 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                     return Ok(None);
                 }
             }
-        }
-    }
-
-    /// Every wait has its limit, counted from the last progress or from the moment at which it became a wait for somebody
-    /// else.
-    fn poll_deadline(&mut self, cx: &Context<'_>, waits_for: WaitsFor) -> Poll<Error> {
-        if std::mem::take(&mut self.progress) || self.waits_for != Some(waits_for) {
-            self.waits_for = Some(waits_for);
-            self.deadline.set(self.limit(waits_for));
-        }
-        if self.deadline.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        Poll::Ready(match waits_for {
-            WaitsFor::ClientBody | WaitsFor::ClientRoom => Error::new(Side::Client, Kind::TimedOut, 408),
-            WaitsFor::UpstreamRoom | WaitsFor::UpstreamHead | WaitsFor::UpstreamBody => {
-                Error::new(Side::Upstream, Kind::TimedOut, 504)
-            }
-        })
-    }
-
-    fn limit(&self, waits_for: WaitsFor) -> Duration {
-        match waits_for {
-            WaitsFor::ClientBody | WaitsFor::ClientRoom => self.plan.timeouts.body_idle,
-            WaitsFor::UpstreamRoom | WaitsFor::UpstreamBody => self.policy.body_idle_timeout,
-            WaitsFor::UpstreamHead => self.policy.head_timeout,
         }
     }
 }

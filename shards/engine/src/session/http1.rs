@@ -15,7 +15,7 @@ use crate::exchange::{self, Request};
 use crate::forward;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
-use crate::outcome::{Error, Kind, Outcome, Side};
+use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
 use crate::record::Record;
 use crate::shard::Membership;
@@ -36,6 +36,8 @@ struct Http1 {
     connection: ServerConnection,
     inbox: Inbox,
     outbox: Outbox,
+    /// How many requests it has carried.
+    requests: u32,
     /// Of the request under way.
     request_length: BodyLength,
     status: Option<u16>,
@@ -56,8 +58,7 @@ enum Then {
 }
 
 /// Serves a client until one side is done.
-pub(crate) async fn serve(shard: Membership, stream: Stream) {
-    let client = Client::new(stream.peer(), &shard.serving().plan);
+pub(crate) async fn serve(shard: Membership, stream: Stream, client: Client) {
     let timeouts = shard.serving().plan.timeouts;
     let mut session = Http1 {
         shard,
@@ -65,6 +66,7 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
         connection: ServerConnection::new(),
         inbox: Inbox::default(),
         outbox: Outbox::default(),
+        requests: 0,
         request_length: BodyLength::None,
         status: None,
         body_bytes_sent: 0,
@@ -76,7 +78,8 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
     let mut head_due = Some(ring::now() + timeouts.head);
     loop {
         deadline.set_at(head_due.unwrap_or_else(|| ring::now() + timeouts.keep_alive));
-        let idle = poll_fn(|cx| session.poll_idle(&mut deadline, cx));
+        let limit = if head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
+        let idle = poll_fn(|cx| session.poll_idle(&mut deadline, limit, cx));
         if !idle.await {
             // What was answered last may still be on its way.
             if session.stream.bytes_waiting() > 0 {
@@ -95,28 +98,32 @@ pub(crate) async fn serve(shard: Membership, stream: Stream) {
 
 impl Http1 {
     /// Ready with whether bytes have come; `false` when the connection is to be closed instead.
-    fn poll_idle(&mut self, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<bool> {
+    fn poll_idle(&mut self, deadline: &mut Deadline, limit: Limit, cx: &Context<'_>) -> Poll<bool> {
         self.shard.register(cx);
         if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
             return Poll::Ready(filled.unwrap_or(false));
         }
-        if self.shard.is_draining() || deadline.poll(cx).is_ready() {
+        if self.shard.is_draining() {
             return Poll::Ready(false);
         }
-        Poll::Pending
+        ready!(deadline.poll(cx));
+        self.shard.counters.hit(limit);
+        Poll::Ready(false)
     }
 
     /// Serves requests for as long as bytes are there.
     async fn work(&mut self, client: &Client, deadline: &mut Deadline, mut head_due: Option<Instant>) -> Then {
         let mut request = self.shard.take_request();
         let then = loop {
-            if self.room(deadline).await.is_err() {
+            if let Err(error) = self.room(deadline).await {
+                error.limit.inspect(|limit| self.shard.counters.hit(*limit));
                 break Then::Drop;
             }
             let due = head_due.take().unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.head);
             if let Err(then) = self.head(client, &mut request, due, deadline).await {
                 break then;
             }
+            self.count_request();
             if self.inbox.is_ended() {
                 self.connection.force_close();
             }
@@ -138,9 +145,20 @@ impl Http1 {
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
         poll_fn(|cx| match self.poll_writable(cx) {
             Poll::Ready(writable) => Poll::Ready(writable),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(Error::new(Side::Client, Kind::TimedOut, 408))),
+            Poll::Pending => {
+                deadline.poll(cx).map(|()| Err(Error::new(Side::Client, Kind::TimedOut, 408).by(Limit::BodyIdle)))
+            }
         })
         .await
+    }
+
+    /// The last request that this connection may carry is answered as such.
+    fn count_request(&mut self) {
+        self.requests = self.requests.saturating_add(1);
+        if self.requests == self.shard.serving().plan.limits.requests_per_connection_max {
+            self.connection.force_close();
+            self.shard.counters.hit(Limit::RequestsPerConnection);
+        }
     }
 
     /// Reads the next request's head, or answers why there is none.
@@ -188,7 +206,7 @@ impl Http1 {
         }
         ready!(deadline.poll(cx));
         // No request was parsed, so that the connection's state machine knows of none to be answered.
-        let error = Error::new(Side::Client, Kind::TimedOut, 408);
+        let error = Error::new(Side::Client, Kind::TimedOut, 408).by(Limit::HeadTime);
         let text = own_text(&error, None);
         let length = text.len() as u64;
         let out = self.outbox.bytes();
@@ -202,7 +220,14 @@ impl Http1 {
     fn refuse(&mut self, refused: &RequestError) -> Error {
         let status = refused.status();
         let kind = if matches!(status, 414 | 431) { Kind::TooLarge } else { Kind::Malformed };
-        let error = Error::new(Side::Client, kind, status);
+        let mut error = Error::new(Side::Client, kind, status);
+        error.limit = match refused {
+            RequestError::StartLineTooLong { .. } | RequestError::HeadTooLarge { .. } => Some(Limit::HeadBytes),
+            RequestError::TargetTooLong { .. } => Some(Limit::UriBytes),
+            RequestError::FieldsTooMany { .. } => Some(Limit::Fields),
+            RequestError::FieldTooLarge { .. } => Some(Limit::FieldBytes),
+            _ => None,
+        };
         self.answer(&error, Some(refused));
         self.flush();
         error
@@ -210,7 +235,7 @@ impl Http1 {
 
     fn record_refusal(&self, client: &Client, error: Error, began: Instant) {
         let outcome = Outcome::Failed(error);
-        self.shard.counters.exchanges[outcome.index()].add(1);
+        self.shard.note(client, outcome);
         let now = ring::now();
         self.shard.record(now, || Record {
             client: client.text(),
@@ -254,7 +279,10 @@ impl Http1 {
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
         let flushed = poll_fn(|cx| match self.stream.poll_below(cx, 0) {
             Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
-            Poll::Pending => deadline.poll(cx).map(|()| false),
+            Poll::Pending => deadline.poll(cx).map(|()| {
+                self.shard.counters.hit(Limit::BodyIdle);
+                false
+            }),
         });
         if !flushed.await || self.inbox.is_ended() || self.stream.shutdown_write().is_err() {
             return;
@@ -283,7 +311,11 @@ impl Http1 {
         let text = own_text(error, detail);
         self.status = Some(error.status);
         self.end_if_draining();
-        let edits = forward::own_edits(error.status);
+        let mut edits = forward::own_edits(error.status);
+        if error.kind == Kind::Overloaded {
+            // RFC 9110 §10.2.3
+            edits.append(b"Retry-After", b"1").expect("a constant field is valid");
+        }
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);
     }
 }
@@ -440,6 +472,10 @@ impl Downstream for Http1 {
 
     fn status(&self) -> Option<u16> {
         self.status
+    }
+
+    fn request_complete(&self) -> bool {
+        self.connection.request_complete()
     }
 
     fn body_bytes_received(&self) -> u64 {

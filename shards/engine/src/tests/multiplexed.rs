@@ -210,6 +210,10 @@ impl Downstream for MemoryStream {
         self.status
     }
 
+    fn request_complete(&self) -> bool {
+        self.inbound(|inbound| inbound.ended && inbound.parts.is_empty())
+    }
+
     fn body_bytes_received(&self) -> u64 {
         self.received
     }
@@ -266,6 +270,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
+        overload: plan::Overload::default(),
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },

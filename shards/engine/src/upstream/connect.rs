@@ -5,12 +5,12 @@ use std::io;
 use plan::{Address, Upstream};
 use ring::Stream;
 
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
 
 /// Opens a connection to `address`, within the upstream's time-out.
 ///
 /// # Errors
-/// 504 if that passed, 503 if this process has run out of descriptors or memory, 502 for everything else. No server has
+/// 504 if that passed, 503 if this process has run out of descriptors, memory or ports, 502 for everything else. No server has
 /// seen the request then, so it may be sent elsewhere.
 pub(crate) async fn connect(upstream: &Upstream, address: &Address) -> Result<Stream, Error> {
     let opened = match address {
@@ -26,10 +26,14 @@ pub(crate) async fn connect(upstream: &Upstream, address: &Address) -> Result<St
 fn classify(error: &io::Error) -> Error {
     const EMFILE: i32 = 24;
     const ENFILE: i32 = 23;
-    let (side, kind, status) = match (error.kind(), error.raw_os_error()) {
-        (io::ErrorKind::TimedOut, _) => (Side::Upstream, Kind::TimedOut, 504),
-        (io::ErrorKind::OutOfMemory, _) | (_, Some(EMFILE | ENFILE)) => (Side::Ringway, Kind::NoCapacity, 503),
-        _ => (Side::Upstream, Kind::Refused, 502),
+    const ENOBUFS: i32 = 105;
+    let error = match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::TimedOut, _) => Error::new(Side::Upstream, Kind::TimedOut, 504).by(Limit::UpstreamConnect),
+        // No address is available when all ports are taken by connections to this server.
+        (io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable, _) | (_, Some(EMFILE | ENFILE | ENOBUFS)) => {
+            Error::new(Side::Ringway, Kind::NoCapacity, 503).by(Limit::System)
+        }
+        _ => Error::new(Side::Upstream, Kind::Refused, 502),
     };
-    Error { retry_safe: true, ..Error::new(side, kind, status) }
+    Error { retry_safe: true, ..error }
 }

@@ -25,7 +25,7 @@ use crate::client::Client;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
 use crate::random::Random;
 use crate::streams::Upstream as _;
 use crate::tuning::wire_limits;
@@ -248,7 +248,7 @@ impl Pool {
                 deadline.set(self.policy().connect_timeout);
             }
             if deadline.poll(cx).is_ready() {
-                let error = Error::new(Side::Ringway, Kind::NoCapacity, 503);
+                let error = Error::new(Side::Ringway, Kind::NoCapacity, 503).by(Limit::UpstreamConnections);
                 return Poll::Ready(Err(Error { retry_safe: true, ..error }));
             }
             self.waiting.borrow_mut().push_back(cx.waker().clone());

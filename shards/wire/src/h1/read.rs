@@ -50,6 +50,12 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
     match parsed {
         Parsed::Complete(len) => {
             head.len = len as u32;
+            if len > limits.target_bytes_max as usize && head.target_span.len() > limits.target_bytes_max as usize {
+                return Err(RequestError::TargetTooLong { max: limits.target_bytes_max });
+            }
+            if let Some(at) = large_field(&head.fields, len, limits) {
+                return Err(RequestError::FieldTooLarge { at, max: limits.field_bytes_max });
+            }
             gate::admit_request(window, head)?;
             Ok(parsed)
         }
@@ -74,6 +80,9 @@ pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) ->
     match parsed {
         Parsed::Complete(len) => {
             head.len = len as u32;
+            if let Some(at) = large_field(&head.fields, len, limits) {
+                return Err(ResponseError::FieldTooLarge { at, max: limits.field_bytes_max });
+            }
             gate::admit_response(window, head)?;
             Ok(parsed)
         }
@@ -137,6 +146,14 @@ impl HeadScan {
 /// arrived at once.
 fn window<'a>(bytes: &'a [u8], limits: &Limits) -> &'a [u8] {
     &bytes[..bytes.len().min(limits.head_bytes_max as usize)]
+}
+
+/// Offset of the first field that is larger than the limit. A head of `len` bytes that keeps the limit itself has none.
+#[inline]
+fn large_field(fields: &FieldLines, len: usize, limits: &Limits) -> Option<u32> {
+    let bytes_max = limits.field_bytes_max as usize;
+    let mut large = fields.lines.iter().filter(|field| field.line.len() > bytes_max);
+    if len > bytes_max { large.next().map(|field| field.line.start) } else { None }
 }
 
 /// `Partial`, unless the limit leaves no room for the rest.

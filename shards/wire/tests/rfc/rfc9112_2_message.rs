@@ -106,7 +106,8 @@ fn undefined_minor_versions_count_as_1_1_and_other_majors_are_refused() {
     refuse_responses(&[(b"HTTP/2.0 200 OK\r\n\r\n", ResponseError::VersionUnsupported { at: 0 })]);
 }
 
-const SMALL: Limits = Limits { head_bytes_max: 64, start_line_bytes_max: 32, fields_max: 3 };
+const SMALL: Limits =
+    Limits { head_bytes_max: 64, start_line_bytes_max: 32, fields_max: 3, target_bytes_max: 32, field_bytes_max: 64 };
 
 /// Parses under `SMALL`, whole and byte by byte, and returns the outcome, which must not depend on that.
 fn under_small_limits(bytes: &[u8]) -> Result<Parsed, RequestError> {
@@ -171,6 +172,23 @@ fn more_fields_than_the_limit_are_431() {
     assert_eq!(under_small_limits(b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\nC: d\r\n\r\n"), Ok(Parsed::Complete(39)));
     assert_eq!(under_small_limits(b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\nC: d\r\nE: f\r\n\r\n"), Err(too_many));
     assert_eq!(too_many.status(), 431);
+}
+
+#[test]
+fn a_target_over_the_limit_is_414_and_a_field_over_it_431() {
+    let limits = Limits { target_bytes_max: 16, field_bytes_max: 20, ..Limits::default() };
+    let parse = |target: usize, field: usize| {
+        let (target, value) = ("a".repeat(target - 1), "b".repeat(field - "X: \r\n".len()));
+        let head = format!("GET /{target} HTTP/1.1\r\nHost: x\r\nX: {value}\r\n\r\n");
+        parse_request(head.as_bytes(), &limits, &mut RequestHead::new()).map(|_| ())
+    };
+    assert_eq!(parse(16, 20), Ok(()));
+    let (long, large) = (RequestError::TargetTooLong { max: 16 }, RequestError::FieldTooLarge { at: 32, max: 20 });
+    assert_eq!((parse(17, 20), long.status()), (Err(long), 414));
+    assert_eq!((parse(8, 21), large.status()), (Err(large), 431));
+    let answer = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "b".repeat(16));
+    let parsed = parse_response(answer.as_bytes(), &limits, &mut ResponseHead::new());
+    assert_eq!(parsed, Err(ResponseError::FieldTooLarge { at: 17, max: 20 }));
 }
 
 #[test]
