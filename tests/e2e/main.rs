@@ -5,6 +5,7 @@ mod bodies;
 mod client_failures;
 mod clients;
 mod drain;
+mod faults;
 mod forwarding;
 mod limits;
 mod listeners;

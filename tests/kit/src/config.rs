@@ -21,11 +21,17 @@ struct Upstream {
 }
 
 impl Config {
-    /// Nothing but the sections that every configuration has.
+    /// Nothing but the sections that every configuration has. The environment variable `RINGWAY_IO` names the backend: `io_uring` or
+    /// `epoll`.
     #[must_use]
     pub fn new() -> Config {
         let config = Config { listeners: vec![], upstreams: vec![], routes: vec![], sections: BTreeMap::new() };
-        config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"")
+        let config = config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"");
+        // Every test runs on either backend, without knowing which.
+        match std::env::var("RINGWAY_IO") {
+            Ok(io) => config.set("shards", "io", format!("{io:?}")),
+            Err(_) => config,
+        }
     }
 
     /// All requests go to `server`, in the upstream `app`.

@@ -11,17 +11,22 @@
 //!   tests want;
 //! - [`Message`] and [`Head`] are HTTP/1.1 as seen by a reader that changes nothing;
 //! - [`pattern`] is an endless body that is verified without being kept;
+//! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
+//!   what may come of them;
 //! - [`Nginx`] and [`PythonServer`] are servers that we did not write.
 
 pub mod address;
 pub mod config;
 pub mod deadline;
+pub mod fault;
 pub mod message;
 pub mod origin;
 pub mod pattern;
 pub mod peer;
 pub mod process;
+pub mod random;
 pub mod ringway;
+pub mod scripted;
 pub mod servers;
 pub mod standard;
 pub mod turn;
@@ -29,10 +34,12 @@ pub mod turn;
 pub use address::{Address, Port};
 pub use config::Config;
 pub use deadline::{DEADLINE, Gate, eventually};
+pub use fault::{Fault, FaultProxy};
 pub use message::{Framing, Head, Message};
 pub use origin::Origin;
 pub use peer::Peer;
 pub use process::Process;
+pub use random::Random;
 pub use ringway::Ringway;
 pub use servers::{Nginx, PythonServer};
 pub use turn::Turn;
