@@ -16,6 +16,7 @@ mod pool;
 mod records;
 mod routing;
 mod servers;
+mod slow_clients;
 mod upstream_failures;
 mod upstream_timeouts;
 

@@ -13,6 +13,7 @@
 //! - [`pattern`] is an endless body that is verified without being kept;
 //! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
 //!   what may come of them;
+//! - [`SlowClients`] come by the thousand and send or read a byte a second;
 //! - [`Nginx`] and [`PythonServer`] are servers that we did not write.
 
 pub mod address;
@@ -28,6 +29,7 @@ pub mod random;
 pub mod ringway;
 pub mod scripted;
 pub mod servers;
+pub mod slow;
 pub mod standard;
 pub mod turn;
 
@@ -42,4 +44,5 @@ pub use process::Process;
 pub use random::Random;
 pub use ringway::Ringway;
 pub use servers::{Nginx, PythonServer};
+pub use slow::SlowClients;
 pub use turn::Turn;
