@@ -4,6 +4,7 @@
 mod bodies;
 mod client_failures;
 mod clients;
+mod documents;
 mod drain;
 mod faults;
 mod forwarding;
