@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 /// The configuration of a proxy under test. Its defaults suit tests: one shard, since connections spread over shards by a
-/// hash that no test can foresee, and not pinned, since other tests run beside it.
+/// hash that no test can foresee, and not pinned, since other tests run beside it. `RINGWAY_IO=epoll` (or `io_uring`) has all
+/// of them run on that; else the proxy chooses.
 #[derive(Debug, Clone)]
 pub struct Config {
     listeners: Vec<String>,
@@ -21,13 +22,11 @@ struct Upstream {
 }
 
 impl Config {
-    /// Nothing but the sections that every configuration has. The environment variable `RINGWAY_IO` names the backend: `io_uring` or
-    /// `epoll`.
+    /// Nothing but the sections that every configuration has.
     #[must_use]
     pub fn new() -> Config {
         let config = Config { listeners: vec![], upstreams: vec![], routes: vec![], sections: BTreeMap::new() };
         let config = config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"");
-        // Every test runs on either backend, without knowing which.
         match std::env::var("RINGWAY_IO") {
             Ok(io) => config.set("shards", "io", format!("{io:?}")),
             Err(_) => config,
