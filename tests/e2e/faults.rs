@@ -20,11 +20,12 @@ use kit::{Config, Random};
 use lanes::{Case, Lanes, Side};
 
 /// The exchanges, by name. The bodies of the last two are large enough to pass from socket to socket.
-const EXCHANGES: [(&str, Shape); 9] = [
+const EXCHANGES: [(&str, Shape); 10] = [
     ("get", Shape::get(Content::Length(100))),
     ("get-chunked", Shape::get(CHUNKED)),
     ("head", Shape { method: "HEAD", ..Shape::get(Content::Length(100)) }),
     ("post", Shape::post(Content::Length(100))),
+    ("post-nothing", Shape::post(Content::Nothing)),
     ("post-chunked", Shape::post(CHUNKED)),
     ("continue", Shape { expects_continue: true, ..Shape::post(Content::Length(50)) }),
     ("pipelined", Shape { pipelined: 2, ..Shape::get(Content::Length(30)) }),
@@ -35,7 +36,7 @@ const EXCHANGES: [(&str, Shape); 9] = [
 const CHUNKED: Content = Content::Chunked { bytes: 100, chunk_bytes: 40, trailer: true };
 
 /// Positions of each exchange, side, way and kind that one seed draws.
-const POSITIONS: u64 = 96;
+const POSITIONS: u64 = 64;
 
 #[test]
 fn delays_and_small_segments_change_nothing() {

@@ -188,6 +188,9 @@ impl Lane {
             }
             return report;
         }
+        if tag.ends_with(['0', '2', '4', '6', '8']) {
+            self.use_connection();
+        }
         self.behind.arm(Some(case.fault));
         let mut client = kept.take().filter(Peer::is_idle).unwrap_or_else(|| Peer::connect(self.before.address()));
         let report = case.shape.perform(&mut client, &self.host, tag);
@@ -195,6 +198,14 @@ impl Lane {
             *kept = Some(client);
         }
         report
+    }
+
+    /// Leaves the proxy with a used connection to the origin: one that may have died unnoticed, as far as it knows.
+    fn use_connection(&self) {
+        let mut client = Peer::connect(self.before.address());
+        let report = EXCHANGES[0].1.perform(&mut client, &self.host, "used");
+        assert!(report.judge(&EXCHANGES[0].1, "used").is_ok(), "{report:?}");
+        self.witness.take("used.0");
     }
 
     fn disarm(&self) {
