@@ -3,10 +3,15 @@
 #
 #   tests/run.sh            everything that CI runs
 #   tests/run.sh --long     and the tests of minutes (a gigabyte each way)
+#   tests/run.sh --soak [N] nothing but random exchanges and faults against a release build, for N minutes or an hour
 set -eu
 cd "$(dirname "$0")/.."
 
 tests/install.sh
+
+if [ "${1:-}" = "--soak" ]; then
+    exec cargo test --release --test soak -- "${2:-60}"
+fi
 
 # With nextest each test has a process of its own, and those that fill the machine run alone; cargo test takes their place.
 if cargo nextest --version >/dev/null 2>&1; then

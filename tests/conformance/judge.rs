@@ -98,6 +98,11 @@ impl Judge {
         self.requests.lock().expect("no thread panics holding the requests").len()
     }
 
+    /// The whole requests that the origin has received after the first `before`.
+    pub(crate) fn since(&self, before: usize) -> Vec<Message> {
+        self.requests.lock().expect("no thread panics holding the requests")[before..].to_vec()
+    }
+
     fn last(&self) -> Message {
         self.requests.lock().expect("no thread panics holding the requests").last().expect("a request").clone()
     }

@@ -15,7 +15,7 @@ const IDLE_BYTES_MAX: u64 = 2 << 10;
 #[test]
 fn fifteen_thousand_connections_are_held_and_served() {
     let _turn = Turn::alone();
-    raise_descriptor_limit();
+    raise_descriptor_limit(DESCRIPTORS);
     let origin = standard::start();
     let config = Config::to(origin.address()).shards(2).limit("connections", 20_000);
     let ringway = Ringway::start_in_turn(BINARY, config.timeout("keep_alive", "10m").set("log", "access", "\"off\""));
@@ -59,11 +59,11 @@ fn warm_up(ringway: &Ringway) {
 }
 
 /// Raises the limit on descriptors of this process, which the proxy inherits.
-fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit(descriptors: usize) {
     let process = std::process::id().to_string();
-    let status = Command::new("prlimit").args(["--pid", &process, &format!("--nofile={DESCRIPTORS}:")]).status();
+    let status = Command::new("prlimit").args(["--pid", &process, &format!("--nofile={descriptors}:")]).status();
     assert!(
         status.expect("prlimit").success(),
-        "this test needs {DESCRIPTORS} descriptors: raise the hard limit (ulimit -Hn)"
+        "this test needs {descriptors} descriptors: raise the hard limit (ulimit -Hn)"
     );
 }

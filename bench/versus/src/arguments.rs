@@ -12,7 +12,8 @@ use crate::{scenario::Scenario, targets::Target};
 #[derive(Debug, Parser)]
 #[command(name = "versus")]
 pub(crate) struct Arguments {
-    /// What is asked of each proxy: BODY@CONNECTIONS, where BODY is small (128 bytes), 64k or 1m.
+    /// What is asked of each proxy: BODY@CONNECTIONS, where BODY is small (128 bytes), 64k or 1m; upload-64k and upload-1m are a
+    /// POST of that body.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
@@ -63,6 +64,9 @@ impl Arguments {
         for (index, target) in self.targets.iter().enumerate() {
             ensure!(!self.targets[..index].contains(target), "the target {target} is named twice");
         }
+        let bare = self.targets.iter().any(|target| matches!(target, Target::Bare(_)));
+        let uploads = self.scenarios.iter().any(|scenario| scenario.upload);
+        ensure!(!(bare && uploads), "the bare proxies pass on no body of a request: measure uploads without them");
         ensure!(self.proxy_core != self.load_core, "the proxy and the load need a core each");
         for core in [self.proxy_core, self.load_core] {
             if !affinity::may_use(core)? {

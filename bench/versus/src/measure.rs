@@ -1,6 +1,7 @@
 //! The rounds: every target in turn, each in a window of its own.
 
 use std::{
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -98,13 +99,18 @@ impl Bench<'_> {
     /// within it, which is a few thousandths of its requests, and the same for every target.
     fn measure(&self, proxy: &Running, scenario: Scenario) -> anyhow::Result<Sample> {
         let Arguments { seconds, warm_up_seconds, load_core, .. } = *self.arguments;
+        let script = scenario.script().map(|text| {
+            let file = self.directory.join(format!("{scenario}.lua"));
+            fs::write(&file, text).map(|()| file).context("cannot write the script of wrk")
+        });
+        let script = script.transpose()?;
         let wrk = Wrk {
             program: &self.programs.wrk,
             directory: self.directory,
             core: load_core,
             address: proxy.address,
-            path: &scenario.body.path(),
-            script: None,
+            path: &scenario.path(),
+            script: script.as_deref(),
             connections: scenario.connections,
         };
         wrk.run(warm_up_seconds, self.interrupt)?;

@@ -12,19 +12,26 @@
 //! - [`Message`] and [`Head`] are HTTP/1.1 as seen by a reader that changes nothing;
 //! - [`pattern`] is an endless body that is verified without being kept;
 //! - [`DnsServer`] answers for names as the test says;
+//! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
+//!   what may come of them;
+//! - [`SlowClients`] come by the thousand and send or read a byte a second;
 //! - [`Nginx`] and [`PythonServer`] are servers that we did not write.
 
 pub mod address;
 pub mod config;
 pub mod deadline;
 pub mod dns;
+pub mod fault;
 pub mod message;
 pub mod origin;
 pub mod pattern;
 pub mod peer;
 pub mod process;
+pub mod random;
 pub mod ringway;
+pub mod scripted;
 pub mod servers;
+pub mod slow;
 pub mod standard;
 pub mod turn;
 
@@ -32,10 +39,13 @@ pub use address::{Address, Port};
 pub use config::Config;
 pub use deadline::{DEADLINE, Gate, eventually};
 pub use dns::DnsServer;
+pub use fault::{Fault, FaultProxy};
 pub use message::{Framing, Head, Message};
 pub use origin::Origin;
 pub use peer::Peer;
 pub use process::Process;
+pub use random::Random;
 pub use ringway::Ringway;
 pub use servers::{Nginx, PythonServer};
+pub use slow::SlowClients;
 pub use turn::Turn;

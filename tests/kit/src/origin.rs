@@ -30,7 +30,10 @@ pub struct Origin {
 #[derive(Debug, Default)]
 struct Shared {
     stopping: AtomicBool,
+    /// Keeps nothing of a connection that has ended.
+    forgetful: bool,
     open: AtomicUsize,
+    accepted: AtomicUsize,
     connections: Mutex<Vec<Connection>>,
 }
 
@@ -50,7 +53,16 @@ impl Origin {
     /// If there is no port to listen on.
     pub fn start(script: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static) -> Origin {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Origin::listen(Domain::IPV4, &SockAddr::from(address), script)
+        Origin::listen(Domain::IPV4, &SockAddr::from(address), false, script)
+    }
+
+    /// Listens on a free port, and keeps nothing of what it received: for tests with connections without number.
+    ///
+    /// # Panics
+    /// If there is no port to listen on.
+    pub fn start_forgetful(script: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static) -> Origin {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Origin::listen(Domain::IPV4, &SockAddr::from(address), true, script)
     }
 
     /// Listens at `address`, for a test that needs several addresses with one port.
@@ -72,10 +84,10 @@ impl Origin {
         path: &Path,
         script: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static,
     ) -> Origin {
-        Origin::listen(Domain::UNIX, &SockAddr::unix(path).expect("a short path"), script)
+        Origin::listen(Domain::UNIX, &SockAddr::unix(path).expect("a short path"), false, script)
     }
 
-    fn listen<S>(domain: Domain, address: &SockAddr, script: S) -> Origin
+    fn listen<S>(domain: Domain, address: &SockAddr, forgetful: bool, script: S) -> Origin
     where
         S: Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static,
     {
@@ -87,7 +99,7 @@ impl Origin {
             Some(address) => Address::Tcp(address),
             None => Address::Unix(bound.as_pathname().expect("a path").to_owned()),
         };
-        let (listener, shared) = (Arc::new(socket), Arc::new(Shared::default()));
+        let (listener, shared) = (Arc::new(socket), Arc::new(Shared { forgetful, ..Shared::default() }));
         let accepting = thread::spawn({
             let (listener, shared, script) = (listener.clone(), shared.clone(), Arc::new(script));
             move || accept(&listener, &shared, &script)
@@ -104,7 +116,7 @@ impl Origin {
     /// How many connections it has accepted.
     #[must_use]
     pub fn accepted(&self) -> usize {
-        self.connections().len()
+        self.shared.accepted.load(Ordering::SeqCst)
     }
 
     /// How many connections are open now, as far as their scripts know.
@@ -169,7 +181,11 @@ where
         // A peer that is gone already leaves nothing to serve.
         let Ok(mut peer) = Peer::new(socket) else { continue };
         let mut connections = shared.connections.lock().expect("no thread panics holding the connections");
-        let number = connections.len();
+        let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
+        if shared.forgetful {
+            peer.forget_record();
+            forget_ended(&mut connections);
+        }
         let (record, socket) = (peer.record(), Arc::downgrade(peer.socket()));
         shared.open.fetch_add(1, Ordering::SeqCst);
         let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn({
@@ -183,6 +199,18 @@ where
         });
         connections.push(Connection { record, socket, thread: Some(thread.expect("a thread")) });
     }
+}
+
+/// Forgets the connections whose scripts have returned; one that panicked stays, to be found in the end.
+fn forget_ended(connections: &mut Vec<Connection>) {
+    if connections.len() < 256 || !connections.len().is_power_of_two() {
+        return;
+    }
+    for connection in &mut *connections {
+        let ended = connection.thread.take_if(|thread| thread.is_finished());
+        assert!(ended.is_none_or(|thread| thread.join().is_ok()), "a script of the origin panicked");
+    }
+    connections.retain(|connection| connection.thread.is_some());
 }
 
 /// Counts an open connection down at its end, however its script ends.

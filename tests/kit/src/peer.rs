@@ -27,6 +27,7 @@ pub struct Peer {
     /// Received and not yet consumed.
     unread: Vec<u8>,
     record: Record,
+    record_bytes_max: usize,
 }
 
 /// What a connection received, as long as it is not too much.
@@ -85,18 +86,29 @@ impl Peer {
         if socket.local_addr()?.as_socket().is_some() {
             socket.set_tcp_nodelay(true)?;
         }
-        Ok(Peer { socket: Arc::new(socket), unread: Vec::new(), record: Record::default() })
+        Ok(Peer {
+            socket: Arc::new(socket),
+            unread: Vec::new(),
+            record: Record::default(),
+            record_bytes_max: RECORD_BYTES_MAX,
+        })
     }
 
     /// A second handle on the same socket, so that one thread sends while another receives. What this handle has received
     /// and not yet handed out stays with it. The connection closes with its last handle.
     #[must_use]
     pub fn second(&self) -> Peer {
-        Peer { socket: self.socket.clone(), unread: Vec::new(), record: self.record.clone() }
+        let (socket, record) = (self.socket.clone(), self.record.clone());
+        Peer { socket, unread: Vec::new(), record, record_bytes_max: self.record_bytes_max }
     }
 
     pub(crate) fn record(&self) -> Record {
         self.record.clone()
+    }
+
+    /// Keeps no record from now on.
+    pub(crate) fn forget_record(&mut self) {
+        self.record_bytes_max = 0;
     }
 
     pub(crate) fn socket(&self) -> &Arc<Socket> {
@@ -336,7 +348,7 @@ impl Peer {
             self.socket.as_ref().read(&mut piece).map_err(|error| explain(error, &format!("receiving {what}")))?;
         self.unread.extend_from_slice(&piece[..count]);
         let mut record = self.record.lock().expect("no thread panics holding a record");
-        let room = RECORD_BYTES_MAX.saturating_sub(record.len());
+        let room = self.record_bytes_max.saturating_sub(record.len());
         record.extend_from_slice(&piece[..count.min(room)]);
         Ok(count)
     }

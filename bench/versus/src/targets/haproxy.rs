@@ -22,7 +22,11 @@ fn config_text(site: &Site<'_>) -> String {
     // A pipe for each response; HAProxy's default is a quarter of its connections.
     let pipes_max = scenario.connections + 16;
     // Not `splice-auto`: it takes this load for no streaming, hardly splices, and a 1 MiB body costs three times as much.
-    let splice = if scenario.body.is_large() { "    option splice-response\n" } else { "" };
+    let splice = match (scenario.body.is_large(), scenario.upload) {
+        (true, false) => "    option splice-response\n",
+        (true, true) => "    option splice-request\n",
+        (false, _) => "",
+    };
     // The two ratios: HAProxy closes idle upstream connections above a quarter of the descriptors that it derives from
     // maxconn. Requests would then open new ones, and maxconn would decide the result.
     format!(

@@ -23,7 +23,8 @@ fn config_text(site: &Site<'_>) -> String {
     let connections = 4 * scenario.connections + 64;
     let idle_connections = scenario.connections.max(600);
     let http = http_settings(directory);
-    // `proxy_max_temp_file_size 0`: a slow client must hold its upstream back, as in every other target, and not fill files.
+    // `proxy_max_temp_file_size 0` and `proxy_request_buffering off`: a slow client must hold its upstream back, as in every other
+    // target, and not fill files; bodies pass as they come.
     write!(
         text,
         "events {{
@@ -31,6 +32,8 @@ fn config_text(site: &Site<'_>) -> String {
 }}
 http {{
 {http}    proxy_max_temp_file_size 0;
+    proxy_request_buffering off;
+    client_body_buffer_size 64k;
     upstream app {{
         server {upstream};
         keepalive {idle_connections};

@@ -1,0 +1,36 @@
+//! What the documents say of statuses is what the program knows.
+
+use std::collections::BTreeSet;
+
+use engine::Outcome;
+
+#[test]
+fn the_table_of_statuses_names_every_outcome_and_no_other() {
+    let rows = status_rows();
+    let documented: BTreeSet<&str> = rows.iter().map(|(_, outcome)| outcome.as_str()).collect();
+    let known: BTreeSet<&str> = Outcome::WORDS.into_iter().filter(|word| *word != "completed").collect();
+    assert_eq!(documented, known, "docs/http.md, the table of statuses, beside engine::Outcome::WORDS");
+    for (status, outcome) in &rows {
+        // Nobody is blamed for the other side's fault: 4xx is the client's, or of no route.
+        let client = outcome.starts_with("client_") || outcome == "no_route";
+        assert!((400..600).contains(status), "{status} {outcome}");
+        assert!(client || *status >= 500 || *status == 429, "{status} {outcome}");
+    }
+}
+
+/// The statuses and outcomes of the table in docs/http.md.
+fn status_rows() -> Vec<(u16, String)> {
+    let text = include_str!("../../docs/http.md");
+    let (_, table) = text.split_once("| status | when | outcome in the record |\n").expect("a table of statuses");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [status, when, outcome] = cells[..] else { panic!("three cells: {line}") };
+        assert!(!when.is_empty(), "{line}");
+        let status = status.trim_matches(['(', ')']).parse().unwrap_or_else(|_| panic!("a status: {line}"));
+        (status, outcome.trim_matches('`').to_owned())
+    };
+    let rows: Vec<_> = rows.map(row).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    rows
+}
