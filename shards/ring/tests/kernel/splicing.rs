@@ -129,6 +129,35 @@ fn a_source_that_ends_early_is_told_from_a_sink_that_fails() {
 }
 
 #[test]
+fn an_open_ended_splice_ends_with_its_source() {
+    let (mut writer, source) = connection();
+    let (mut reader, sink) = connection();
+    let talking = std::thread::spawn(move || {
+        // What comes is passed on at once, whether more follows or not.
+        for piece in [1, 100_000, 3] {
+            let sent = bytes(0, 0, piece);
+            writer.write_all(&sent).expect("the other side reads");
+            let mut received = vec![0; piece];
+            reader.read_exact(&mut received).expect("nothing is held back");
+            assert!(received[..] == sent[..]);
+        }
+        writer.shutdown(Shutdown::Write).expect("it is open");
+        assert_eq!(reader.read(&mut [0]).expect("an orderly end"), 0);
+    });
+    shard(SMALL, move || async move {
+        let (mut source, mut sink) = (Stream::from_descriptor(source), Stream::from_descriptor(sink));
+        let mut splice = Splice::until_end().expect("a pipe");
+        let mut passed = 0;
+        while !splice.is_done() {
+            passed += poll_fn(|cx| splice.poll(cx, &mut source, &mut sink)).await.expect("both live");
+        }
+        assert_eq!((passed, splice.is_empty()), (100_004, true));
+        sink.shutdown_write().expect("it is open");
+    });
+    talking.join().expect("every piece came");
+}
+
+#[test]
 fn a_slow_sink_stops_its_source_and_a_dropped_splice_closes_both() {
     let (mut writer, source) = connection();
     let (reader, sink) = connection();
