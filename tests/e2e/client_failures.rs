@@ -12,6 +12,8 @@ use crate::{before, start};
 
 /// How much a proxy's memory may grow over a storm of clients that leave nothing behind.
 const GROWTH_BYTES_MAX: u64 = 8 << 20;
+/// Pipes that a second storm may add to the pool of the first.
+const PIPES_ADDED_MAX: usize = 4;
 /// Clients of one storm.
 const STORM: usize = 150;
 const LARGE: u64 = 64 << 20;
@@ -30,7 +32,8 @@ fn assert_nothing_stays(ringway: &Ringway, mut storm: impl FnMut()) {
     assert!(pooled <= start + 64, "the pools hold little: {start} descriptors before the storm, {pooled} after it");
     let memory = ringway.process().memory_bytes();
     storm();
-    ringway.wait_for_descriptors(pooled);
+    // Exchanges that overlap more than any did before add a pipe to the pool; a leak adds descriptors with every client.
+    ringway.wait_for_descriptors(pooled + 2 * PIPES_ADDED_MAX);
     let growth = ringway.process().memory_bytes().saturating_sub(memory);
     assert!(growth <= GROWTH_BYTES_MAX, "memory grew by {growth} bytes");
 }
