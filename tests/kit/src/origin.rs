@@ -73,7 +73,7 @@ impl Origin {
         address: SocketAddr,
         script: impl Fn(&mut Peer, usize) -> io::Result<()> + Send + Sync + 'static,
     ) -> Origin {
-        Origin::listen(Domain::for_address(address), &SockAddr::from(address), script)
+        Origin::listen(Domain::for_address(address), &SockAddr::from(address), false, script)
     }
 
     /// Listens on the path of a Unix socket.
