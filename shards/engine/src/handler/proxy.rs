@@ -68,14 +68,10 @@ impl Proxy<'_> {
         loop {
             let mut lease = self.lease(&mut attempts, down, deadline).await?;
             attempts.sent += 1;
-            let (connection, judge) = lease.split();
             // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
             let is_idempotent = request.head.method().is_idempotent();
-            let is_left = attempts.sent < policy.attempts && judge.has_other(&attempts.tried);
-            let attempt = Attempt { pool: self.pool, judge, is_repeatable: is_idempotent && is_left };
-            connection.send_head(&request.head, &request.bytes, &request.edits);
-            let mut relay = Relay::new(self, request, down, connection, deadline, &mut replay, attempt);
-            match poll_fn(|cx| relay.poll(cx)).await {
+            let is_left = attempts.sent < policy.attempts && lease.split().1.has_other(&attempts.tried);
+            match self.ask(request, &mut lease, is_idempotent && is_left, down, deadline, &mut replay).await {
                 Ok(Ended::Whole) => {
                     lease.acquit();
                     lease.give_back();
@@ -109,6 +105,24 @@ impl Proxy<'_> {
             drop(lease);
             self.pause(attempts.sent, down, deadline).await?;
         }
+    }
+
+    /// One attempt, on one connection. A future of its own, so that its state and that of getting the connection take the
+    /// same room.
+    async fn ask<D: Downstream>(
+        &self,
+        request: &Request,
+        lease: &mut Lease,
+        is_repeatable: bool,
+        down: &mut D,
+        deadline: &mut Deadline,
+        replay: &mut Replay,
+    ) -> Result<Ended, Error> {
+        let (connection, judge) = lease.split();
+        let attempt = Attempt { pool: self.pool, judge, is_repeatable };
+        connection.send_head(&request.head, &request.bytes, &request.edits);
+        let mut relay = Relay::new(self, request, down, connection, deadline, replay, attempt);
+        poll_fn(|cx| relay.poll(cx)).await
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.

@@ -58,8 +58,7 @@ enum Then {
 }
 
 /// Serves a client until one side is done.
-pub(crate) async fn serve(shard: Membership, stream: Stream, client: Client) {
-    let timeouts = shard.serving().plan.timeouts;
+pub(crate) fn serve(shard: Membership, stream: Stream, client: Client) -> impl Future<Output = ()> {
     let mut session = Http1 {
         shard,
         stream,
@@ -73,30 +72,35 @@ pub(crate) async fn serve(shard: Membership, stream: Stream, client: Client) {
         tunnel_bytes_received: 0,
         run_suffix: b"",
     };
-    let mut deadline = Deadline::new();
-    // The first head has its deadline from the accept on.
-    let mut head_due = Some(ring::now() + timeouts.head);
-    loop {
-        deadline.set_at(head_due.unwrap_or_else(|| ring::now() + timeouts.keep_alive));
-        let limit = if head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
-        let idle = poll_fn(|cx| session.poll_idle(&mut deadline, limit, cx));
-        if !idle.await {
-            // What was answered last may still be on its way.
-            if session.stream.bytes_waiting() > 0 {
-                ring::pooled(session.close(&mut deadline)).await;
-            }
-            return;
-        }
-        // What works on a request takes more room than an idle connection shall hold.
-        match ring::pooled(session.work(&client, &mut deadline, head_due.take())).await {
-            Then::Idle => {}
-            Then::Close => return ring::pooled(session.close(&mut deadline)).await,
-            Then::Drop => return,
-        }
-    }
+    // Made here and not in the future, which would keep room for the parts beside the whole.
+    async move { session.run(&client).await }
 }
 
 impl Http1 {
+    async fn run(&mut self, client: &Client) {
+        let mut deadline = Deadline::new();
+        // The first head has its deadline from the accept on.
+        let mut head_due = Some(ring::now() + self.shard.serving().plan.timeouts.head);
+        loop {
+            let due = head_due.unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.keep_alive);
+            deadline.set_at(due);
+            let limit = if head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
+            if !poll_fn(|cx| self.poll_idle(&mut deadline, limit, cx)).await {
+                // What was answered last may still be on its way.
+                if self.stream.bytes_waiting() > 0 {
+                    ring::pooled(self.close(&mut deadline)).await;
+                }
+                return;
+            }
+            // What works on a request takes more room than an idle connection shall hold.
+            match ring::pooled(self.work(client, &mut deadline, head_due.take())).await {
+                Then::Idle => {}
+                Then::Close => return ring::pooled(self.close(&mut deadline)).await,
+                Then::Drop => return,
+            }
+        }
+    }
+
     /// Ready with whether bytes have come; `false` when the connection is to be closed instead.
     fn poll_idle(&mut self, deadline: &mut Deadline, limit: Limit, cx: &Context<'_>) -> Poll<bool> {
         self.shard.register(cx);
