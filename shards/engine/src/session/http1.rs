@@ -146,6 +146,9 @@ impl Http1 {
 
     /// A client that pipelines requests and reads no answers is not served any faster than it reads.
     async fn room(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        if self.stream.bytes_waiting() <= WAITING_BYTES_MAX {
+            return Ok(());
+        }
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
         poll_fn(|cx| match self.poll_writable(cx) {
             Poll::Ready(writable) => Poll::Ready(writable),
