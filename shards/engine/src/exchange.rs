@@ -4,7 +4,7 @@
 //! the client's side is a [`Downstream`], be it a whole HTTP/1 connection or one stream of many.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -84,7 +84,12 @@ pub(crate) async fn run<D: Downstream>(
             offer_upgrade(route, request);
             let (counters, response_edits) = (&shard.counters, &shard.response_edits);
             let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
-            let answer = within(serving.plan.timeouts.request, pin!(proxy.run(request, down, deadline))).await;
+            let limit = serving.plan.timeouts.request;
+            let answer = match limit.is_zero() {
+                true => proxy.run(request, down, deadline).await,
+                // Off by default, and then it shall take no room.
+                false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
+            };
             match answer {
                 // A tunnel has limits of its own.
                 Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
@@ -119,11 +124,9 @@ pub(crate) async fn run<D: Downstream>(
     outcome
 }
 
-/// The future's result, unless `limit` passes before; zero is no limit. It is large, and stays where it is.
-async fn within<T>(limit: Duration, mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>) -> Result<T, Error> {
-    if limit.is_zero() {
-        return answer.await;
-    }
+/// The future's result, unless `limit` passes before.
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut answer = pin!(answer);
     let mut end = Deadline::new();
     end.set(limit);
     poll_fn(|cx| match answer.as_mut().poll(cx) {
