@@ -13,12 +13,16 @@ const ROOM_BYTES: usize = 4096;
 
 /// What is to be sent before anything else.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox(Option<Buffer>);
+pub(crate) struct Outbox {
+    gathered: Option<Buffer>,
+    /// What follows the run that passes from another socket.
+    run_suffix: &'static [u8],
+}
 
 impl Outbox {
     /// The bytes that leave next, to append to.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
-        self.0.get_or_insert_with(|| Buffer::with_room(ROOM_BYTES))
+        self.gathered.get_or_insert_with(|| Buffer::with_room(ROOM_BYTES))
     }
 
     /// Appends data with its framing.
@@ -26,7 +30,7 @@ impl Outbox {
         if !framing.prefix.is_empty() {
             self.bytes().extend_from_slice(framing.prefix.as_bytes());
         }
-        let gathered = self.0.as_ref().map_or(0, |buffer| buffer.len());
+        let gathered = self.gathered.as_ref().map_or(0, |buffer| buffer.len());
         if data.len() <= COPIED_BYTES_MAX && gathered + data.len() <= ROOM_BYTES {
             self.bytes().extend_from_slice(&data);
         } else {
@@ -38,9 +42,26 @@ impl Outbox {
         }
     }
 
+    /// Begins a run of data that the socket will be given past this: what was gathered and the run's framing go first.
+    pub(crate) fn begin_run(&mut self, stream: &mut Stream, framing: &DataFraming) {
+        if !framing.prefix.is_empty() {
+            self.bytes().extend_from_slice(framing.prefix.as_bytes());
+        }
+        self.run_suffix = framing.suffix;
+        self.flush(stream);
+    }
+
+    /// Ends the run.
+    pub(crate) fn end_run(&mut self) {
+        let suffix = std::mem::take(&mut self.run_suffix);
+        if !suffix.is_empty() {
+            self.bytes().extend_from_slice(suffix);
+        }
+    }
+
     /// Hands what was gathered to the socket, where it leaves with this tick.
     pub(crate) fn flush(&mut self, stream: &mut Stream) {
-        if let Some(buffer) = self.0.take() {
+        if let Some(buffer) = self.gathered.take() {
             stream.write(buffer.freeze());
         }
     }

@@ -1,6 +1,6 @@
 //! Access records: one JSON object a line, from the shard to a writer on another thread.
 //!
-//! The shard writes the line straight into a ring of bytes that only it writes and only the writer reads. When the writer
+//! The shard formats the line and copies it into a ring of bytes that only it writes and only the writer reads. When the writer
 //! falls behind, whole records are dropped and counted; the shard never waits.
 
 use std::io::Write as _;

@@ -43,8 +43,6 @@ struct Http1 {
     status: Option<u16>,
     body_bytes_sent: u64,
     tunnel_bytes_received: u64,
-    /// What follows the run that passes from another socket.
-    run_suffix: &'static [u8],
 }
 
 /// What the connection does next.
@@ -70,7 +68,6 @@ pub(crate) fn serve(shard: Membership, stream: Stream, client: Client) -> impl F
         status: None,
         body_bytes_sent: 0,
         tunnel_bytes_received: 0,
-        run_suffix: b"",
     };
     // Made here and not in the future, which would keep room for the parts beside the whole.
     async move { session.run(&client).await }
@@ -355,9 +352,7 @@ impl Source for Http1 {
 impl Sink for Http1 {
     fn begin_run(&mut self, bytes: u64) -> Result<(), Error> {
         let framing = self.connection.data_framing(bytes as usize).map_err(|_| Error::UPSTREAM_MALFORMED)?;
-        self.outbox.bytes().extend_from_slice(framing.prefix.as_bytes());
-        self.run_suffix = framing.suffix;
-        self.flush();
+        self.outbox.begin_run(&mut self.stream, &framing);
         Ok(())
     }
 
@@ -370,8 +365,7 @@ impl Sink for Http1 {
     }
 
     fn end_run(&mut self) {
-        let suffix = std::mem::take(&mut self.run_suffix);
-        self.outbox.bytes().extend_from_slice(suffix);
+        self.outbox.end_run();
     }
 }
 

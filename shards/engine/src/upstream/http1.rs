@@ -30,8 +30,6 @@ pub(crate) struct Http1Upstream {
     /// How the next answer is best read: as the last one was large or not. To find out only when its head has come would
     /// be too late, since most of a large body comes with it.
     expected: ReadMode,
-    /// What follows the run that passes from another socket.
-    run_suffix: &'static [u8],
     /// Bytes that the kernel had taken when this exchange began.
     sent_before: u64,
     /// Whether any byte of this exchange's answer has arrived.
@@ -55,7 +53,6 @@ impl Http1Upstream {
             method: Method::Get,
             length: BodyLength::None,
             expected: ReadMode::Head,
-            run_suffix: b"",
             sent_before: 0,
             answered: false,
             authority,
@@ -106,9 +103,7 @@ impl Source for Http1Upstream {
 impl Sink for Http1Upstream {
     fn begin_run(&mut self, bytes: u64) -> Result<(), Error> {
         let framing = self.connection.data_framing(bytes as usize).map_err(|_| Error::CLIENT_MALFORMED)?;
-        self.outbox.bytes().extend_from_slice(framing.prefix.as_bytes());
-        self.run_suffix = framing.suffix;
-        self.flush();
+        self.outbox.begin_run(&mut self.stream, &framing);
         Ok(())
     }
 
@@ -117,8 +112,7 @@ impl Sink for Http1Upstream {
     }
 
     fn end_run(&mut self) {
-        let suffix = std::mem::take(&mut self.run_suffix);
-        self.outbox.bytes().extend_from_slice(suffix);
+        self.outbox.end_run();
     }
 }
 
