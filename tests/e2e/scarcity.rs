@@ -101,7 +101,9 @@ fn two_thousand_slow_heads_take_little_memory() {
     let ringway: Ringway = start(Config::to(origin.address()));
     let head = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\nY", "y".repeat(260));
     let warm = |clients: &mut Vec<Peer>, count: usize| {
-        let before = ringway.process().descriptors();
+        // Just after its start the proxy may hold a descriptor that it closes next.
+        const PASSING: usize = 4;
+        let before = ringway.process().descriptors() - PASSING;
         for _ in 0..count {
             let mut client = ringway.connect();
             client.send(head.as_bytes()).unwrap();
