@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds and runs the fuzz targets with libFuzzer on the stable toolchain; no cargo-fuzz, no nightly.
 #
-#   run.sh smoke                   every target for ten seconds, from its seeds
+#   run.sh smoke                   every target for some seconds, from its seeds: the same inputs each time, so that
+#                                  a change is judged by itself and not by what the day's dice found
 #   run.sh TARGET [ARGUMENTS]      one target until it finds something, with arguments for libFuzzer
 #                                  (-max_total_time=600, -jobs=4, or a file to run again)
 #
@@ -34,16 +35,16 @@ run() {
 case "${1:-}" in
 smoke)
     build --bins
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
     for target in $targets; do
         echo "fuzz: $target"
-        log=$(mktemp)
-        set -- -max_total_time=10 -verbosity=0 -print_final_stats=1 "corpus/$target" "seeds/$target"
-        if run "$target" "$@" >"$log" 2>&1; then
-            grep number_of_executed_units "$log"
-            rm "$log"
+        mkdir "$scratch/$target"
+        set -- -seed=1 -runs=300000 -max_total_time=60 -verbosity=0 -print_final_stats=1
+        if run "$target" "$@" "$scratch/$target" "seeds/$target" >"$scratch/log" 2>&1; then
+            grep number_of_executed_units "$scratch/log"
         else
-            cat "$log"
-            rm "$log"
+            cat "$scratch/log"
             exit 1
         fi
     done

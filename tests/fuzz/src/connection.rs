@@ -157,7 +157,11 @@ impl Pair {
         }
         if self.server.is_idle() && !self.at_server.is_empty() {
             match self.server.parse_head(&self.at_server, &Limits::default(), &mut RequestHead::new()) {
-                Ok(Parsed::Complete(len)) => drop(self.at_server.drain(..len)),
+                Ok(Parsed::Complete(len)) => {
+                    self.at_server.drain(..len);
+                    // A damaged length can make a second request out of the first one's body: it awaits its own response.
+                    self.response.finished = false;
+                }
                 Ok(Parsed::Partial) => return,
                 Err(error) => {
                     assert!(self.damaged, "{error}");
