@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
 use ring::{Listener, Stream};
@@ -10,9 +11,10 @@ use crate::client::Client;
 use crate::outcome::Limit;
 use crate::session;
 use crate::shard::Shard;
+use crate::tally::ListenerTally;
 
 /// Accepts from `listener` until the shard drains. Each connection becomes a task of its own.
-pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
+pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener, tally: Option<Arc<ListenerTally>>) {
     let place = shard.watch();
     let mut is_full = false;
     loop {
@@ -34,7 +36,7 @@ pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
         });
         match accepted.await {
             None => return,
-            Some(Ok(stream)) => admit(&shard, stream),
+            Some(Ok(stream)) => admit(&shard, stream, tally.as_ref()),
             Some(Err(error)) => {
                 shard.counters.hit(Limit::System);
                 if let Some(untold) = shard.scarcity.due(ring::now()) {
@@ -46,10 +48,11 @@ pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
 }
 
 /// Begins a session, if this client may have one more.
-fn admit(shard: &Rc<Shard>, stream: Stream) {
+fn admit(shard: &Rc<Shard>, stream: Stream, tally: Option<&Arc<ListenerTally>>) {
     shard.counters.connections_accepted.add(1);
+    tally.inspect(|tally| tally.connections.add(1));
     let client = Client::new(stream.peer(), &shard.serving().plan);
-    match shard.enter(&client) {
+    match shard.enter(&client, tally) {
         Ok(membership) => ring::spawn(session::http1::serve(membership, stream, client)),
         Err(limit) => shard.counters.hit(limit),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ring::Count;
+use ring::{Count, Histogram};
 
 use crate::outcome::{Limit, Outcome};
 
@@ -32,12 +32,34 @@ pub struct Counters {
     pub upstream_ejections: Count,
     /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
     pub tunnels: Count,
+    /// Tunnels open; rises and falls.
+    pub tunnels_open: Count,
+    /// How long work that was ready waited for its turn, as the probes found that are sent while requests come.
+    pub queue_time: Histogram,
+    /// Whether new requests are refused because that takes too long: 1, or 0.
+    pub shedding: Count,
     /// Limits that were met, in the order of [`Limit::NAMES`].
     pub limits: [Count; Limit::NAMES.len()],
     /// Clients that broke the rules so often that their connections are refused for a while.
     pub clients_cut_off: Count,
     /// Access records that were dropped because the writer fell behind.
     pub records_dropped: Count,
+}
+
+/// Counts something among those that are open, until it is dropped.
+pub(crate) struct Open<'a>(&'a Count);
+
+impl Open<'_> {
+    pub(crate) fn new(open: &Count) -> Open<'_> {
+        open.add(1);
+        Open(open)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.sub(1);
+    }
 }
 
 impl Counters {
@@ -70,6 +92,7 @@ impl Counters {
             ("ring_bytes_sent", &ring.bytes_sent),
             ("ring_bytes_copied_out", &ring.bytes_copied_out),
             ("ring_receives_starved", &ring.receives_starved),
+            ("ring_overflows", &ring.overflows),
             ("ring_accept_pauses", &ring.accept_pauses),
             ("ring_panics", &ring.panics),
             ("ring_sockets_open", &ring.sockets_open),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use plan::Route;
+use plan::{Route, RouteId};
 use ring::Chunk;
 use wire::h1::Edits;
 use wire::{BodyLength, FieldName, Method, RequestHead, Target};
@@ -75,7 +75,8 @@ pub(crate) async fn run<D: Downstream>(
     // The exchange finishes with the Plan it began with.
     let serving = shard.serving();
     (request.id, request.keeps_id) = (None, false);
-    let way = shard.overload.admit().and_then(|()| find_way(&serving, request));
+    let (mut route, mut tunnel_opened) = (None, None);
+    let way = shard.overload.admit().and_then(|()| find_way(&serving, request, &mut route));
     // From here on the head may have to wait for as long as the upstream takes.
     request.bytes.settle();
     let result = match &way {
@@ -92,7 +93,10 @@ pub(crate) async fn run<D: Downstream>(
             };
             match answer {
                 // A tunnel has limits of its own.
-                Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
+                Ok(Some(mut lease)) => {
+                    tunnel_opened = Some(ring::now());
+                    proxy.tunnel(down, &mut *lease, deadline).await
+                }
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -120,6 +124,12 @@ pub(crate) async fn run<D: Downstream>(
         Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
         _ => None,
     };
+    if let Some(tally) = serving.tallies.route(route) {
+        // A tunnel lasts as long as its ends like: how long it took to open is what a client waited for.
+        let ended = tunnel_opened.unwrap_or_else(ring::now);
+        let body_bytes = (down.body_bytes_received(), down.body_bytes_sent());
+        tally.note(status(down, outcome), outcome, body_bytes, ended.saturating_duration_since(started));
+    }
     record(shard, client, request, down, upstream, outcome, started);
     outcome
 }
@@ -136,8 +146,8 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error
     .await
 }
 
-/// Where the request goes, if anywhere.
-fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Error> {
+/// Where the request goes, if anywhere. `met` is told of its route, also if it goes no further.
+fn find_way<'a>(serving: &'a Serving, request: &Request, met: &mut Option<RouteId>) -> Result<Way<'a>, Error> {
     let (head, bytes) = (&request.head, &request.bytes);
     // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
     if head.method() == Method::Trace {
@@ -154,7 +164,8 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
         Target::Asterisk | Target::Authority => b"/",
         _ => head.path(bytes),
     };
-    let route = serving.plan.routes.find(head.host(bytes), path);
+    *met = serving.plan.routes.find_id(head.host(bytes), path);
+    let route = met.and_then(|id| serving.plan.routes.routes().get(id.0 as usize));
     if head.method() == Method::Connect {
         check_connect(route, head)?;
     }
@@ -186,6 +197,14 @@ fn offer_upgrade(route: &Route, request: &mut Request) {
     }
 }
 
+/// The status that the client got, or would have got.
+fn status(down: &impl Downstream, outcome: Outcome) -> u16 {
+    match outcome {
+        Outcome::Completed => down.status().unwrap_or(0),
+        Outcome::Failed(error) => down.status().unwrap_or(error.status),
+    }
+}
+
 fn record<D: Downstream>(
     shard: &Shard,
     client: &Client,
@@ -199,16 +218,12 @@ fn record<D: Downstream>(
     let now = ring::now();
     shard.record(now, || {
         let (head, bytes) = (&request.head, &request.bytes);
-        let status = match outcome {
-            Outcome::Completed => down.status().unwrap_or(0),
-            Outcome::Failed(error) => down.status().unwrap_or(error.status),
-        };
         Record {
             client: client.text(),
             method: head.method_name(bytes),
             host: head.host(bytes),
             path: head.path_and_query(bytes),
-            status,
+            status: status(down, outcome),
             outcome,
             upstream,
             request_id: request.id_text(),

@@ -13,7 +13,8 @@
 //!
 //! An exchange sees its two sides through the traits of [`streams`], never a socket: a session may carry one exchange at a
 //! time or many. [`outcome`] names every way in which an exchange ends, [`limit`] every limit that it may have met.
-//! Who is let in is decided by [`admission`] (clients) and [`overload`] (requests).
+//! Who is let in is decided by [`admission`] (clients) and [`overload`] (requests). What passed is counted in [`counters`] (the
+//! shard as a whole) and [`tally`] (by listener, route, upstream and server).
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +39,7 @@ mod request_id;
 mod session;
 mod shard;
 mod streams;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -49,4 +51,6 @@ pub use counters::{Counters, Reading};
 pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{Recorder, Records, recorder};
 pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
+pub use ring::{Count, Histogram};
 pub use shard::{Command, Spec, run};
+pub use tally::{ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};

@@ -9,12 +9,14 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use ring::Timer;
 
 use crate::complaint::Complaint;
+use crate::counters::Counters;
 use crate::outcome::{Error, Kind, Limit, Side};
 
 /// Between two probes, while requests come.
@@ -28,6 +30,7 @@ const OVERLOADED: Error = Error::new(Side::Ringway, Kind::Overloaded, 503).by(Li
 /// Admits requests, or does not.
 #[derive(Debug)]
 pub(crate) struct Overload {
+    counters: Arc<Counters>,
     controller: RefCell<Controller>,
     is_shedding: Cell<bool>,
     /// Whether a request came since the last probe.
@@ -38,8 +41,9 @@ pub(crate) struct Overload {
 }
 
 impl Overload {
-    pub(crate) fn new(policy: plan::Overload) -> Overload {
+    pub(crate) fn new(policy: plan::Overload, counters: &Arc<Counters>) -> Overload {
         Overload {
+            counters: Arc::clone(counters),
             controller: RefCell::new(Controller::new(policy)),
             is_shedding: Cell::new(false),
             asked: Cell::new(false),
@@ -74,7 +78,9 @@ impl Overload {
                 if let Some(at) = due {
                     ready!(timer.poll(cx));
                     let now = Instant::now();
-                    self.judge(now.saturating_duration_since(at + TIMER_STEP), now);
+                    let waited = now.saturating_duration_since(at + TIMER_STEP);
+                    self.counters.queue_time.record(waited);
+                    self.judge(waited, now);
                     due = None;
                 } else if self.asked.replace(false) {
                     let at = Instant::now() + PROBE_INTERVAL;
@@ -98,6 +104,7 @@ impl Overload {
             tracing::warn!(waited_ms, "overload: new requests are answered with 503 until the queue is shorter");
         }
         self.is_shedding.set(sheds);
+        self.counters.shedding.set(u64::from(sheds));
     }
 }
 

@@ -25,6 +25,7 @@ use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
 use crate::record::{Record, Recorder};
 use crate::request_id::RequestIds;
+use crate::tally::{ListenerTally, ServerTally, Tallies};
 use crate::upstream::pool::{Janitor, Pool};
 use crate::wakers::{Place, Wakers};
 
@@ -44,6 +45,8 @@ pub struct Spec {
     pub recorder: Option<Recorder>,
     /// What it counts.
     pub counters: Arc<Counters>,
+    /// What it counts by listener, route, upstream and server, if it does.
+    pub tallies: Tallies,
     /// The sizes of its ring and buffers.
     pub ring: ring::Config,
 }
@@ -59,6 +62,8 @@ pub enum Command {
         upstream: UpstreamId,
         /// All its servers.
         servers: Vec<Server>,
+        /// What is counted of each of these; none where nothing is.
+        tallies: Vec<Arc<ServerTally>>,
     },
 }
 
@@ -74,9 +79,10 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let shard = Shard::new(&spec.plan, spec.counters, spec.recorder);
+    let mut listener_tallies = spec.tallies.listeners.clone().into_iter();
+    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.recorder);
     for listener in spec.listeners {
-        ring::spawn(accept(Rc::clone(&shard), Listener::from_descriptor(listener)));
+        ring::spawn(accept(Rc::clone(&shard), Listener::from_descriptor(listener), listener_tallies.next()));
     }
     ready(commands);
     let within = shard.wait_for_order(&mut mailbox).await;
@@ -112,6 +118,7 @@ pub(crate) struct Shard {
 /// A Plan, and the connections that this shard has under it.
 pub(crate) struct Serving {
     pub(crate) plan: Arc<Plan>,
+    pub(crate) tallies: Tallies,
     pools: Vec<Rc<Pool>>,
 }
 
@@ -121,13 +128,16 @@ pub(crate) struct Membership {
     task: Place,
     /// The client whose connection this is, if connections are counted by client.
     client: Option<ClientKey>,
+    /// What is counted of the listener that it came by.
+    listener: Option<Arc<ListenerTally>>,
 }
 
 impl Serving {
-    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, janitor: &Rc<Janitor>) -> Serving {
+    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, tallies: Tallies, janitor: &Rc<Janitor>) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
-        let pools = ids.map(|id| Pool::new(plan, id, counters, janitor)).collect();
-        Serving { plan: Arc::clone(plan), pools }
+        let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
+        let pools = ids.map(|id| Pool::new(plan, id, counters, tally(id), janitor)).collect();
+        Serving { plan: Arc::clone(plan), tallies, pools }
     }
 
     pub(crate) fn pool(&self, id: UpstreamId) -> &Rc<Pool> {
@@ -137,11 +147,16 @@ impl Serving {
 
 impl Shard {
     /// A shard that serves `plan`, its janitor at work.
-    pub(crate) fn new(plan: &Arc<Plan>, counters: Arc<Counters>, recorder: Option<Recorder>) -> Rc<Shard> {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        counters: Arc<Counters>,
+        tallies: Tallies,
+        recorder: Option<Recorder>,
+    ) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
-        let serving = Serving::new(plan, &counters, &janitor);
+        let serving = Serving::new(plan, &counters, tallies, &janitor);
         ring::spawn(janitor.run(serving.pools.clone()));
-        let overload = Rc::new(Overload::new(plan.overload));
+        let overload = Rc::new(Overload::new(plan.overload, &counters));
         ring::spawn(Rc::clone(&overload).run());
         Rc::new(Shard {
             serving: RefCell::new(Rc::new(serving)),
@@ -171,7 +186,11 @@ impl Shard {
     ///
     /// # Errors
     /// The limit that keeps this client out. Its connection is to be closed at once: an answer would cost more than it.
-    pub(crate) fn enter(self: &Rc<Self>, client: &Client) -> Result<Membership, Limit> {
+    pub(crate) fn enter(
+        self: &Rc<Self>,
+        client: &Client,
+        listener: Option<&Arc<ListenerTally>>,
+    ) -> Result<Membership, Limit> {
         let limits = self.serving.borrow().plan.limits;
         let mut counted = None;
         if let Some(key) = client.key {
@@ -187,7 +206,9 @@ impl Shard {
         }
         self.sessions.set(self.sessions.get() + 1);
         self.counters.connections_open.add(1);
-        Ok(Membership { shard: Rc::clone(self), task: self.session_tasks.add(), client: counted })
+        listener.inspect(|tally| tally.connections_open.add(1));
+        let (shard, task, listener) = (Rc::clone(self), self.session_tasks.add(), listener.cloned());
+        Ok(Membership { shard, task, client: counted, listener })
     }
 
     /// Takes note of how an exchange with `client`, or the attempt at one, has ended.
@@ -254,8 +275,8 @@ impl Shard {
     async fn wait_for_order(&self, mailbox: &mut Receiver<Command>) -> Duration {
         loop {
             match mailbox.recv().await {
-                Some(Command::Addresses { upstream, servers }) => {
-                    self.serving().pool(upstream).replace_servers(&servers)
+                Some(Command::Addresses { upstream, servers, tallies }) => {
+                    self.serving().pool(upstream).replace_servers(&servers, &tallies)
                 }
                 Some(Command::Drain(within)) => return within,
                 None => return Duration::ZERO,
@@ -291,6 +312,13 @@ impl Membership {
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.task.set(cx.waker());
     }
+
+    /// Counts a request that came over this connection.
+    pub(crate) fn count_request(&self) {
+        if let Some(tally) = &self.listener {
+            tally.requests.add(1);
+        }
+    }
 }
 
 impl Deref for Membership {
@@ -306,6 +334,9 @@ impl Drop for Membership {
         let shard = &self.shard;
         shard.sessions.set(shard.sessions.get() - 1);
         shard.counters.connections_open.sub(1);
+        if let Some(tally) = &self.listener {
+            tally.connections_open.sub(1);
+        }
         if let Some(client) = self.client {
             shard.census.leave(client);
         }

@@ -17,7 +17,7 @@ pub mod upstream;
 pub use forwarding::Forwarding;
 pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener};
-pub use route::{Route, RouteTable, UpstreamId};
+pub use route::{Route, RouteId, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
 pub use upstream::{Balance, HashKey, Health, Retry, Server, Upstream};
 

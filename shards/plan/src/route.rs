@@ -4,6 +4,10 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub u16);
 
+/// Index of a route in [`RouteTable::routes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub u32);
+
 /// One rule: requests for this host below this path go to this upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -57,10 +61,17 @@ impl RouteTable {
     /// The route for `host` (without port, in any case; empty if the request named none) and `path` (without query).
     #[must_use]
     pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Route> {
-        self.routes.iter().find(|route| {
+        self.find_id(host, path).map(|id| &self.routes[id.0 as usize])
+    }
+
+    /// As [`RouteTable::find`], by its place in [`RouteTable::routes`].
+    #[must_use]
+    pub fn find_id(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
+        let place = self.routes.iter().position(|route| {
             route.host.as_ref().is_none_or(|name| name.as_bytes().eq_ignore_ascii_case(host))
                 && prefix_matches(route.prefix.as_bytes(), path)
-        })
+        });
+        place.map(|place| RouteId(place as u32))
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Core {
     #[allow(clippy::vec_box, reason = "a batch that is in flight must keep its place")]
     batches: RefCell<Vec<Box<Batch>>>,
     completions: RefCell<Vec<Completion>>,
+    time_ticks: bool,
     start: Instant,
     now: Cell<Instant>,
 }
@@ -154,6 +155,7 @@ impl Core {
             mailbox_waiters: RefCell::default(),
             batches: RefCell::default(),
             completions: RefCell::default(),
+            time_ticks: config.time_ticks,
             start,
             now: Cell::new(start),
         }))
@@ -219,7 +221,12 @@ impl Core {
                 None => Wait::Forever,
             }
         };
-        self.kernel.borrow_mut().enter(wait)?;
+        let mut kernel = self.kernel.borrow_mut();
+        if self.time_ticks {
+            self.counters.ticks.record(kernel.now().saturating_duration_since(self.now.get()));
+        }
+        kernel.enter(wait)?;
+        drop(kernel);
         self.dispatch_all();
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::Histogram;
+
 /// A number that one thread writes and others may read: a relaxed store, no read-modify-write, no shared cache line
 /// written by two.
 #[derive(Debug, Default)]
@@ -16,6 +18,11 @@ impl Count {
     /// Takes `n` away again, as [`Count::add`].
     pub fn sub(&self, n: u64) {
         self.add(n.wrapping_neg());
+    }
+
+    /// Replaces the number, as [`Count::add`].
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     /// The number as the owner last stored it.
@@ -44,6 +51,11 @@ pub struct Counters {
     pub receives_starved: Count,
     /// Times accepting paused because descriptors or memory ran out.
     pub accept_pauses: Count,
+    /// Times the completion queue was found to have overflowed; the kernel keeps what does not fit aside.
+    pub overflows: Count,
+    /// How long the shard took from one look at the kernel to the next, waiting and the kernel's own work apart; if
+    /// [`crate::Config::time_ticks`] says so.
+    pub ticks: Histogram,
     /// Tasks that ended in a panic.
     pub panics: Count,
     /// Connected sockets that are open; rises and falls.

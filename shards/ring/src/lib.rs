@@ -28,6 +28,7 @@ mod connect;
 mod core;
 mod counters;
 mod executor;
+mod histogram;
 mod kernel;
 mod listener;
 mod mailbox;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 pub use buffers::{Buffer, Chunk};
 pub use connect::{connect_tcp, connect_unix};
 pub use counters::{Count, Counters};
+pub use histogram::Histogram;
 pub use kernel::{Backend, Features, StartError};
 pub use listener::{Listener, listen_tcp, listen_unix};
 pub use mailbox::{Receiver, Sender, ShardAddress, channel};
@@ -76,6 +78,8 @@ pub struct Config {
     pub body_buffer_bytes: u32,
     /// Bytes of memory that the shard keeps for its own use of buffers; what exceeds it is freed.
     pub pool_bytes_max: usize,
+    /// Whether ticks are timed, which takes another look at the clock for each.
+    pub time_ticks: bool,
 }
 
 impl Default for Config {
@@ -89,6 +93,7 @@ impl Default for Config {
             body_buffers: 512,
             body_buffer_bytes: 16 << 10,
             pool_bytes_max: 16 << 20,
+            time_ticks: false,
         }
     }
 }

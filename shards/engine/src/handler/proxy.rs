@@ -10,7 +10,7 @@ use wire::h1::Edits;
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
 use crate::client::Client;
-use crate::counters::Counters;
+use crate::counters::{Counters, Open};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Side};
@@ -88,7 +88,7 @@ impl Proxy<'_> {
                     error.retry_safe = lost && replay.is_whole() && (is_idempotent || !lease.has_sent());
                     // A connection that died while it was idle looks alive until it is used: no fault of the server.
                     if error.retry_safe && lease.reused && !attempts.fresh {
-                        self.counters.upstream_retries.add(1);
+                        self.pool.count_retry();
                         attempts.fresh = true;
                         attempts.sent -= 1;
                         continue;
@@ -118,6 +118,7 @@ impl Proxy<'_> {
         deadline: &mut Deadline,
         replay: &mut Replay,
     ) -> Result<Ended, Error> {
+        lease.begin();
         let (connection, judge) = lease.split();
         let attempt = Attempt { pool: self.pool, judge, is_repeatable };
         connection.send_head(&request.head, &request.bytes, &request.edits);
@@ -133,6 +134,7 @@ impl Proxy<'_> {
         deadline: &mut Deadline,
     ) -> Result<(), Error> {
         self.counters.tunnels.add(1);
+        let _open = Open::new(&self.counters.tunnels_open);
         deadline.set(self.plan.timeouts.tunnel_idle);
         let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
         let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
@@ -164,7 +166,7 @@ impl Proxy<'_> {
             };
             match leased {
                 Err(error) if error.side == Side::Upstream && self.pool.has_untried(&attempts.tried) => {
-                    self.counters.upstream_failovers.add(1);
+                    self.pool.count_failover();
                 }
                 leased => return leased,
             }

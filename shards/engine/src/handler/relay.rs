@@ -1,6 +1,7 @@
 //! The relay: both directions of one exchange, driven by one poll.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use plan::Plan;
 use ring::{Chunk, SpliceError};
@@ -34,6 +35,9 @@ pub(super) struct Relay<'a, D, U> {
     /// Bytes of the request's body that were passed on.
     body_bytes: u64,
     timing: Timing<'a>,
+    /// When the request's head was sent, and when its end was.
+    began: Instant,
+    sent: Instant,
     /// Whether anything has moved since the timing was asked.
     progress: bool,
 }
@@ -74,6 +78,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         attempt: Attempt<'a>,
     ) -> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
+        let now = ring::now();
         Relay {
             plan: proxy.plan,
             response_edits: proxy.response_edits,
@@ -89,6 +94,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             request_splice: Passage::default(),
             response_splice: Passage::default(),
             timing: Timing::new(proxy.plan, proxy.pool.policy()),
+            began: now,
+            sent: now,
             progress: false,
         }
     }
@@ -104,7 +111,10 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             return Poll::Ready(Ok(match self.response {
                 Direction::Withheld => Ended::Withheld,
                 Direction::Switched => Ended::Switched,
-                _ => Ended::Whole,
+                _ => {
+                    self.attempt.pool.measure_total(self.began);
+                    Ended::Whole
+                }
             }));
         };
         if self.request != Direction::Body
@@ -174,6 +184,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                 BodyPart::End => {
                     self.up.finish(self.down.trailers())?;
                     self.request = Direction::Over;
+                    self.sent = ring::now();
                     return Ok(None);
                 }
             }
@@ -196,6 +207,9 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let kind = kind?;
             let length = self.up.body_length();
             let (head, bytes) = self.up.response();
+            if kind != HeadKind::Informational {
+                self.attempt.pool.measure_head(self.sent);
+            }
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {

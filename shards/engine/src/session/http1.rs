@@ -158,6 +158,7 @@ impl Http1 {
 
     /// The last request that this connection may carry is answered as such.
     fn count_request(&mut self) {
+        self.shard.count_request();
         self.requests = self.requests.saturating_add(1);
         if self.requests == self.shard.serving().plan.limits.requests_per_connection_max {
             self.connection.force_close();
@@ -240,7 +241,11 @@ impl Http1 {
     fn record_refusal(&self, client: &Client, error: Error, began: Instant) {
         let outcome = Outcome::Failed(error);
         self.shard.note(client, outcome);
+        self.shard.count_request();
         let now = ring::now();
+        if let Some(tally) = self.shard.serving().tallies.route(None) {
+            tally.note(error.status, outcome, (0, 0), now.saturating_duration_since(began));
+        }
         self.shard.record(now, || Record {
             client: client.text(),
             method: b"",

@@ -21,6 +21,7 @@ use crate::exchange::{self, Request};
 use crate::outcome::{Error, Outcome};
 use crate::shard::Shard;
 use crate::streams::{BodyPart, Downstream, Sink, Source, TunnelEnd};
+use crate::tally::Tallies;
 
 /// A part of a body that makes the stream panic, as a mistake of ours would.
 const PANIC: &[u8] = b"panic";
@@ -298,7 +299,8 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
     let shared = Arc::clone(&counters);
     let ring_counters = Arc::clone(&counters.ring);
     let plan = plan(upstream, connections_max);
-    ring::run(&ring::Config::default(), ring_counters, |_| test(Shard::new(&plan, shared, None))).unwrap();
+    ring::run(&ring::Config::default(), ring_counters, |_| test(Shard::new(&plan, shared, Tallies::default(), None)))
+        .unwrap();
     counters
 }
 

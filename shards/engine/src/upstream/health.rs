@@ -76,11 +76,13 @@ impl Ward {
         self.ejected.get() == 0
     }
 
-    /// A server has left the upstream.
-    pub(super) fn forget(&self, health: &Health) {
-        if health.state.get() != State::In {
-            self.ejected.set(self.ejected.get() - 1);
+    /// A server has left the upstream. Tells whether it was ejected.
+    pub(super) fn forget(&self, health: &Health) -> bool {
+        if health.is_in() {
+            return false;
         }
+        self.ejected.set(self.ejected.get() - 1);
+        true
     }
 
     /// Whether another of `servers` servers may be ejected.
@@ -144,6 +146,11 @@ impl Ward {
 }
 
 impl Health {
+    /// Whether it is neither ejected nor on trial.
+    pub(super) fn is_in(&self) -> bool {
+        self.state.get() == State::In
+    }
+
     /// Whether requests may be sent to it.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         match self.state.get() {

@@ -28,6 +28,7 @@ use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::random::Random;
 use crate::streams::Upstream as _;
+use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
 use crate::tuning::wire_limits;
 
 /// The connections of this shard to one upstream.
@@ -35,6 +36,8 @@ pub(crate) struct Pool {
     plan: Arc<Plan>,
     id: UpstreamId,
     counters: Arc<Counters>,
+    /// What is counted of this upstream, if it is.
+    tally: Option<Arc<UpstreamTally>>,
     servers: RefCell<Vec<Rc<Server>>>,
     /// The id of the next server that is new.
     next_id: Cell<u32>,
@@ -69,12 +72,19 @@ pub(crate) struct Lease {
 }
 
 impl Pool {
-    pub(crate) fn new(plan: &Arc<Plan>, id: UpstreamId, counters: &Arc<Counters>, janitor: &Rc<Janitor>) -> Rc<Pool> {
+    pub(crate) fn new(
+        plan: &Arc<Plan>,
+        id: UpstreamId,
+        counters: &Arc<Counters>,
+        tallies: Option<&UpstreamTallies>,
+        janitor: &Rc<Janitor>,
+    ) -> Rc<Pool> {
         let policy = &plan.upstreams[usize::from(id.0)];
         let pool = Pool {
             plan: Arc::clone(plan),
             id,
             counters: Arc::clone(counters),
+            tally: tallies.map(|tallies| Arc::clone(&tallies.upstream)),
             servers: RefCell::default(),
             next_id: Cell::new(0),
             balancer: RefCell::new(Balancer::new(&policy.balance, &[])),
@@ -86,7 +96,7 @@ impl Pool {
             waiting: RefCell::default(),
             janitor: Rc::clone(janitor),
         };
-        pool.replace_servers(&policy.servers);
+        pool.replace_servers(&policy.servers, tallies.map_or(&[], |tallies| &tallies.servers));
         Rc::new(pool)
     }
 
@@ -95,23 +105,26 @@ impl Pool {
     }
 
     /// From now on the upstream consists of these servers. Those that stay keep their connections and their health; the
-    /// others' idle connections are closed, and those in use when their exchanges end.
-    pub(crate) fn replace_servers(&self, servers: &[plan::Server]) {
+    /// others' idle connections are closed, and those in use when their exchanges end. `tallies` is what is counted of each;
+    /// none where nothing is.
+    pub(crate) fn replace_servers(&self, servers: &[plan::Server], tallies: &[Arc<ServerTally>]) {
         let mut known = self.servers.take();
         let mut list = Vec::with_capacity(servers.len());
-        for server in servers {
+        for (place, server) in servers.iter().enumerate() {
             let stays = known.iter().position(|old| old.address == server.address && old.weight == server.weight);
             list.push(match stays {
                 Some(index) => known.swap_remove(index),
                 None => {
                     self.next_id.set(self.next_id.get().wrapping_add(1));
-                    Rc::new(Server::new(self.next_id.get(), server))
+                    Rc::new(Server::new(self.next_id.get(), server, tallies.get(place)))
                 }
             });
         }
         for server in known {
             server.retired.set(true);
-            self.ward.forget(&server.health);
+            if self.ward.forget(&server.health) {
+                server.count(|tally| tally.ejected.sub(1));
+            }
             server.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
         }
         let weights: Vec<_> = list.iter().map(|server| (server.name.as_str(), u32::from(server.weight))).collect();
@@ -144,6 +157,7 @@ impl Pool {
             Admitted::New(place) => place,
         };
         self.counters.upstream_connects.add(1);
+        self.count(|tally| tally.connects.add(1));
         // Connecting is rare, and takes more room than the exchanges under way shall have.
         let stream = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
             if error.side == Side::Upstream {
@@ -181,15 +195,21 @@ impl Pool {
     /// Takes note of what a request said of its server.
     fn judge(&self, ticket: &Ticket, verdict: Verdict) {
         let on_trial = ticket.on_trial.take();
+        if verdict == Verdict::Failure {
+            ticket.count(|tally| tally.failures.add(1));
+        }
         if ticket.retired.get() {
             return;
         }
+        let was_in = ticket.health.is_in();
         let upstream = self.policy();
         let count = self.servers.borrow().len();
         match self.ward.judge(&ticket.health, verdict, on_trial, &upstream.health, count, ring::now()) {
             None => {}
             Some(Change::Ejected(length)) => {
                 self.counters.upstream_ejections.add(1);
+                self.count(|tally| tally.ejections.add(1));
+                ticket.count(|tally| tally.ejected.add(u64::from(was_in)));
                 let for_s = length.as_secs_f64();
                 tracing::warn!(
                     upstream = upstream.name,
@@ -199,6 +219,7 @@ impl Pool {
                 );
             }
             Some(Change::Returned) => {
+                ticket.count(|tally| tally.ejected.sub(1));
                 tracing::info!(upstream = upstream.name, server = ticket.name, "server is back");
             }
         }
@@ -213,9 +234,41 @@ impl Pool {
     pub(crate) fn spend_retry(&self) -> bool {
         let is_granted = self.budget.spend(&self.policy().retry, ring::now());
         let counters = &self.counters;
-        let count = if is_granted { &counters.upstream_retries } else { &counters.upstream_retries_denied };
-        count.add(1);
+        if is_granted {
+            self.count_retry();
+        } else {
+            counters.upstream_retries_denied.add(1);
+            self.count(|tally| tally.retries_denied.add(1));
+        }
         is_granted
+    }
+
+    /// A request is sent again.
+    pub(crate) fn count_retry(&self) {
+        self.counters.upstream_retries.add(1);
+        self.count(|tally| tally.retries.add(1));
+    }
+
+    /// A request goes on to the next server, since one could not be connected to.
+    pub(crate) fn count_failover(&self) {
+        self.counters.upstream_failovers.add(1);
+        self.count(|tally| tally.failovers.add(1));
+    }
+
+    /// The head of an answer has come, to a request whose end was sent at `sent`.
+    pub(crate) fn measure_head(&self, sent: Instant) {
+        self.count(|tally| tally.head_latency.record(ring::now().saturating_duration_since(sent)));
+    }
+
+    /// An answer has been passed on whole, to a request whose head was sent at `began`.
+    pub(crate) fn measure_total(&self, began: Instant) {
+        self.count(|tally| tally.total_latency.record(ring::now().saturating_duration_since(began)));
+    }
+
+    fn count(&self, count: impl FnOnce(&UpstreamTally)) {
+        if let Some(tally) = &self.tally {
+            count(tally);
+        }
     }
 
     /// The pause before the `retry`-th retry of a request.
@@ -242,6 +295,7 @@ impl Pool {
             }
             if self.open.get() < connections_max {
                 self.open.set(self.open.get() + 1);
+                self.count(|tally| tally.connections.add(1));
                 return Poll::Ready(Ok(Admitted::New(Place(self))));
             }
             if !std::mem::replace(&mut waiting, true) {
@@ -261,8 +315,10 @@ impl Pool {
         loop {
             let connection = server.idle.borrow_mut().pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
+            self.count(|tally| tally.connections_idle.sub(1));
             if connection.is_reusable() {
                 self.counters.upstream_reuses.add(1);
+                self.count(|tally| tally.reuses.add(1));
                 return Some(connection);
             }
             // It died unnoticed by the janitor.
@@ -288,11 +344,13 @@ impl Pool {
         }
         server.idle.borrow_mut().push(connection);
         self.idle_count.set(self.idle_count.get() + 1);
+        self.count(|tally| tally.connections_idle.add(1));
         self.wake_waiting();
     }
 
     fn forget_idle(&self, connection: Box<Http1Upstream>) {
         self.idle_count.set(self.idle_count.get() - 1);
+        self.count(|tally| tally.connections_idle.sub(1));
         self.close(connection);
     }
 
@@ -349,6 +407,7 @@ struct Place<'a>(&'a Pool);
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
+        self.0.count(|tally| tally.connections.sub(1));
         self.0.wake_waiting();
     }
 }
@@ -387,6 +446,12 @@ impl Janitor {
 }
 
 impl Lease {
+    /// A request is about to be sent.
+    pub(crate) fn begin(&self) {
+        self.pool.count(|tally| tally.requests.add(1));
+        self.ticket.count(|tally| tally.requests.add(1));
+    }
+
     /// Keeps the connection for the next request, if it is fit for one.
     pub(crate) fn give_back(mut self) {
         if let Some(connection) = self.connection.take_if(|connection| connection.is_reusable()) {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use plan::Address;
@@ -10,6 +11,7 @@ use plan::Address;
 use super::balance::Servers;
 use super::health::Health;
 use super::http1::Http1Upstream;
+use crate::tally::ServerTally;
 
 /// A server, its idle connections and its health. It outlives its place in the list for as long as a request uses it.
 pub(super) struct Server {
@@ -23,13 +25,15 @@ pub(super) struct Server {
     pub(super) idle: RefCell<Vec<Box<Http1Upstream>>>,
     /// Requests that are with it, or on their way.
     active: Cell<u32>,
+    /// What is counted of it, if it is.
+    tally: Option<Arc<ServerTally>>,
     pub(super) health: Health,
     /// It is no longer one of the upstream's: what is under way ends in peace, nothing is kept.
     pub(super) retired: Cell<bool>,
 }
 
 impl Server {
-    pub(super) fn new(id: u32, policy: &plan::Server) -> Server {
+    pub(super) fn new(id: u32, policy: &plan::Server, tally: Option<&Arc<ServerTally>>) -> Server {
         Server {
             id,
             address: policy.address.clone(),
@@ -37,8 +41,15 @@ impl Server {
             weight: policy.weight,
             idle: RefCell::default(),
             active: Cell::new(0),
+            tally: tally.cloned(),
             health: Health::default(),
             retired: Cell::new(false),
+        }
+    }
+
+    pub(super) fn count(&self, count: impl FnOnce(&ServerTally)) {
+        if let Some(tally) = &self.tally {
+            count(tally);
         }
     }
 
@@ -62,6 +73,7 @@ impl Ticket {
     /// A place with `server`. `now` is the time, if any server is ejected.
     pub(super) fn new(server: &Rc<Server>, now: Option<Instant>) -> Ticket {
         server.active.set(server.active.get() + 1);
+        server.count(|tally| tally.active.add(1));
         let on_trial = Cell::new(now.is_some_and(|now| server.health.begin(now)));
         Ticket { server: Rc::clone(server), on_trial }
     }
@@ -78,6 +90,7 @@ impl Deref for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.server.active.set(self.server.active.get() - 1);
+        self.server.count(|tally| tally.active.sub(1));
         if self.on_trial.get() {
             self.server.health.abandon_trial(ring::now());
         }

@@ -128,6 +128,9 @@ impl Uring {
     }
 
     pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
+        if self.ring.submission().cq_overflow() {
+            self.counters.overflows.add(1);
+        }
         let mut queue = self.ring.completion();
         for cqe in &mut queue {
             let key = Key::from_bits(cqe.user_data());

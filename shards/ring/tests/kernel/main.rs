@@ -37,6 +37,7 @@ const SMALL: Config = Config {
     body_buffers: 8,
     body_buffer_bytes: 4096,
     pool_bytes_max: 0,
+    time_ticks: true,
 };
 
 /// The backend that is under test.

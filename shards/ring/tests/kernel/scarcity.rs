@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_ring::{Config, Counters, ReadMode, Stream};
+use ringway_ring::{Backend, Config, Counters, ReadMode, Stream};
 
 use crate::transfer::until_buffers_are_back;
-use crate::{Random, SMALL, bytes, finish, receive_all, send_all, shard, socketpair, start_shard, verify};
+use crate::{Random, SMALL, backend, bytes, finish, receive_all, send_all, shard, socketpair, start_shard, verify};
 
 #[test]
 fn fifty_sockets_on_eight_buffers_all_finish_at_about_the_same_time() {
@@ -100,7 +100,8 @@ fn a_completion_queue_that_overflows_loses_nothing() {
     let config = Config { submission_entries: 16, completion_entries: 16, ..SMALL };
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..SOCKETS).map(|_| socketpair()).unzip();
     let sending = start_shard(config, &Arc::default(), move || send_on_each(senders, 40_000));
-    let received = shard(Config { head_buffers: 512, ..config }, move || async move {
+    let counters = Arc::<Counters>::default();
+    let receiving = start_shard(Config { head_buffers: 512, ..config }, &counters, move || async move {
         let (total, open) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(SOCKETS)));
         for (number, fd) in receivers.into_iter().enumerate() {
             let (total, open) = (Rc::clone(&total), Rc::clone(&open));
@@ -117,7 +118,11 @@ fn a_completion_queue_that_overflows_loses_nothing() {
         total.get()
     });
     finish(sending);
-    assert_eq!(received, SOCKETS * 40_000);
+    assert_eq!(finish(receiving), SOCKETS * 40_000);
+    if backend() == Backend::IoUring {
+        assert!(counters.overflows.value() > 0, "nothing overflowed");
+    }
+    assert!(counters.ticks.counts().sum::<u64>() > 0, "no tick was timed");
 }
 
 #[test]
