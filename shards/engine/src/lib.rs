@@ -37,6 +37,7 @@ mod record;
 mod request_id;
 mod session;
 mod shard;
+mod snapshot;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -50,3 +51,4 @@ pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{Recorder, Records, recorder};
 pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
 pub use shard::{Command, Spec, run};
+pub use snapshot::{Reply, ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
