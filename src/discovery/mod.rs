@@ -134,7 +134,7 @@ impl Resolution {
             for ip in &tracked.addresses {
                 let address = Address::Tcp(SocketAddr::new(*ip, tracked.name.port));
                 if seen.insert(address.clone()) {
-                    servers.push(Server { address, weight: tracked.name.weight });
+                    servers.push(Server { weight: tracked.name.weight, ..Server::new(address) });
                 }
             }
         }

@@ -38,6 +38,7 @@ mod record;
 mod request_id;
 mod session;
 mod shard;
+mod snapshot;
 mod streams;
 mod tally;
 #[cfg(test)]
@@ -53,4 +54,5 @@ pub use record::{Recorder, Records, recorder};
 pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
 pub use ring::{Count, Histogram};
 pub use shard::{Command, Spec, run};
+pub use snapshot::{Reply, ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
 pub use tally::{ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};

@@ -25,6 +25,7 @@ use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
 use crate::record::{Record, Recorder};
 use crate::request_id::RequestIds;
+use crate::snapshot::{Reply, Snapshot};
 use crate::tally::{ListenerTally, ServerTally, Tallies};
 use crate::upstream::pool::{Janitor, Pool};
 use crate::wakers::{Place, Wakers};
@@ -65,6 +66,8 @@ pub enum Command {
         /// What is counted of each of these; none where nothing is.
         tallies: Vec<Arc<ServerTally>>,
     },
+    /// Tell how the upstreams stand.
+    Report(Reply),
 }
 
 /// Runs a shard on this thread until it has drained. `ready` gets the shard's mailbox once connections are accepted.
@@ -142,6 +145,12 @@ impl Serving {
 
     pub(crate) fn pool(&self, id: UpstreamId) -> &Rc<Pool> {
         &self.pools[usize::from(id.0)]
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        let now = ring::now();
+        let upstreams = self.pools.iter().map(|pool| pool.snapshot(now)).collect();
+        Snapshot { plan: Arc::clone(&self.plan), upstreams }
     }
 }
 
@@ -278,6 +287,7 @@ impl Shard {
                 Some(Command::Addresses { upstream, servers, tallies }) => {
                     self.serving().pool(upstream).replace_servers(&servers, &tallies)
                 }
+                Some(Command::Report(reply)) => reply.send(self.serving().snapshot()),
                 Some(Command::Drain(within)) => return within,
                 None => return Duration::ZERO,
             }

@@ -63,13 +63,15 @@ pub struct Server {
     pub address: Address,
     /// Its share of the requests, relative to the other servers' weights; 1 to 1,000.
     pub weight: u16,
+    /// Whether it gets no new requests, because an operator is about to take it away. What is under way ends in peace.
+    pub draining: bool,
 }
 
 impl Server {
     /// A server at `address`, with weight 1.
     #[must_use]
     pub fn new(address: Address) -> Server {
-        Server { address, weight: 1 }
+        Server { address, weight: 1, draining: false }
     }
 }
 

@@ -210,7 +210,7 @@ fn servers(
     for server in list {
         let Some((text, span, weight)) = server_parts(server, problems) else { continue };
         match address::server(text) {
-            Ok(Endpoint::Address(address)) => servers.push(Server { address, weight }),
+            Ok(Endpoint::Address(address)) => servers.push(Server { weight, ..Server::new(address) }),
             Ok(Endpoint::Name { host, port }) => hosts.push(Name { upstream: id, host, port, weight }),
             Err(problem) => problems.at(span, problem),
         }

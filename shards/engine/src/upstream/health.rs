@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use plan::Health as Policy;
 
 use crate::random::Random;
+use crate::snapshot::Standing;
 
 /// What is thought of one server.
 #[derive(Debug, Default)]
@@ -157,6 +158,15 @@ impl Health {
             State::In => true,
             State::Out { until } => until <= now,
             State::Trial => false,
+        }
+    }
+
+    /// How it stands, for whoever shows it.
+    pub(super) fn standing(&self, now: Instant) -> Standing {
+        match self.state.get() {
+            State::In => Standing::Up,
+            State::Out { until } => Standing::Ejected(until.saturating_duration_since(now)),
+            State::Trial => Standing::OnTrial,
         }
     }
 

@@ -27,6 +27,7 @@ use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::random::Random;
+use crate::snapshot::UpstreamSnapshot;
 use crate::streams::Upstream as _;
 use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
 use crate::tuning::wire_limits;
@@ -104,16 +105,23 @@ impl Pool {
         &self.plan.upstreams[usize::from(self.id.0)]
     }
 
-    /// From now on the upstream consists of these servers. Those that stay keep their connections and their health; the
-    /// others' idle connections are closed, and those in use when their exchanges end. `tallies` is what is counted of each;
-    /// none where nothing is.
+    /// From now on the upstream consists of these servers. Those that stay keep their connections and their health, unless
+    /// they are to drain; the others' idle connections are closed, and those in use when their exchanges end. `tallies` is
+    /// what is counted of each; none where nothing is.
     pub(crate) fn replace_servers(&self, servers: &[plan::Server], tallies: &[Arc<ServerTally>]) {
         let mut known = self.servers.take();
         let mut list = Vec::with_capacity(servers.len());
         for (place, server) in servers.iter().enumerate() {
             let stays = known.iter().position(|old| old.address == server.address && old.weight == server.weight);
             list.push(match stays {
-                Some(index) => known.swap_remove(index),
+                Some(index) => {
+                    let stays = known.swap_remove(index);
+                    stays.draining.set(server.draining);
+                    if server.draining {
+                        stays.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
+                    }
+                    stays
+                }
                 None => {
                     self.next_id.set(self.next_id.get().wrapping_add(1));
                     Rc::new(Server::new(self.next_id.get(), server, tallies.get(place)))
@@ -185,7 +193,8 @@ impl Pool {
 
     /// Whether a server is left that has not been `tried`.
     pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
-        !tried.is_full() && self.servers.borrow().iter().any(|server| !tried.has(server))
+        let servers = self.servers.borrow();
+        !tried.is_full() && servers.iter().any(|server| !server.draining.get() && !tried.has(server))
     }
 
     fn counts_as_failure(&self, status: u16) -> bool {
@@ -196,6 +205,7 @@ impl Pool {
     fn judge(&self, ticket: &Ticket, verdict: Verdict) {
         let on_trial = ticket.on_trial.take();
         if verdict == Verdict::Failure {
+            ticket.failures.set(ticket.failures.get() + 1);
             ticket.count(|tally| tally.failures.add(1));
         }
         if ticket.retired.get() {
@@ -339,7 +349,7 @@ impl Pool {
     fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
         connection.rest();
         let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
-        if server.retired.get() || is_full || !self.janitor.watches(&mut connection) {
+        if server.keeps_none() || is_full || !self.janitor.watches(&mut connection) {
             return self.close(connection);
         }
         server.idle.borrow_mut().push(connection);
@@ -383,6 +393,12 @@ impl Pool {
             over.into_iter().for_each(|connection| self.forget_idle(connection));
         }
         due
+    }
+
+    /// How its servers stand at `now`.
+    pub(crate) fn snapshot(&self, now: Instant) -> UpstreamSnapshot {
+        let servers = self.servers.borrow().iter().map(|server| server.snapshot(now)).collect();
+        UpstreamSnapshot { connections: self.open.get(), servers }
     }
 
     /// Closes all idle connections.

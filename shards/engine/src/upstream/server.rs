@@ -11,6 +11,7 @@ use plan::Address;
 use super::balance::Servers;
 use super::health::Health;
 use super::http1::Http1Upstream;
+use crate::snapshot::ServerSnapshot;
 use crate::tally::ServerTally;
 
 /// A server, its idle connections and its health. It outlives its place in the list for as long as a request uses it.
@@ -28,6 +29,11 @@ pub(super) struct Server {
     /// What is counted of it, if it is.
     tally: Option<Arc<ServerTally>>,
     pub(super) health: Health,
+    /// It gets no new requests; what is under way ends in peace, nothing is kept.
+    pub(super) draining: Cell<bool>,
+    /// Requests that it was chosen for, and those of them that it failed.
+    pub(super) requests: Cell<u64>,
+    pub(super) failures: Cell<u64>,
     /// It is no longer one of the upstream's: what is under way ends in peace, nothing is kept.
     pub(super) retired: Cell<bool>,
 }
@@ -43,8 +49,30 @@ impl Server {
             active: Cell::new(0),
             tally: tally.cloned(),
             health: Health::default(),
+            draining: Cell::new(policy.draining),
+            requests: Cell::new(0),
+            failures: Cell::new(0),
             retired: Cell::new(false),
         }
+    }
+
+    /// How it stands at `now`, for whoever shows it.
+    pub(super) fn snapshot(&self, now: Instant) -> ServerSnapshot {
+        ServerSnapshot {
+            address: self.address.clone(),
+            weight: self.weight,
+            draining: self.draining.get(),
+            standing: self.health.standing(now),
+            active: self.active.get(),
+            idle_connections: self.idle.borrow().len() as u32,
+            requests: self.requests.get(),
+            failures: self.failures.get(),
+        }
+    }
+
+    /// Whether no connection to it is to be kept for another request.
+    pub(super) fn keeps_none(&self) -> bool {
+        self.retired.get() || self.draining.get()
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&ServerTally)) {
@@ -74,6 +102,7 @@ impl Ticket {
     pub(super) fn new(server: &Rc<Server>, now: Option<Instant>) -> Ticket {
         server.active.set(server.active.get() + 1);
         server.count(|tally| tally.active.add(1));
+        server.requests.set(server.requests.get() + 1);
         let on_trial = Cell::new(now.is_some_and(|now| server.health.begin(now)));
         Ticket { server: Rc::clone(server), on_trial }
     }
@@ -146,6 +175,6 @@ impl Servers for View<'_> {
 
     fn is_usable(&self, server: usize) -> bool {
         let server = &self.servers[server];
-        !self.tried.has(server) && self.now.is_none_or(|now| server.health.is_usable(now))
+        !server.draining.get() && !self.tried.has(server) && self.now.is_none_or(|now| server.health.is_usable(now))
     }
 }
