@@ -23,8 +23,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use plan::{
-    AccessLog, Address, Forwarding, Io, Limits, Listener, Overload, Plan, Route, RouteTable, Server, Shards, Timeouts,
-    TrustPolicy,
+    AccessLog, Address, Forwarding, Io, Limits, Listener, Metrics, Overload, Plan, Route, RouteTable, Server, Shards,
+    Timeouts, TrustPolicy,
 };
 use plan::{Upstream, UpstreamId};
 
@@ -108,6 +108,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         forwarding: Forwarding::default(),
         shards: Shards { count: cores_available(), pin: true, io: Io::Auto },
         access_log: AccessLog::Off,
+        metrics: Metrics::default(),
     }
 }
 

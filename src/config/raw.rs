@@ -35,6 +35,8 @@ pub(super) struct File {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) dns: Dns,
+    #[serde(default)]
+    pub(super) metrics: Metrics,
 }
 
 /// `[[listeners]]`
@@ -197,6 +199,21 @@ pub(super) struct Dns {
     #[serde(default)]
     pub(super) servers: Vec<Spanned<String>>,
     pub(super) timeout: Option<Spanned<Quantity>>,
+}
+
+/// `[metrics]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Metrics {
+    /// Whether traffic is counted by listener, route, upstream and server; what a shard counts of itself as a whole is
+    /// counted in any case. Default: true.
+    pub(super) enabled: Option<bool>,
+    /// Number of listeners, routes, upstreams and servers that are counted each by itself, a kind; those beyond it are
+    /// counted together under the label `other`. 1 to 100000; default: 1000.
+    pub(super) series_max: Option<Spanned<i64>>,
+    /// The bounds that histograms of latencies are told with: `coarse` (6, from 0.1 ms to 10 s), `standard` (19, from
+    /// 0.05 ms to 60 s) or `fine` (128, from 0.005 ms to 100 s). Default: `standard`.
+    pub(super) latency_buckets: Option<Spanned<String>>,
 }
 
 impl<'de> Deserialize<'de> for Server {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::listeners::Listeners;
 use super::status::ShardStatus;
 use crate::telemetry::access::AccessWriter;
+use crate::telemetry::metrics::Metrics;
 
 /// A shard whose mailbox is full is given this many times a moment to empty it.
 const MOMENTS_MAX: u32 = 200;
@@ -39,19 +40,25 @@ pub(super) enum Event {
 }
 
 impl Fleet {
-    pub(super) fn start(plan: &Arc<Plan>, backend: Backend, listeners: &mut Listeners) -> anyhow::Result<Fleet> {
+    pub(super) fn start(
+        plan: &Arc<Plan>,
+        backend: Backend,
+        listeners: &mut Listeners,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Fleet> {
         let (sender, events) = mpsc::unbounded_channel();
         let cores = if plan.shards.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
         let mut writer = (plan.access_log == AccessLog::Json).then(AccessWriter::new);
         let mut shards = Vec::new();
-        for shard in 0..usize::from(plan.shards.count) {
-            let counters = Arc::<Counters>::default();
+        for (shard, tallies) in metrics.tallies(plan).into_iter().enumerate() {
+            let counters = metrics.counters(shard);
             let spec = Spec {
                 plan: Arc::clone(plan),
                 listeners: listeners.of_shard(shard)?,
                 recorder: writer.as_mut().map(AccessWriter::recorder),
                 counters: Arc::clone(&counters),
-                ring: RingConfig { backend, ..RingConfig::default() },
+                tallies,
+                ring: RingConfig { backend, time_ticks: plan.metrics.enabled, ..RingConfig::default() },
             };
             let core = (!cores.is_empty()).then(|| cores[shard % cores.len()]);
             let sender = sender.clone();

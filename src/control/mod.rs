@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::discovery::{Discovery, Resolution};
+use crate::telemetry::metrics::Metrics;
 use fleet::{Event, Fleet};
 use listeners::Listeners;
 
@@ -48,7 +49,8 @@ pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(
     let mut listeners = Listeners::open(&plan)?;
     let resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
     let plan = Arc::new(plan);
-    let mut fleet = Fleet::start(&plan, backend, &mut listeners)?;
+    let metrics = Metrics::new(usize::from(plan.shards.count));
+    let mut fleet = Fleet::start(&plan, backend, &mut listeners, &metrics)?;
     let served = runtime.block_on(async {
         fleet.wait_until_ready().await?;
         let ready = Ready { listening: listeners.addresses(), cores: fleet.cores(), backend };
@@ -58,6 +60,7 @@ pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(
             orders: &mut orders,
             requests,
             resolution,
+            metrics,
             plan,
             ready,
             began: Began::now(),
@@ -75,6 +78,7 @@ struct Control<'a> {
     orders: &'a mut Orders,
     requests: mpsc::Receiver<Request>,
     resolution: Resolution,
+    metrics: Metrics,
     plan: Arc<Plan>,
     ready: Ready,
     began: Began,
@@ -112,7 +116,13 @@ impl Control<'_> {
                 }
                 change = self.resolution.changed() => {
                     let (upstream, servers) = (change.upstream, change.servers);
-                    self.fleet.order(|_| Command::Addresses { upstream, servers: servers.clone() }).await;
+                    let tallies = self.metrics.servers(&self.plan, upstream, &servers);
+                    let command = |shard: usize| Command::Addresses {
+                        upstream,
+                        servers: servers.clone(),
+                        tallies: tallies[shard].clone(),
+                    };
+                    self.fleet.order(command).await;
                 }
             }
         }

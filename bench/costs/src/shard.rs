@@ -117,5 +117,6 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         // The engine goes by the recorder that it is given.
         access_log: AccessLog::Off,
+        metrics: plan::Metrics::default(),
     }
 }

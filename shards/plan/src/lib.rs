@@ -10,6 +10,7 @@
 pub mod forwarding;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 pub mod route;
 pub mod trust;
 pub mod upstream;
@@ -17,6 +18,7 @@ pub mod upstream;
 pub use forwarding::Forwarding;
 pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener};
+pub use metrics::{LatencyBuckets, Metrics};
 pub use route::{Route, RouteId, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
 pub use upstream::{Balance, HashKey, Health, Retry, Server, Upstream};
@@ -44,6 +46,8 @@ pub struct Plan {
     pub shards: Shards,
     /// Whether and how each exchange is written down.
     pub access_log: AccessLog,
+    /// What is counted, and how finely it is told.
+    pub metrics: Metrics,
 }
 
 /// How the data plane is laid over the machine's cores.

@@ -6,6 +6,7 @@
 mod dns;
 mod limits;
 mod listener;
+mod metrics;
 mod route;
 mod trust;
 mod upstream;
@@ -43,6 +44,7 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         forwarding: Forwarding { request_id: file.forwarding.request_id, forwarded: file.forwarding.forwarded },
         shards: shards(&file.shards, cores, &mut problems),
         access_log: access_log(&file.log, &mut problems),
+        metrics: metrics::lower(&file.metrics, &mut problems),
     };
     let log_level = log_level(&file.log, &mut problems);
     if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }

@@ -276,6 +276,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         forwarding: plan::Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         access_log: AccessLog::Off,
+        metrics: plan::Metrics::default(),
     })
 }
 

@@ -1,0 +1,307 @@
+//! The cells of all shards, by what they count.
+//!
+//! A set of labels has one cell for each shard, so that no two threads write the same cache line, and keeps them for as long
+//! as the configuration names it: a reload resets nothing. The number of sets has a bound for each kind of subject. What
+//! comes beyond it is counted together under the label `other`, and how many there are is a metric itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use engine::{Count, Counters, ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};
+use plan::{LatencyBuckets, Plan, Server, UpstreamId};
+use serde::{Deserialize, Serialize};
+
+/// What everything beyond the bound is called.
+pub(super) const OTHER: &str = "other";
+/// What requests are put down to that met no route. No route is called so: the name of each has a `/`.
+pub(super) const NO_ROUTE: &str = "none";
+
+/// Everything that is counted in this worker.
+#[derive(Debug)]
+pub(super) struct Registry {
+    pub(super) shards: Vec<Arc<Counters>>,
+    /// What the workers before this one counted in all their shards.
+    pub(super) earlier: Counters,
+    pub(super) listeners: Series<ListenerTally>,
+    pub(super) routes: Series<RouteTally>,
+    pub(super) upstreams: Series<UpstreamTally>,
+    pub(super) servers: Series<ServerTally>,
+    pub(super) latency: LatencyBuckets,
+    pub(super) reloads: Reloads,
+    pub(super) generation: u64,
+    pub(super) crashes: u64,
+}
+
+/// How reloads have gone.
+#[derive(Debug)]
+pub(super) struct Reloads {
+    pub(super) done: u64,
+    pub(super) refused: u64,
+    /// When the configuration in force was loaded.
+    pub(super) loaded: SystemTime,
+}
+
+/// The values of the labels that tell one subject from another of its kind.
+pub(super) type Labels = Vec<String>;
+
+/// The cells of one kind of subject.
+#[derive(Debug)]
+pub(super) struct Series<T> {
+    /// What of it no two sets of labels share.
+    cells: BTreeMap<Labels, Cells<T>>,
+    /// Number of labels that a set has.
+    labels: usize,
+    /// What is beyond the bound; made when something is.
+    other: Option<Cells<T>>,
+    /// Sets of labels that are named and have no cells of their own.
+    pub(super) folded: BTreeSet<Labels>,
+}
+
+/// The cells of one subject.
+#[derive(Debug)]
+pub(super) struct Cells<T> {
+    shards: Vec<Arc<T>>,
+    /// What the workers before this one counted.
+    earlier: Option<Box<T>>,
+}
+
+/// What a worker has counted, for the one that comes after it. What rises and falls is not part of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    totals: Vec<u64>,
+    listeners: Vec<(Labels, Vec<u64>)>,
+    routes: Vec<(Labels, Vec<u64>)>,
+    upstreams: Vec<(Labels, Vec<u64>)>,
+    servers: Vec<(Labels, Vec<u64>)>,
+    reloads: [u64; 2],
+}
+
+impl Registry {
+    pub(super) fn new(shards: usize) -> Registry {
+        Registry {
+            shards: std::iter::repeat_with(Arc::default).take(shards).collect(),
+            earlier: Counters::default(),
+            listeners: Series::new(1),
+            routes: Series::new(1),
+            upstreams: Series::new(1),
+            servers: Series::new(2),
+            latency: LatencyBuckets::default(),
+            reloads: Reloads { done: 0, refused: 0, loaded: SystemTime::now() },
+            generation: 1,
+            crashes: 0,
+        }
+    }
+
+    pub(super) fn counters(&self, shard: usize) -> Arc<Counters> {
+        Arc::clone(&self.shards[shard])
+    }
+
+    pub(super) fn tallies(&mut self, plan: &Plan) -> Vec<Tallies> {
+        let shards = self.shards.len();
+        self.latency = plan.metrics.latency;
+        let bound = plan.metrics.series_max as usize;
+        if !plan.metrics.enabled {
+            self.forget();
+            return vec![Tallies::default(); shards];
+        }
+        let listeners = plan.listeners.iter().map(|listener| vec![listener.address.to_string()]);
+        let listeners = self.listeners.name(listeners.collect(), bound, shards);
+        let routes = plan.routes.routes().iter().map(|route| vec![route_name(route)]);
+        let mut routes =
+            self.routes.name([vec![NO_ROUTE.to_owned()]].into_iter().chain(routes).collect(), bound, shards);
+        let upstreams = plan.upstreams.iter().map(|upstream| vec![upstream.name.clone()]);
+        let upstreams = self.upstreams.name(upstreams.collect(), bound, shards);
+        let named = plan.upstreams.iter().map(|upstream| server_labels(&upstream.name, &upstream.servers));
+        let servers = self.servers.name(named.flatten().collect(), bound, shards);
+        let unrouted = routes.remove(0);
+        let of_shard = |shard: usize| {
+            let mut servers = servers.iter().map(|cells| Arc::clone(&cells[shard]));
+            let upstreams = upstreams.iter().zip(&plan.upstreams).map(|(cells, policy)| UpstreamTallies {
+                upstream: Arc::clone(&cells[shard]),
+                servers: servers.by_ref().take(policy.servers.len()).collect(),
+            });
+            Tallies {
+                listeners: listeners.iter().map(|cells| Arc::clone(&cells[shard])).collect(),
+                routes: routes.iter().map(|cells| Arc::clone(&cells[shard])).collect(),
+                unrouted: Some(Arc::clone(&unrouted[shard])),
+                upstreams: upstreams.collect(),
+            }
+        };
+        (0..shards).map(of_shard).collect()
+    }
+
+    pub(super) fn servers(&mut self, plan: &Plan, id: UpstreamId, servers: &[Server]) -> Vec<Vec<Arc<ServerTally>>> {
+        let shards = self.shards.len();
+        if !plan.metrics.enabled {
+            return vec![Vec::new(); shards];
+        }
+        let name = &plan.upstreams[usize::from(id.0)].name;
+        let named = server_labels(name, servers).collect();
+        let cells = self.servers.rename(|labels| labels[0] == *name, named, plan.metrics.series_max as usize, shards);
+        (0..shards).map(|shard| cells.iter().map(|cells| Arc::clone(&cells[shard])).collect()).collect()
+    }
+
+    fn forget(&mut self) {
+        self.listeners = Series::new(1);
+        self.routes = Series::new(1);
+        self.upstreams = Series::new(1);
+        self.servers = Series::new(2);
+    }
+
+    pub(super) fn carry(&self) -> Carried {
+        let totals = self.shards.iter().map(|counters| &**counters).chain([&self.earlier]).map(totals);
+        Carried {
+            totals: add_up(totals.map(|counts| counts.map(Count::value).collect())),
+            listeners: self.listeners.carry(),
+            routes: self.routes.carry(),
+            upstreams: self.upstreams.carry(),
+            servers: self.servers.carry(),
+            reloads: [self.reloads.done, self.reloads.refused],
+        }
+    }
+
+    pub(super) fn take_over(&mut self, carried: &Carried) {
+        add_each(totals(&self.earlier), &carried.totals);
+        self.listeners.take_over(&carried.listeners);
+        self.routes.take_over(&carried.routes);
+        self.upstreams.take_over(&carried.upstreams);
+        self.servers.take_over(&carried.servers);
+        self.reloads.done += carried.reloads[0];
+        self.reloads.refused += carried.reloads[1];
+    }
+}
+
+fn route_name(route: &plan::Route) -> String {
+    format!("{}{}", route.host.as_deref().unwrap_or_default(), route.prefix)
+}
+
+fn server_labels<'a>(upstream: &'a str, servers: &'a [Server]) -> impl Iterator<Item = Labels> + 'a {
+    servers.iter().map(move |server| vec![upstream.to_owned(), server.address.to_string()])
+}
+
+impl<T: Default> Series<T> {
+    fn new(labels: usize) -> Series<T> {
+        Series { cells: BTreeMap::new(), labels, other: None, folded: BTreeSet::new() }
+    }
+
+    /// The cells of each of `named`, by shard. All others are forgotten.
+    fn name(&mut self, named: Vec<Labels>, bound: usize, shards: usize) -> Vec<Vec<Arc<T>>> {
+        self.rename(|_| true, named, bound, shards)
+    }
+
+    /// The cells of each of `named`, by shard. Of those that are `replaced`, all others are forgotten.
+    fn rename(
+        &mut self,
+        replaced: impl Fn(&Labels) -> bool,
+        named: Vec<Labels>,
+        bound: usize,
+        shards: usize,
+    ) -> Vec<Vec<Arc<T>>> {
+        let kept: BTreeSet<&Labels> = named.iter().collect();
+        self.cells.retain(|labels, _| !replaced(labels) || kept.contains(labels));
+        self.folded.retain(|labels| !replaced(labels));
+        drop(kept);
+        named.into_iter().map(|labels| self.cells_of(labels, bound, shards).shards.clone()).collect()
+    }
+
+    fn cells_of(&mut self, labels: Labels, bound: usize, shards: usize) -> &Cells<T> {
+        if self.cells.len() < bound || self.cells.contains_key(&labels) {
+            return self.cells.entry(labels).or_insert_with(|| Cells::new(shards));
+        }
+        self.folded.insert(labels);
+        self.other.get_or_insert_with(|| Cells::new(shards))
+    }
+
+    /// All subjects with their labels; what is beyond the bound last.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Labels, &Cells<T>)> {
+        let other = self.other.iter().map(|cells| (vec![OTHER.to_owned(); self.labels], cells));
+        self.cells.iter().map(|(labels, cells)| (labels.clone(), cells)).chain(other)
+    }
+
+    /// Sets of labels that have cells of their own.
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+}
+
+impl<T: Rising + Default> Series<T> {
+    fn carry(&self) -> Vec<(Labels, Vec<u64>)> {
+        let sums = |cells: &Cells<T>| add_up(cells.all().map(|cell| cell.rising().map(Count::value).collect()));
+        self.iter().map(|(labels, cells)| (labels, sums(cells))).collect()
+    }
+
+    fn take_over(&mut self, carried: &[(Labels, Vec<u64>)]) {
+        for (labels, counts) in carried {
+            let is_other = labels.iter().all(|label| label == OTHER);
+            let own = self.cells.get_mut(labels);
+            // What the configuration names no more was dropped here, as a reload would have dropped it.
+            if let Some(cells) = own.or(self.other.as_mut().filter(|_| is_other)) {
+                add_each(cells.earlier.get_or_insert_default().rising(), counts);
+            }
+        }
+    }
+}
+
+impl<T: Default> Cells<T> {
+    fn new(shards: usize) -> Cells<T> {
+        Cells { shards: std::iter::repeat_with(Arc::default).take(shards).collect(), earlier: None }
+    }
+
+    /// The cells of all shards, and what the workers before counted.
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        self.shards.iter().map(|cell| &**cell).chain(self.earlier.as_deref())
+    }
+}
+
+/// Cells whose counters that only rise can be carried over to another worker.
+trait Rising {
+    /// These counters, always in the same order.
+    fn rising(&self) -> impl Iterator<Item = &Count>;
+}
+
+impl Rising for ListenerTally {
+    fn rising(&self) -> impl Iterator<Item = &Count> {
+        [&self.connections, &self.requests].into_iter()
+    }
+}
+
+impl Rising for RouteTally {
+    fn rising(&self) -> impl Iterator<Item = &Count> {
+        let bytes = [&self.request_body_bytes, &self.response_body_bytes];
+        self.responses.iter().chain(bytes).chain(self.latency.cells()).chain(&self.failures)
+    }
+}
+
+impl Rising for UpstreamTally {
+    fn rising(&self) -> impl Iterator<Item = &Count> {
+        let counts = [&self.requests, &self.connects, &self.reuses, &self.retries, &self.retries_denied];
+        let rare = [&self.failovers, &self.ejections];
+        counts.into_iter().chain(rare).chain(self.head_latency.cells()).chain(self.total_latency.cells())
+    }
+}
+
+impl Rising for ServerTally {
+    fn rising(&self) -> impl Iterator<Item = &Count> {
+        [&self.requests, &self.failures].into_iter()
+    }
+}
+
+/// What is told of all shards together and only rises.
+fn totals(counters: &Counters) -> impl Iterator<Item = &Count> {
+    let singles = [&counters.tunnels, &counters.clients_cut_off, &counters.records_dropped];
+    counters.exchanges.iter().chain(&counters.limits).chain(singles)
+}
+
+fn add_up(counts: impl Iterator<Item = Vec<u64>>) -> Vec<u64> {
+    let add = |sums: Vec<u64>, more: Vec<u64>| sums.into_iter().zip(more).map(|(sum, more)| sum + more).collect();
+    counts.reduce(add).unwrap_or_default()
+}
+
+/// Adds to each count, unless they are not the same counts: another version may count other things.
+fn add_each<'a>(counts: impl Iterator<Item = &'a Count>, more: &[u64]) {
+    let counts: Vec<&Count> = counts.collect();
+    if counts.len() == more.len() {
+        counts.into_iter().zip(more).for_each(|(count, more)| count.add(*more));
+    }
+}
