@@ -122,7 +122,9 @@ impl HeaderEdits {
         self.edits.remove_named(name.as_bytes())?;
         if self.direction == Direction::Requests && name.contains(['-', '_']) {
             let hyphened = folded(name);
-            self.edits.remove_named(hyphened.as_bytes())?;
+            if name.contains('_') {
+                self.edits.remove_named(hyphened.as_bytes())?;
+            }
             self.aliased.push(hyphened);
         }
         Ok(())
