@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
@@ -110,12 +110,55 @@ pub(super) struct Retry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Route {
+    /// What records and metrics call the route: 1 to 128 visible characters of ASCII, different for each. Default: its first
+    /// host and its path, with `=` before an exact one, such as `example.com/api`.
+    pub(super) name: Option<Spanned<String>>,
+    /// The host, without port: `example.com`, `*.example.com` (one or more labels before it), `www.*` (one or more labels
+    /// after it), `[::1]`. Default: any host.
     pub(super) host: Option<Spanned<String>>,
+    /// Several of them, in place of `host`.
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The exact path, in place of `prefix`.
+    pub(super) path: Option<Spanned<String>>,
+    /// The path and all below it, by whole segments. Default: `/`.
     pub(super) prefix: Option<Spanned<String>>,
+    /// Of the routes that match a request, one with a higher priority wins; -1,000,000 to 1,000,000. Default: 0.
+    pub(super) priority: Option<Spanned<i64>>,
+    /// The name of the upstream that serves it. Required.
     pub(super) upstream: Option<Spanned<String>>,
+    /// Protocols that clients may switch to; at most 16. Default: `["websocket"]`.
     pub(super) upgrades: Option<Vec<Spanned<String>>>,
+    /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy. Default: `false`.
     #[serde(default)]
     pub(super) connect: bool,
+    /// Changes to the header fields of requests to the upstream. Default: none.
+    #[serde(default)]
+    pub(super) request_headers: HeaderEdits,
+    /// Changes to the header fields of answers to the client. Default: none.
+    #[serde(default)]
+    pub(super) response_headers: HeaderEdits,
+}
+
+/// `{ set = { "X-A" = "1" }, add = { "X-B" = ["2", "3"] }, remove = ["X-C"] }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct HeaderEdits {
+    /// Fields that take the place of all of their name; at most 64 lines with those of `add`. Default: none.
+    #[serde(default)]
+    pub(super) set: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Fields that come after those that are there; a list makes several lines of one name. Default: none.
+    #[serde(default)]
+    pub(super) add: BTreeMap<Spanned<String>, Spanned<Values>>,
+    /// Names of fields that are left out; at most 64. Default: none.
+    #[serde(default)]
+    pub(super) remove: Vec<Spanned<String>>,
+}
+
+/// A value of `add`: one text, or a list of them.
+#[derive(Debug)]
+pub(super) enum Values {
+    One(String),
+    Many(Vec<Spanned<String>>),
 }
 
 /// `[limits]`
@@ -233,6 +276,29 @@ impl<'de> Deserialize<'de> for Server {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
                 ServerTable::deserialize(MapAccessDeserializer::new(map)).map(Server::Table)
+            }
+        }
+        deserializer.deserialize_any(Form)
+    }
+}
+
+impl<'de> Deserialize<'de> for Values {
+    /// By hand, as [`Server`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Values, D::Error> {
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Values;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a list of strings")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Values, E> {
+                Ok(Values::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Values, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(Values::Many)
             }
         }
         deserializer.deserialize_any(Form)

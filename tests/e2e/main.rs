@@ -13,6 +13,7 @@ mod expect;
 mod faults;
 mod forwarding;
 mod glitches;
+mod headers;
 mod health;
 mod limits;
 mod listeners;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// What everything beyond the bound is called.
 pub(super) const OTHER: &str = "other";
-/// What requests are put down to that met no route. No route is called so: the name of each has a `/`.
+/// What requests are put down to that met no route.
 pub(super) const NO_ROUTE: &str = "none";
 
 /// Everything that is counted in this worker.
@@ -107,7 +107,7 @@ impl Registry {
         }
         let listeners = plan.listeners.iter().map(|listener| vec![listener.address.to_string()]);
         let listeners = self.listeners.name(listeners.collect(), bound, shards);
-        let routes = plan.routes.routes().iter().map(|route| vec![route_name(route)]);
+        let routes = plan.routes.routes().iter().map(|route| vec![route.name.clone()]);
         let mut routes =
             self.routes.name([vec![NO_ROUTE.to_owned()]].into_iter().chain(routes).collect(), bound, shards);
         let upstreams = plan.upstreams.iter().map(|upstream| vec![upstream.name.clone()]);
@@ -170,10 +170,6 @@ impl Registry {
         self.reloads.done += carried.reloads[0];
         self.reloads.refused += carried.reloads[1];
     }
-}
-
-fn route_name(route: &plan::Route) -> String {
-    format!("{}{}", route.host.as_deref().unwrap_or_default(), route.prefix)
 }
 
 fn server_labels<'a>(upstream: &'a str, servers: &'a [Server]) -> impl Iterator<Item = Labels> + 'a {
