@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use bench_common::affinity;
-use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec};
+use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec, Tallies};
 use plan::{
     AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
     Upstream, UpstreamId,
@@ -48,6 +48,7 @@ impl Shard {
             listeners: vec![socket],
             recorder,
             counters: Arc::clone(&counters),
+            tallies: Tallies::default(),
             ring: RingConfig::default(),
         };
         let (ready, commands) = mpsc::channel();

@@ -79,8 +79,8 @@ impl RouteTally {
     /// What the classes of statuses are called.
     pub const CLASSES: [&'static str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-    /// Counts one request that has ended.
-    pub(crate) fn note(&self, status: u16, outcome: Outcome, body_bytes: (u64, u64), latency: Duration) {
+    /// Counts one request that has ended. As with [`Count::add`], only the owning thread may call it.
+    pub fn note(&self, status: u16, outcome: Outcome, body_bytes: (u64, u64), latency: Duration) {
         // RFC 9110 §15: a status beyond the classes is taken for a server error.
         let class = usize::from(status / 100).clamp(1, RouteTally::CLASSES.len()) - 1;
         self.responses[class].add(1);
