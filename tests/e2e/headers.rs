@@ -49,6 +49,23 @@ fn connection_cannot_name_away_what_a_route_sets() {
 }
 
 #[test]
+fn trailers_cannot_bring_back_what_a_route_sets() {
+    let origin = standard::start();
+    let edits = "{ set = { X-Role = \"guest\" } }";
+    let config = Config::to(origin.address()).route_option("request_headers", edits);
+    let ringway = start(config);
+    for (trailer, passes) in [("X-Role: admin", false), ("x_role: admin", false), ("X-Checksum: 1", true)] {
+        let before = origin.received_all().len();
+        let head = "POST /length/1 HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let request = format!("{head}2\r\nok\r\n0\r\n{trailer}\r\n\r\n");
+        assert_eq!(ringway.connect().exchange("POST", request.as_bytes()).unwrap().status(), 200);
+        let received = String::from_utf8(origin.received_all().split_off(before)).unwrap();
+        assert_eq!(received.contains(trailer), passes, "{received}");
+        assert!(received.contains("X-Role: guest\r\n") && received.ends_with("\r\n\r\n"), "{received}");
+    }
+}
+
+#[test]
 fn request_fields_are_added_after_the_clients_and_removed() {
     let origin = answering(crate::OK);
     let edits = "{ add = { X-Tag = [\"b\", \"c\"], Accept-Language = \"en\" }, remove = [\"Cookie\", \"X-Debug\"] }";

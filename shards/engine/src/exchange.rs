@@ -93,8 +93,8 @@ pub(crate) async fn run<D: Downstream>(
             filter::on_response(&route.filters.response, &shard.response_edits, &mut request.response_edits);
             let is_filtered = !route.filters.response.is_empty();
             let response_edits = if is_filtered { &request.response_edits } else { &shard.response_edits };
-            let counters = &shard.counters;
-            let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
+            let (counters, request_filters) = (&shard.counters, &route.filters.request[..]);
+            let proxy = Proxy { plan: &serving.plan, pool, client, counters, request_filters, response_edits };
             let limit = serving.plan.timeouts.request;
             let answer = match limit.is_zero() {
                 true => proxy.run(request, down, deadline).await,

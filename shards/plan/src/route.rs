@@ -102,7 +102,7 @@ impl RouteTable {
     /// Compiles `routes`. Of two routes with the same host and path the earlier one wins.
     ///
     /// # Panics
-    /// If there are more than 2^32 - 1 routes, or patterns of hosts or paths of more than 2^32 - 1 bytes altogether.
+    /// If there are 2^32 routes or bytes of patterns, or if a host has more than 255 bytes.
     #[must_use]
     pub fn new(routes: Vec<Route>) -> RouteTable {
         let mut any = Vec::new();

@@ -2,6 +2,7 @@
 
 use plan::HeaderEdits;
 use wire::FieldName;
+use wire::h1::Trailers;
 
 use crate::exchange::Request;
 
@@ -19,4 +20,10 @@ pub(super) fn edit_request(headers: &HeaderEdits, request: &mut Request) {
             edits.remove_named(name).expect("a name that passed the gate is a token");
         }
     }
+}
+
+/// Whether a request's trailers leave alone what the route sets or removes: a server that merges them into the header must not
+/// get from there what the route took away.
+pub(super) fn passes_trailers(headers: &HeaderEdits, trailers: &Trailers) -> bool {
+    !trailers.fields().iter().any(|field| headers.removes(field.name.of(trailers.bytes())))
 }

@@ -4,7 +4,7 @@
 mod headers;
 
 use plan::filter::{RequestFilter, ResponseFilter};
-use wire::h1::Edits;
+use wire::h1::{Edits, Trailers};
 
 use crate::exchange::Request;
 
@@ -15,6 +15,13 @@ pub(crate) fn on_request(filters: &[RequestFilter], request: &mut Request) {
             RequestFilter::Headers(headers) => headers::edit_request(headers, request),
         }
     }
+}
+
+/// Whether a request's trailers may be passed on.
+pub(crate) fn passes_trailers(filters: &[RequestFilter], trailers: &Trailers) -> bool {
+    filters.iter().all(|filter| match filter {
+        RequestFilter::Headers(headers) => headers::passes_trailers(headers, trailers),
+    })
 }
 
 /// Puts the changes to the final answer's head into `edits`, where there are filters to make any: the `usual` ones, and theirs.

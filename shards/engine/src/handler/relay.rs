@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use plan::Plan;
+use plan::filter::RequestFilter;
 use ring::{Chunk, SpliceError};
 use wire::h1::Edits;
 
@@ -12,6 +13,7 @@ use super::proxy::{Attempt, Proxy};
 use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::filter;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
@@ -19,6 +21,7 @@ use crate::upstream::retry::Replay;
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
+    request_filters: &'a [RequestFilter],
     response_edits: &'a Edits,
     down: &'a mut D,
     up: &'a mut U,
@@ -81,6 +84,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let now = ring::now();
         Relay {
             plan: proxy.plan,
+            request_filters: proxy.request_filters,
             response_edits: proxy.response_edits,
             down,
             up,
@@ -182,7 +186,9 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
-                    self.up.finish(self.down.trailers())?;
+                    let trailers = self.down.trailers();
+                    self.up
+                        .finish(trailers.filter(|trailers| filter::passes_trailers(self.request_filters, trailers)))?;
                     self.request = Direction::Over;
                     self.sent = ring::now();
                     return Ok(None);

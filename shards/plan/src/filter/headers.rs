@@ -156,6 +156,12 @@ impl HeaderEdits {
         name.contains(&b'_') && self.aliased.iter().any(|removed| is(removed))
     }
 
+    /// Whether a field of that name that a client sends is left out, however it is spelt.
+    #[must_use]
+    pub fn removes(&self, name: &[u8]) -> bool {
+        self.edits.removed_names().any(|removed| removed.eq_ignore_ascii_case(name)) || self.removes_alias(name)
+    }
+
     /// A name in a spelling that servers may take for another is treated as that other.
     fn check_name(&self, name: &str) -> Result<(), HeaderError> {
         let (ours, name) = match self.direction {
@@ -230,6 +236,7 @@ mod tests {
         for other in ["x-team-name", "X_Team_Names", "X_Team", "_", ""] {
             assert!(!edits.removes_alias(other.as_bytes()), "{other}");
         }
+        assert!(edits.removes(b"x-team-name") && edits.removes(b"USER_AGENT") && !edits.removes(b"X-Team"));
         let removed: Vec<&[u8]> = edits.edits().removed_names().collect();
         assert_eq!(removed, [&b"User-Agent"[..], b"X-Team_Name", b"x-team-name"]);
         assert_eq!(edits.edits().appended(), b"X-Team_Name: red\r\nUser-Agent: ringway\r\n");

@@ -39,11 +39,13 @@ impl fmt::Display for PathPattern {
     }
 }
 
-/// The routes of one host, or those without one: a run of [`PathIndex::entries`].
+/// The routes of one host, or those without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Site {
-    start: u32,
-    end: u32,
+pub(super) enum Site {
+    /// One route, for all paths: what most hosts have that are one of many.
+    One(RouteId),
+    /// A run of [`PathIndex::entries`].
+    Run { start: u32, end: u32 },
 }
 
 /// The paths of all sites.
@@ -81,6 +83,11 @@ impl PathIndex {
             return *site;
         }
         let route = |id: RouteId| &routes[id.0 as usize];
+        if let [id] = ids[..]
+            && matches!(&route(id).path, PathPattern::Prefix(path) if path == "/")
+        {
+            return Site::One(id);
+        }
         let mut sorted = ids.clone();
         // Stable: of equal routes the first stays first.
         sorted.sort_by_key(|id| route(*id).path.text());
@@ -102,7 +109,7 @@ impl PathIndex {
             let start = self.intern(path);
             self.entries.push(Entry { start, len: offset(path.len()), parent, here, below });
         }
-        let site = Site { start, end: offset(self.entries.len()) };
+        let site = Site::Run { start, end: offset(self.entries.len()) };
         self.known_sites.insert(ids, site);
         site
     }
@@ -117,7 +124,11 @@ impl PathIndex {
     /// The route of `site` that serves `path`.
     #[inline]
     pub(super) fn find(&self, site: Site, path: &[u8]) -> Option<RouteId> {
-        let entries = &self.entries[site.start as usize..site.end as usize];
+        let (start, end) = match site {
+            Site::One(id) => return path.starts_with(b"/").then_some(id),
+            Site::Run { start, end } => (start, end),
+        };
+        let entries = &self.entries[start as usize..end as usize];
         let not_behind = entries.partition_point(|entry| self.text_of(entry) <= path);
         let mut entry = &entries[not_behind.checked_sub(1)?];
         loop {
