@@ -5,7 +5,8 @@
 #   tests/install.sh --bench    and what bench/versus needs besides
 set -eu
 
-packages="ca-certificates curl nghttp2-client nginx procps python3 python3-websockets util-linux wrk"
+# prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
+packages="ca-certificates curl nghttp2-client nginx procps prometheus python3 python3-websockets util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
     packages="$packages haproxy"
 fi

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Status;
+use crate::telemetry::metrics::Metrics;
 
 /// Requests that may wait for the control loop; who asks for more waits.
 const REQUESTS_MAX: usize = 32;
@@ -12,6 +13,7 @@ const REQUESTS_MAX: usize = 32;
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
+    metrics: Metrics,
 }
 
 /// What the control loop is asked for. An answer that nobody waits for any more is dropped.
@@ -77,9 +79,14 @@ pub(crate) struct Ending;
 
 impl Handle {
     /// A handle, and where its requests arrive.
-    pub(crate) fn new() -> (Handle, mpsc::Receiver<Request>) {
+    pub(crate) fn new(metrics: Metrics) -> (Handle, mpsc::Receiver<Request>) {
         let (requests, arriving) = mpsc::channel(REQUESTS_MAX);
-        (Handle { requests }, arriving)
+        (Handle { requests, metrics }, arriving)
+    }
+
+    /// What is counted. It can be read at any time, without asking the control loop.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Reads the configuration again. Answers when the result is in force.

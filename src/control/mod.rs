@@ -45,11 +45,11 @@ pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(
     let mut orders = Orders::new().context("signals cannot be received")?;
 
     // The admin API gets a clone of the handle here, and its task is spawned on this runtime.
-    let (_handle, requests) = Handle::new();
+    let metrics = Metrics::new(usize::from(plan.shards.count));
+    let (_handle, requests) = Handle::new(metrics.clone());
     let mut listeners = Listeners::open(&plan)?;
     let resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
     let plan = Arc::new(plan);
-    let metrics = Metrics::new(usize::from(plan.shards.count));
     let mut fleet = Fleet::start(&plan, backend, &mut listeners, &metrics)?;
     let served = runtime.block_on(async {
         fleet.wait_until_ready().await?;

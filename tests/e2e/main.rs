@@ -18,6 +18,7 @@ mod health;
 mod limits;
 mod listeners;
 mod many_connections;
+mod metrics;
 mod overload;
 mod passing;
 mod paths;

@@ -15,7 +15,8 @@
 //! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
 //!   what may come of them;
 //! - [`SlowClients`] come by the thousand and send or read a byte a second;
-//! - [`Nginx`] and [`PythonServer`] are servers that we did not write.
+//! - [`Nginx`] and [`PythonServer`] are servers that we did not write, [`Prometheus`] a reader of metrics, and [`Scrape`] a page of
+//!   these.
 
 pub mod address;
 pub mod config;
@@ -27,8 +28,10 @@ pub mod origin;
 pub mod pattern;
 pub mod peer;
 pub mod process;
+pub mod prometheus;
 pub mod random;
 pub mod ringway;
+pub mod scrape;
 pub mod scripted;
 pub mod servers;
 pub mod slow;
@@ -44,8 +47,10 @@ pub use message::{Framing, Head, Message};
 pub use origin::Origin;
 pub use peer::Peer;
 pub use process::Process;
+pub use prometheus::{Prometheus, promtool};
 pub use random::Random;
 pub use ringway::Ringway;
+pub use scrape::Scrape;
 pub use servers::{Nginx, PythonServer};
 pub use slow::SlowClients;
 pub use turn::Turn;
