@@ -1,0 +1,3 @@
+//! `shards/engine`.
+
+pub mod tally;
