@@ -54,7 +54,8 @@ pub(super) struct Series<T> {
     labels: usize,
     /// What is beyond the bound; made when something is.
     other: Option<Cells<T>>,
-    /// Sets of labels that are named and have no cells of their own.
+    /// Sets of labels that are named and have no cells of their own. They stay here for as long as they are named: who writes
+    /// their cells goes on writing the same.
     pub(super) folded: BTreeSet<Labels>,
 }
 
@@ -68,13 +69,23 @@ pub(super) struct Cells<T> {
 
 /// What a worker has counted, for the one that comes after it. What rises and falls is not part of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Carried {
-    totals: Vec<u64>,
-    listeners: Vec<(Labels, Vec<u64>)>,
-    routes: Vec<(Labels, Vec<u64>)>,
-    upstreams: Vec<(Labels, Vec<u64>)>,
-    servers: Vec<(Labels, Vec<u64>)>,
+    totals: Counts,
+    listeners: Vec<(Labels, Counts)>,
+    routes: Vec<(Labels, Counts)>,
+    upstreams: Vec<(Labels, Counts)>,
+    servers: Vec<(Labels, Counts)>,
     reloads: [u64; 2],
+}
+
+/// Counts in a fixed order, of which most are 0: a histogram has many buckets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Counts {
+    /// How many there are. Another version may count other things.
+    of: u32,
+    /// Those that are not 0, with their places.
+    some: Vec<(u32, u64)>,
 }
 
 impl Registry {
@@ -152,7 +163,7 @@ impl Registry {
     pub(super) fn carry(&self) -> Carried {
         let totals = self.shards.iter().map(|counters| &**counters).chain([&self.earlier]).map(totals);
         Carried {
-            totals: add_up(totals.map(|counts| counts.map(Count::value).collect())),
+            totals: Counts::sum(totals),
             listeners: self.listeners.carry(),
             routes: self.routes.carry(),
             upstreams: self.upstreams.carry(),
@@ -162,7 +173,7 @@ impl Registry {
     }
 
     pub(super) fn take_over(&mut self, carried: &Carried) {
-        add_each(totals(&self.earlier), &carried.totals);
+        carried.totals.add_to(totals(&self.earlier));
         self.listeners.take_over(&carried.listeners);
         self.routes.take_over(&carried.routes);
         self.upstreams.take_over(&carried.upstreams);
@@ -196,13 +207,14 @@ impl<T: Default> Series<T> {
     ) -> Vec<Vec<Arc<T>>> {
         let kept: BTreeSet<&Labels> = named.iter().collect();
         self.cells.retain(|labels, _| !replaced(labels) || kept.contains(labels));
-        self.folded.retain(|labels| !replaced(labels));
+        self.folded.retain(|labels| !replaced(labels) || kept.contains(labels));
         drop(kept);
         named.into_iter().map(|labels| self.cells_of(labels, bound, shards).shards.clone()).collect()
     }
 
     fn cells_of(&mut self, labels: Labels, bound: usize, shards: usize) -> &Cells<T> {
-        if self.cells.len() < bound || self.cells.contains_key(&labels) {
+        let has_room = self.cells.len() < bound && !self.folded.contains(&labels);
+        if has_room || self.cells.contains_key(&labels) {
             return self.cells.entry(labels).or_insert_with(|| Cells::new(shards));
         }
         self.folded.insert(labels);
@@ -222,18 +234,17 @@ impl<T: Default> Series<T> {
 }
 
 impl<T: Rising + Default> Series<T> {
-    fn carry(&self) -> Vec<(Labels, Vec<u64>)> {
-        let sums = |cells: &Cells<T>| add_up(cells.all().map(|cell| cell.rising().map(Count::value).collect()));
-        self.iter().map(|(labels, cells)| (labels, sums(cells))).collect()
+    fn carry(&self) -> Vec<(Labels, Counts)> {
+        self.iter().map(|(labels, cells)| (labels, Counts::sum(cells.all().map(T::rising)))).collect()
     }
 
-    fn take_over(&mut self, carried: &[(Labels, Vec<u64>)]) {
+    fn take_over(&mut self, carried: &[(Labels, Counts)]) {
         for (labels, counts) in carried {
             let is_other = labels.iter().all(|label| label == OTHER);
             let own = self.cells.get_mut(labels);
             // What the configuration names no more was dropped here, as a reload would have dropped it.
             if let Some(cells) = own.or(self.other.as_mut().filter(|_| is_other)) {
-                add_each(cells.earlier.get_or_insert_default().rising(), counts);
+                counts.add_to(cells.earlier.get_or_insert_default().rising());
             }
         }
     }
@@ -289,15 +300,58 @@ fn totals(counters: &Counters) -> impl Iterator<Item = &Count> {
     counters.exchanges.iter().chain(&counters.limits).chain(singles)
 }
 
-fn add_up(counts: impl Iterator<Item = Vec<u64>>) -> Vec<u64> {
-    let add = |sums: Vec<u64>, more: Vec<u64>| sums.into_iter().zip(more).map(|(sum, more)| sum + more).collect();
-    counts.reduce(add).unwrap_or_default()
+impl Carried {
+    /// What was counted after `earlier`, which is what the same worker had carried before.
+    pub(crate) fn since(&self, earlier: &Carried) -> Carried {
+        Carried {
+            totals: self.totals.since(&earlier.totals),
+            listeners: since(&self.listeners, &earlier.listeners),
+            routes: since(&self.routes, &earlier.routes),
+            upstreams: since(&self.upstreams, &earlier.upstreams),
+            servers: since(&self.servers, &earlier.servers),
+            reloads: std::array::from_fn(|index| self.reloads[index].saturating_sub(earlier.reloads[index])),
+        }
+    }
 }
 
-/// Adds to each count, unless they are not the same counts: another version may count other things.
-fn add_each<'a>(counts: impl Iterator<Item = &'a Count>, more: &[u64]) {
-    let counts: Vec<&Count> = counts.collect();
-    if counts.len() == more.len() {
-        counts.into_iter().zip(more).for_each(|(count, more)| count.add(*more));
+fn since(later: &[(Labels, Counts)], earlier: &[(Labels, Counts)]) -> Vec<(Labels, Counts)> {
+    let earlier: BTreeMap<&Labels, &Counts> = earlier.iter().map(|(labels, counts)| (labels, counts)).collect();
+    let counted = later.iter().map(|(labels, counts)| {
+        (labels.clone(), earlier.get(labels).map_or_else(|| counts.clone(), |earlier| counts.since(earlier)))
+    });
+    counted.filter(|(_, counts)| !counts.some.is_empty()).collect()
+}
+
+impl Counts {
+    /// The sums of counts that several have, each in the same order.
+    fn sum<'a>(all: impl Iterator<Item = impl Iterator<Item = &'a Count>>) -> Counts {
+        let mut sums: Vec<u64> = Vec::new();
+        for counts in all {
+            for (place, count) in counts.enumerate() {
+                match sums.get_mut(place) {
+                    Some(sum) => *sum += count.value(),
+                    None => sums.push(count.value()),
+                }
+            }
+        }
+        let some = (0..).zip(&sums).filter(|(_, sum)| **sum > 0).map(|(place, sum)| (place, *sum)).collect();
+        Counts { of: sums.len() as u32, some }
+    }
+
+    fn since(&self, earlier: &Counts) -> Counts {
+        let earlier: BTreeMap<u32, u64> = earlier.some.iter().copied().collect();
+        let left =
+            |(place, count): &(u32, u64)| (*place, count.saturating_sub(earlier.get(place).copied().unwrap_or(0)));
+        Counts { of: self.of, some: self.some.iter().map(left).filter(|(_, count)| *count > 0).collect() }
+    }
+
+    /// Adds them to these, unless those are others.
+    fn add_to<'a>(&self, counts: impl Iterator<Item = &'a Count>) {
+        let counts: Vec<&Count> = counts.collect();
+        if counts.len() == self.of as usize {
+            self.some
+                .iter()
+                .for_each(|(place, count)| counts.get(*place as usize).into_iter().for_each(|of| of.add(*count)));
+        }
     }
 }

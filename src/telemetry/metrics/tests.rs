@@ -119,11 +119,15 @@ fn beyond_the_bound_everything_is_one() {
     assert_eq!(number(&metrics, "ringway_server_requests_total", &["other", "other"]), Some(4.0));
     assert_eq!(number(&metrics, "ringway_metrics_label_sets", &["upstream"]), Some(2.0));
     assert_eq!(number(&metrics, "ringway_metrics_label_sets_folded", &["upstream"]), Some(2.0));
-    // What goes makes room for what stays, which then has its own from there on.
-    many.upstreams.drain(..2);
+    // What goes makes room for what comes. What stays is counted where it was: a pool goes on with the cells that it has.
+    let new = plan(&["/e"]).upstreams.remove(0);
+    many.upstreams.splice(..2, [new]);
     count(&metrics.tallies(&many)[0], 0);
-    assert_eq!(number(&metrics, name, &["/c"]), Some(1.0));
-    assert_eq!(number(&metrics, "ringway_metrics_label_sets_folded", &["upstream"]), Some(0.0));
+    assert_eq!(
+        ["/a", "/c", "/e", "other"].map(|upstream| number(&metrics, name, &[upstream])),
+        [None, None, Some(1.0), Some(4.0)]
+    );
+    assert_eq!(number(&metrics, "ringway_metrics_label_sets_folded", &["upstream"]), Some(2.0));
 }
 
 #[test]
@@ -159,9 +163,27 @@ fn the_next_worker_goes_on_where_this_one_was() {
     // Connections did not come along.
     assert_eq!(number(&next, "ringway_upstream_connections", &["/b", "in_use"]), Some(0.0));
     // What another version counts is not taken for what this one does.
-    let other = carried.replace("\"totals\":[", "\"totals\":[9,");
+    let other = carried.replacen("\"of\":", "\"of\":9", 1);
     next.take_over(&serde_json::from_str(&other).unwrap());
     assert_eq!(number(&next, "ringway_exchanges_total", &["completed"]), Some(5.0));
+}
+
+#[test]
+fn what_a_worker_counts_after_it_was_succeeded_is_added() {
+    let (metrics, next) = (Metrics::new(1), Metrics::new(1));
+    let (before, after) = (metrics.tallies(&plan(&["/a"])), next.tallies(&plan(&["/a"])));
+    count(&before[0], 0);
+    let gave = metrics.carry();
+    next.take_over(&gave);
+    count(&before[0], 0);
+    metrics.counters(0).exchanges[0].add(3);
+    count(&after[0], 0);
+    next.take_over(&metrics.carry().since(&gave));
+    assert_eq!(number(&next, "ringway_upstream_requests_total", &["/a"]), Some(3.0));
+    assert_eq!(number(&next, "ringway_upstream_head_duration_seconds", &["/a"]), Some(3.0));
+    assert_eq!(number(&next, "ringway_exchanges_total", &["completed"]), Some(3.0));
+    next.take_over(&gave.since(&gave));
+    assert_eq!(number(&next, "ringway_upstream_requests_total", &["/a"]), Some(3.0));
 }
 
 #[test]
