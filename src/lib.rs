@@ -5,6 +5,7 @@
 //! a [`plan::Plan`]), `demo` (an upstream to look at where there is no file), `telemetry` (what is said while running),
 //! `discovery` (addresses of servers that are known by name), `control` (shards started, watched and stopped). Requests never pass here: they live in the crates under `shards/`.
 
+mod admin;
 pub mod cli;
 pub mod config;
 mod control;

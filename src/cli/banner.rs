@@ -58,6 +58,7 @@ impl Display for Banner<'_> {
             }),
         )?;
         list(f, "routes", self.plan.routes.routes().iter().map(|route| self.route(route)))?;
+        list(f, "admin", self.ready.admin.iter().map(ToString::to_string))?;
         let drain = ShowDuration(self.plan.timeouts.drain);
         writeln!(f)?;
         if let Some(command) = self.request() {
@@ -158,7 +159,7 @@ mod tests {
     fn banner(plan: &Plan, cores: &[Option<usize>], config: Option<&str>) -> String {
         let listening = plan.listeners.iter().map(|listener| listener.address.clone()).collect();
         let backend = if config.is_some() { Backend::Epoll } else { Backend::IoUring };
-        let ready = Ready { listening, cores: cores.to_vec(), backend };
+        let ready = Ready { listening, cores: cores.to_vec(), backend, admin: None };
         let discovery = &Discovery::default();
         let config = config.map(Path::new);
         Banner { plan, discovery, ready: &ready, config, program: "target/release/ringway" }.to_string()

@@ -1,12 +1,18 @@
 //! The command line: what may be asked for, and how the answer is given.
 //!
-//! Results go to standard output, errors to standard error beginning with `ringway: `. The exit status is 0 where the
-//! command did what was asked, 1 where it could not, and 2 where the command line itself is wrong.
+//! Results go to standard output, errors to standard error beginning with `ringway: `. [`EXIT_STATUSES`] says what the exit
+//! status tells.
 
 mod banner;
 mod check;
+mod figures;
 mod listen;
+mod order;
+mod paper;
+mod remote;
 mod serve;
+mod status;
+mod top;
 mod version;
 
 use std::io::Write;
@@ -15,6 +21,24 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use plan::Address;
+
+/// The command could not do what was asked.
+const FAILED: u8 = 1;
+/// The command line makes no sense.
+const USAGE: u8 = 2;
+/// No Ringway runs at the address that was asked; also what init scripts mean by 3.
+const NOT_RUNNING: u8 = 3;
+/// The running Ringway said no: a configuration is invalid, a token is wrong.
+const REFUSED: u8 = 4;
+
+/// The exit statuses and what they tell, for the manual.
+const EXIT_STATUSES: [(u8, &str); 5] = [
+    (0, "Done."),
+    (FAILED, "The command could not do what was asked; standard error says why."),
+    (USAGE, "The command line is wrong."),
+    (NOT_RUNNING, "No Ringway is running at the address."),
+    (REFUSED, "The running Ringway refused: an invalid configuration, a wrong token, an unknown server."),
+];
 
 /// A reverse proxy, web server and API gateway: one shard per core, one io_uring per shard.
 ///
@@ -40,6 +64,24 @@ enum Command {
     Serve(ServeArgs),
     /// Check a configuration without serving it
     Check(CheckArgs),
+    /// Have a running Ringway read its configuration again
+    ///
+    /// Returns when it is in force. An invalid one changes nothing: the errors are shown, and the exit status is 4.
+    Reload(order::OrderArgs),
+    /// Have a running Ringway finish what is under way, and end
+    Stop(order::StopArgs),
+    /// Have a running Ringway become the executable that is on the disk now
+    ///
+    /// Returns when the new one serves. Connections stay with the old one until they end, or its time to drain is up.
+    Upgrade(order::OrderArgs),
+    /// Show how a running Ringway does
+    Status(status::StatusArgs),
+    /// Watch a running Ringway: shards, routes, upstreams, rates
+    Top(top::TopArgs),
+    /// Print completions for a shell
+    Completions(paper::CompletionsArgs),
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
 }
@@ -76,13 +118,20 @@ pub fn run() -> ExitCode {
         None => serve::serve(asked.serve),
         Some(Command::Serve(args)) => serve::serve(args),
         Some(Command::Check(args)) => check::check(&args.config),
+        Some(Command::Reload(args)) => order::reload(&args),
+        Some(Command::Stop(args)) => order::stop(&args),
+        Some(Command::Upgrade(args)) => order::upgrade(&args),
+        Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Top(args)) => top::top(&args),
+        Some(Command::Completions(args)) => paper::completions(&args),
+        Some(Command::Man) => paper::man(),
         Some(Command::Version) => version::version(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln_quietly(&format!("ringway: {error:#}"));
-            ExitCode::from(1)
+            ExitCode::from(error.downcast_ref().map_or(FAILED, remote::exit_status))
         }
     }
 }
@@ -95,7 +144,7 @@ fn usage(answer: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln_quietly(&format!("ringway: {}", text.trim_start_matches("error: ").trim_end()));
-    ExitCode::from(2)
+    ExitCode::from(USAGE)
 }
 
 /// Writes a line to standard error. That nobody reads it is no reason to fail, and `eprintln!` would panic.

@@ -10,11 +10,11 @@ use tracing::Level;
 use super::ServeArgs;
 use super::banner::Banner;
 use super::listen::{self, ListenError};
-use crate::config::{self, Discovery, Loaded};
+use crate::config::{self, Admin, Discovery, Loaded};
 use crate::{control, demo, telemetry};
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let Loaded { mut plan, log_level, discovery } = load(args.config.as_deref())?;
+    let Loaded { mut plan, log_level, discovery, admin } = load(args.config.as_deref())?;
     if !args.listen.is_empty() {
         plan.listeners = args.listen.into_iter().map(Listener::new).collect();
     }
@@ -25,7 +25,7 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let program = std::env::args().next().unwrap_or_else(|| "ringway".to_owned());
     let config = args.config.as_deref();
     listen::check_free(&plan.listeners).map_err(|error| with_way_out(error, config, &program))?;
-    control::serve(plan.clone(), discovery.clone(), |ready| {
+    control::serve(plan.clone(), discovery.clone(), &admin, |ready| {
         print(&Banner { plan: &plan, discovery: &discovery, ready, config, program: &program });
     })
 }
@@ -36,7 +36,12 @@ fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
         return Ok(config::load(path)?);
     }
     let demo = demo::start().context("the demo upstream cannot be started")?;
-    Ok(Loaded { plan: config::embedded(demo), log_level: Level::INFO, discovery: Discovery::default() })
+    Ok(Loaded {
+        plan: config::embedded(demo),
+        log_level: Level::INFO,
+        discovery: Discovery::default(),
+        admin: Admin::default(),
+    })
 }
 
 /// Says what to do about an address that is taken.

@@ -28,6 +28,7 @@ use plan::{
 };
 use plan::{Upstream, UpstreamId};
 
+pub use crate::admin::{Admin, AdminAddress};
 pub use crate::discovery::{Discovery, Name};
 pub use diagnostic::Report;
 pub(crate) use units::ShowDuration;
@@ -44,6 +45,8 @@ pub struct Loaded {
     pub log_level: tracing::Level,
     /// The servers that are known by name, and who is asked for their addresses.
     pub discovery: Discovery,
+    /// Where and by whom it may be administered.
+    pub admin: Admin,
 }
 
 /// Why a configuration cannot be used.

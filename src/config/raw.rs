@@ -35,6 +35,8 @@ pub(super) struct File {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) dns: Dns,
+    #[serde(default)]
+    pub(super) admin: Admin,
 }
 
 /// `[[listeners]]`
@@ -197,6 +199,25 @@ pub(super) struct Dns {
     #[serde(default)]
     pub(super) servers: Vec<Spanned<String>>,
     pub(super) timeout: Option<Spanned<Quantity>>,
+}
+
+/// `[admin]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Admin {
+    /// Where the admin API listens: `unix:/run/ringway/admin.sock`, `127.0.0.1:9901` (which needs a `token_file`), or `off`.
+    /// Default: a Unix socket in the folder for sockets of this user or service.
+    pub(super) address: Option<Spanned<String>>,
+    /// The file that holds the token which requests must carry (`Authorization: Bearer …`): 16 to 1,024 bytes of visible
+    /// ASCII in one line, not readable by others. Default: none, which is enough for a Unix socket only.
+    pub(super) token_file: Option<Spanned<String>>,
+    /// Further names that requests may be addressed to in `Host`, without port. At most 64. Default: none; loopback names and
+    /// the address itself are always allowed.
+    #[serde(default)]
+    pub(super) hosts: Vec<Spanned<String>>,
+    /// Origins of web pages that may send requests: `https://ops.example.com`. At most 64. Default: none.
+    #[serde(default)]
+    pub(super) origins: Vec<Spanned<String>>,
 }
 
 impl<'de> Deserialize<'de> for Server {

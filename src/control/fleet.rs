@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use core_affinity::CoreId;
-use engine::{Backend, Command, Counters, RingConfig, Sender, Spec};
+use engine::{Backend, Command, Counters, Reply, RingConfig, Sender, Snapshot, Spec};
 use plan::{AccessLog, Plan};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::listeners::Listeners;
 use super::status::ShardStatus;
@@ -84,8 +84,29 @@ impl Fleet {
             exchanges: shard.counters.exchanges_ended(),
             plan_swaps: 0,
             plan_swap_ns_max: 0,
+            bytes_received: shard.counters.ring.bytes_received.value(),
+            bytes_sent: shard.counters.ring.bytes_sent.value(),
+            turns: shard.counters.ring.enters.value(),
+            completions: shard.counters.ring.completions.value(),
+            cpu_us: None,
+            cpu_waited_us: None,
         };
         self.shards.iter().map(status).collect()
+    }
+
+    pub(super) fn counters(&self) -> impl Iterator<Item = &Arc<Counters>> {
+        self.shards.iter().map(|shard| &shard.counters)
+    }
+
+    /// Asks every shard how its upstreams stand, and waits for none of them.
+    pub(super) fn ask(&mut self) -> Vec<Option<oneshot::Receiver<Snapshot>>> {
+        let ask = |shard: &mut Running| {
+            let (answer, answered) = oneshot::channel();
+            // Who asked may have gone.
+            let reply = Reply::new(move |snapshot| drop(answer.send(snapshot)));
+            shard.commands.as_mut()?.send(Command::Report(reply)).is_ok().then_some(answered)
+        };
+        self.shards.iter_mut().map(ask).collect()
     }
 
     pub(super) async fn wait_until_ready(&mut self) -> anyhow::Result<()> {

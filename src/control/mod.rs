@@ -5,9 +5,10 @@ mod handle;
 mod listeners;
 mod panics;
 mod status;
+mod survey;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use engine::{Backend, Command};
@@ -15,12 +16,15 @@ use plan::{Address, Io, Plan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::discovery::{Discovery, Resolution};
+use crate::admin::{self, Admin};
+use crate::discovery::{Discovery, Drains, Resolution};
 use fleet::{Event, Fleet};
 use listeners::Listeners;
+use survey::Survey;
 
-pub(crate) use handle::{Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
-pub(crate) use status::{Crashes, Phase, Reloads, ShardStatus, Status};
+pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
+pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
+pub(crate) use survey::balance;
 
 /// What came of a start, told once every shard accepts connections.
 #[derive(Debug)]
@@ -31,11 +35,18 @@ pub(crate) struct Ready {
     pub(crate) cores: Vec<Option<usize>>,
     /// What they move bytes by.
     pub(crate) backend: Backend,
+    /// Where the admin API listens, if it does.
+    pub(crate) admin: Option<Address>,
 }
 
 /// Serves `plan`, with the servers that `discovery` knows by name, until SIGTERM or SIGINT has been obeyed. Calls `on_ready`
 /// once every shard accepts connections.
-pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(&Ready)) -> anyhow::Result<()> {
+pub(crate) fn serve(
+    mut plan: Plan,
+    discovery: Discovery,
+    admin: &Admin,
+    on_ready: impl FnOnce(&Ready),
+) -> anyhow::Result<()> {
     let backend = backend(plan.shards.io)?;
     panics::log_them();
     // Before any shard starts, so that an order to stop that comes during the start is not lost.
@@ -43,15 +54,17 @@ pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(
     let _context = runtime.enter();
     let mut orders = Orders::new().context("signals cannot be received")?;
 
-    // The admin API gets a clone of the handle here, and its task is spawned on this runtime.
-    let (_handle, requests) = Handle::new();
+    let (handle, requests) = Handle::new();
+    // Until this function ends: who looks at a drain shall see it.
+    let admin = admin::Server::start(admin, handle, false)?;
     let mut listeners = Listeners::open(&plan)?;
-    let resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
+    let resolution = runtime.block_on(Resolution::start(discovery, Drains::default(), &mut plan))?;
     let plan = Arc::new(plan);
     let mut fleet = Fleet::start(&plan, backend, &mut listeners)?;
     let served = runtime.block_on(async {
         fleet.wait_until_ready().await?;
-        let ready = Ready { listening: listeners.addresses(), cores: fleet.cores(), backend };
+        let admin = admin.as_ref().map(|server| server.address().clone());
+        let ready = Ready { listening: listeners.addresses(), cores: fleet.cores(), backend, admin };
         on_ready(&ready);
         let mut control = Control {
             fleet: &mut fleet,
@@ -150,7 +163,20 @@ impl Control<'_> {
         match request {
             Request::Stop => return true,
             Request::Status(to) => {
-                let _ = to.send(self.status());
+                let mut status = self.status();
+                let named = survey::named(&self.plan, &self.resolution);
+                let survey = Survey { answers: self.fleet.ask(), named };
+                tokio::spawn(async move {
+                    survey.complete(&mut status).await;
+                    let _ = to.send(status);
+                });
+            }
+            Request::Plan(to) => {
+                let _ = to.send(Arc::clone(&self.plan));
+            }
+            Request::Drain(order, to) => {
+                let DrainOrder { upstream, server, draining, force } = order;
+                let _ = to.send(self.resolution.drain(&upstream, &server, draining, force));
             }
             Request::Reload(to) => {
                 let _ = to.send(ReloadOutcome::Refused { reason: "not built yet".to_owned() });
@@ -174,10 +200,16 @@ impl Control<'_> {
             uptime_s: self.began.at.elapsed().as_secs(),
             config: None,
             listening: self.ready.listening.iter().map(ToString::to_string).collect(),
-            io: format!("{:?}", self.ready.backend),
+            io: match self.ready.backend {
+                Backend::Auto | Backend::IoUring => "io_uring".to_owned(),
+                Backend::Epoll => "epoll".to_owned(),
+            },
             shards: self.fleet.statuses(),
             reloads: Reloads::default(),
             crashes: Crashes::default(),
+            totals: survey::totals(self.fleet.counters()),
+            routes: survey::routes(&self.plan),
+            upstreams: Vec::new(),
         }
     }
 }

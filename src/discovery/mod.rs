@@ -4,8 +4,9 @@
 //! them as their answers expire, and tells which upstream's list of servers has changed. [`dns`] is where answers come from.
 
 mod dns;
+mod drains;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use dns::{Answer, Dns};
+pub(crate) use drains::Drains;
 
 /// An answer is asked for again when its time to live is over, but not sooner and not later than this.
 const TTL_MIN: Duration = Duration::from_secs(1);
@@ -64,6 +66,12 @@ pub(crate) struct Resolution {
     names: Vec<Tracked>,
     /// The servers with fixed addresses, by upstream.
     fixed: Vec<Vec<Server>>,
+    /// The names of the upstreams.
+    upstreams: Vec<String>,
+    /// Servers that get no new requests.
+    drains: Drains,
+    /// Changes that were ordered, and not told yet.
+    ordered: VecDeque<Change>,
     answers: mpsc::Receiver<(usize, Vec<IpAddr>)>,
     /// One for each name; they end with this.
     _followers: JoinSet<()>,
@@ -81,14 +89,42 @@ pub(crate) struct Change {
     pub(crate) servers: Vec<Server>,
 }
 
+/// Why an order to drain a server is not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DrainError {
+    /// There is no upstream of this name.
+    #[error("there is no upstream `{0}`")]
+    UnknownUpstream(String),
+    /// It has no server at this address.
+    #[error("upstream `{upstream}` has no server `{server}`; it has {known}")]
+    UnknownServer { upstream: String, server: String, known: String },
+    /// No server would be left.
+    #[error(
+        "it is the last server of `{0}` that takes requests: all would be answered with 503. `?force=true` does it anyway"
+    )]
+    LastServer(String),
+}
+
 impl Resolution {
     /// Looks all names up, adds their addresses to the servers of `plan`, and goes on following them. A name without an
-    /// answer is said in the log; its upstream does without it until there is one.
-    pub(crate) async fn start(discovery: Discovery, plan: &mut Plan) -> anyhow::Result<Resolution> {
+    /// answer is said in the log; its upstream does without it until there is one. Servers that `drains` names are marked.
+    pub(crate) async fn start(discovery: Discovery, drains: Drains, plan: &mut Plan) -> anyhow::Result<Resolution> {
         let (sender, answers) = mpsc::channel(ANSWERS_MAX);
         let fixed = plan.upstreams.iter().map(|upstream| upstream.servers.clone()).collect();
-        let mut resolution = Resolution { names: Vec::new(), fixed, answers, _followers: JoinSet::new() };
+        let upstreams = plan.upstreams.iter().map(|upstream| upstream.name.clone()).collect();
+        let mut resolution = Resolution {
+            names: Vec::new(),
+            fixed,
+            upstreams,
+            drains,
+            ordered: VecDeque::new(),
+            answers,
+            _followers: JoinSet::new(),
+        };
+        let is_named = |upstream| discovery.names.iter().any(|name| usize::from(name.upstream.0) == upstream);
+        resolution.drains.retain_known(plan, is_named);
         if discovery.names.is_empty() {
+            resolution.fill(plan);
             return Ok(resolution);
         }
         let dns = Dns::new(&discovery)?;
@@ -102,14 +138,65 @@ impl Resolution {
             resolution._followers.spawn(follow);
             resolution.names.push(Tracked { name, addresses });
         }
-        for (index, upstream) in plan.upstreams.iter_mut().enumerate() {
-            upstream.servers = resolution.servers(UpstreamId(index as u16));
-        }
+        resolution.fill(plan);
         Ok(resolution)
+    }
+
+    fn fill(&self, plan: &mut Plan) {
+        for (index, upstream) in plan.upstreams.iter_mut().enumerate() {
+            upstream.servers = self.servers(UpstreamId(index as u16));
+        }
+    }
+
+    /// Upstream, address and name of each server that is known by name.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (UpstreamId, Address, &str)> {
+        self.names.iter().flat_map(|Tracked { name, addresses }| {
+            let address = |ip: &IpAddr| Address::Tcp(SocketAddr::new(*ip, name.port));
+            addresses.iter().map(move |ip| (name.upstream, address(ip), name.host.as_str()))
+        })
+    }
+
+    /// The orders in force, for the resolution that takes this one's place.
+    pub(crate) fn drains(&self) -> Drains {
+        self.drains.clone()
+    }
+
+    /// Orders that a server, known by its address as text, gets no new requests, or does again; tells whether that changed
+    /// anything. The change is told by [`Resolution::changed`]. The last server that takes requests is drained only by `force`.
+    pub(crate) fn drain(
+        &mut self,
+        upstream: &str,
+        server: &str,
+        draining: bool,
+        force: bool,
+    ) -> Result<bool, DrainError> {
+        let index = self.upstreams.iter().position(|name| name == upstream);
+        let Some(id) = index.and_then(|index| u16::try_from(index).ok()).map(UpstreamId) else {
+            return Err(DrainError::UnknownUpstream(upstream.to_owned()));
+        };
+        let servers = self.servers(id);
+        if !servers.iter().any(|known| known.address.to_string() == server) {
+            let known: Vec<String> = servers.iter().map(|server| server.address.to_string()).collect();
+            let (upstream, server, known) = (upstream.to_owned(), server.to_owned(), known.join(", "));
+            return Err(DrainError::UnknownServer { upstream, server, known });
+        }
+        let mut others = servers.iter().filter(|other| other.address.to_string() != server);
+        if draining && !force && others.all(|other| other.draining) {
+            return Err(DrainError::LastServer(upstream.to_owned()));
+        }
+        let changes = self.drains.set(upstream, server, draining);
+        if changes {
+            tracing::info!(upstream, server, draining, "ordered: whether a server gets new requests");
+            self.ordered.push_back(Change { upstream: id, servers: self.servers(id) });
+        }
+        Ok(changes)
     }
 
     /// Waits until an upstream's servers have changed. May be dropped and called again.
     pub(crate) async fn changed(&mut self) -> Change {
+        if let Some(change) = self.ordered.pop_front() {
+            return change;
+        }
         loop {
             let Some((index, addresses)) = self.answers.recv().await else {
                 // There are no names to follow.
@@ -138,6 +225,7 @@ impl Resolution {
                 }
             }
         }
+        self.drains.mark(&self.upstreams[usize::from(upstream.0)], &mut servers);
         servers
     }
 }

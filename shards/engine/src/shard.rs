@@ -83,7 +83,7 @@ async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     }
     ready(commands);
     let within = shard.wait_for_order(&mut mailbox).await;
-    shard.drain(within).await;
+    shard.drain(within, &mut mailbox).await;
 }
 
 /// What the sessions of a shard share.
@@ -274,7 +274,7 @@ impl Shard {
     }
 
     /// Ends accepting and idle connections, and gives the exchanges under way their time.
-    async fn drain(&self, within: Duration) {
+    async fn drain(&self, within: Duration, mailbox: &mut Receiver<Command>) {
         self.draining.set(true);
         self.watchers.wake_all();
         self.session_tasks.wake_all();
@@ -283,6 +283,11 @@ impl Shard {
         let place = self.watch();
         poll_fn(|cx| {
             place.set(cx.waker());
+            while let Poll::Ready(Some(command)) = mailbox.poll_recv(cx) {
+                if let Command::Report(reply) = command {
+                    reply.send(self.serving().snapshot());
+                }
+            }
             if self.sessions.get() == 0 { Poll::Ready(()) } else { deadline.poll(cx) }
         })
         .await;

@@ -3,6 +3,7 @@
 //! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
 //! tells all errors. The Plan is given out only if there were none.
 
+mod admin;
 mod dns;
 mod limits;
 mod listener;
@@ -45,7 +46,8 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         access_log: access_log(&file.log, &mut problems),
     };
     let log_level = log_level(&file.log, &mut problems);
-    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }
+    let admin = admin::lower(&file.admin, &mut problems);
+    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery, admin }) } else { Err(problems) }
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {
