@@ -1,5 +1,7 @@
 //! How the rest of the control plane (signals, the admin API, the watcher of files) asks the control loop for something.
 
+#![allow(dead_code, reason = "signals and watched files need no handle; the admin API does")]
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 

@@ -1,5 +1,7 @@
 //! How things stand, as plain data: what the admin API answers and `ringway status` shows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One worker's state.
@@ -27,6 +29,8 @@ pub(crate) struct Status {
     pub(crate) io: String,
     /// Its shards.
     pub(crate) shards: Vec<ShardStatus>,
+    /// What has been counted by all shards, and by the generations before this one (`exchanges{completed}`).
+    pub(crate) counters: BTreeMap<String, u64>,
     /// How reloads have gone.
     pub(crate) reloads: Reloads,
     /// Workers that fell, if a supervisor has seen any.

@@ -6,6 +6,7 @@
 mod dns;
 mod limits;
 mod listener;
+mod process;
 mod route;
 mod trust;
 mod upstream;
@@ -45,7 +46,8 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         access_log: access_log(&file.log, &mut problems),
     };
     let log_level = log_level(&file.log, &mut problems);
-    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }
+    let process = process::lower(&file.process, &mut problems);
+    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery, process }) } else { Err(problems) }
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {
