@@ -28,7 +28,7 @@ const PROBE_MAX: Duration = Duration::from_secs(5);
 const PATH_BYTES_MAX: usize = 2048;
 
 /// What the API has: method, path, and what it does, as `GET /v1` lists it and the documentation has it.
-pub(super) const ENDPOINTS: [(&str, &str, &str); 15] = [
+pub(super) const ENDPOINTS: [(&str, &str, &str); 16] = [
     ("GET", "/v1", "this list"),
     ("GET", "/v1/status", "how things stand: shards, listeners, routes, upstreams, counts, the last reload"),
     ("GET", "/v1/plan", "what is served, resolved, with all defaults"),
@@ -37,6 +37,7 @@ pub(super) const ENDPOINTS: [(&str, &str, &str); 15] = [
     ("POST", "/v1/upstreams/NAME/servers/ADDRESS/drain", "give a server no new requests"),
     ("POST", "/v1/upstreams/NAME/servers/ADDRESS/undrain", "give it requests again"),
     ("GET, PUT", "/v1/log-level", "what the program log says: `{\"level\": \"debug\"}`"),
+    ("POST", "/v1/reopen-logs", "open the log files anew, since they were moved away"),
     ("POST", "/v1/reload", "read the configuration again; answers when it is in force, or why it is not"),
     ("POST", "/v1/upgrade", "become the executable on the disk; answers when that serves"),
     ("POST", "/v1/stop", "finish what is under way, and end"),
@@ -56,6 +57,7 @@ enum Resource {
     Upstream(String),
     Drain { upstream: String, server: String, draining: bool },
     LogLevel,
+    ReopenLogs,
     Reload,
     Upgrade,
     Stop,
@@ -111,6 +113,7 @@ fn resource(path: &str) -> Option<Resource> {
             Resource::Drain { upstream: owned(upstream), server: owned(server), draining: *order == "drain" }
         }
         ["v1", "log-level"] => Resource::LogLevel,
+        ["v1", "reopen-logs"] => Resource::ReopenLogs,
         ["v1", "reload"] => Resource::Reload,
         ["v1", "upgrade"] => Resource::Upgrade,
         ["v1", "stop"] => Resource::Stop,
@@ -143,7 +146,7 @@ fn decoded(segment: &str) -> Option<String> {
 fn check_method(resource: &Resource, method: &Method) -> Result<(), Refusal> {
     let (allowed, is_allowed) = match resource {
         Resource::LogLevel => ("GET, HEAD, PUT", [Method::GET, Method::HEAD, Method::PUT].contains(method)),
-        Resource::Drain { .. } | Resource::Reload | Resource::Upgrade | Resource::Stop => {
+        Resource::Drain { .. } | Resource::ReopenLogs | Resource::Reload | Resource::Upgrade | Resource::Stop => {
             ("POST", *method == Method::POST)
         }
         _ => ("GET, HEAD", [Method::GET, Method::HEAD].contains(method)),
@@ -171,6 +174,10 @@ async fn serve(resource: Resource, head: &Parts, body: Incoming, handle: &Handle
             drain(handle, DrainOrder { upstream, server, draining, force }).await
         }
         Resource::LogLevel => Ok(json(StatusCode::OK, &json!({ "level": log::level() }))),
+        Resource::ReopenLogs => {
+            handle.reopen_logs().await?;
+            Ok(json(StatusCode::ACCEPTED, &json!({ "reopening": true })))
+        }
         Resource::Reload => reload(handle).await,
         Resource::Upgrade => upgrade(handle).await,
         Resource::Stop => {

@@ -32,7 +32,6 @@ const REST: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Server {
     gate: Arc<RwLock<Gate>>,
-    admin: Admin,
     address: Address,
     accepting: JoinHandle<()>,
 }
@@ -56,7 +55,7 @@ impl Server {
         let address = listening.address().clone();
         let gate = Arc::new(RwLock::new(Gate::new(admin, &address, token)));
         let accepting = tokio::spawn(accept(listening, Arc::clone(&gate), handle));
-        Ok(Some(Server { gate, admin: admin.clone(), address, accepting }))
+        Ok(Some(Server { gate, address, accepting }))
     }
 
     /// Where it listens.
@@ -64,20 +63,12 @@ impl Server {
         &self.address
     }
 
-    /// Takes a new configuration's word for the token, the hosts and the origins. The address stays until the next start.
+    /// Takes a new configuration's word for the token, the hosts and the origins. Another address takes another generation.
     ///
     /// # Errors
     /// When there is no token to be had; what was in force stays.
     pub(crate) fn reconfigure(&mut self, admin: &Admin) -> anyhow::Result<()> {
         let token = admin.token_file.as_deref().map(Token::read).transpose()?;
-        anyhow::ensure!(
-            token.is_some() || matches!(self.address, Address::Unix(_)),
-            "the admin API still listens on {}, which needs a token until the next start",
-            self.address
-        );
-        if admin.address != self.admin.address {
-            tracing::warn!(address = %self.address, "`admin.address` has changed, which is heeded at the next start");
-        }
         let gate = Gate::new(admin, &self.address, token);
         *self.gate.write().unwrap_or_else(std::sync::PoisonError::into_inner) = gate;
         Ok(())

@@ -4,13 +4,12 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
-use engine::Backend;
-use plan::{Plan, Route, Upstream};
+use plan::{Address, Plan, Route, Upstream};
 
 use super::serve::request_command;
 use super::version::VERSION;
 use crate::config::{Discovery, Name, ShowDuration};
-use crate::control::Ready;
+use crate::control::{Ready, io_name};
 
 /// A first configuration. It is shown to be copied, so it has to work as it stands.
 const FIRST_CONFIGURATION: &str = r#"[[listeners]]
@@ -46,8 +45,12 @@ impl Display for Banner<'_> {
             None => writeln!(f, "Ringway {VERSION}, with its embedded default: no configuration was given.\n")?,
             Some(path) => writeln!(f, "Ringway {VERSION}, configured by {}\n", path.display())?,
         }
-        list(f, "listening", self.ready.listening.iter().map(ToString::to_string))?;
-        list(f, "shards", std::iter::once(format!("{}, on {}", layout(&self.ready.cores), io(self.ready.backend))))?;
+        list(f, "listening", self.ready.listening.iter().cloned())?;
+        list(
+            f,
+            "shards",
+            std::iter::once(format!("{}, on {}", layout(&self.ready.cores), io_name(self.ready.backend))),
+        )?;
         let embedded = if self.config.is_none() { " (inside this process)" } else { "" };
         list(
             f,
@@ -87,7 +90,12 @@ impl Banner<'_> {
     fn request(&self) -> Option<String> {
         let routes = self.plan.routes.routes();
         let route = routes.iter().find(|route| route.host.is_none()).or(routes.first())?;
-        Some(request_command(self.ready.listening.first()?, route.host.as_deref(), &route.prefix))
+        let address = match self.plan.listeners.first()?.address.clone() {
+            // It may be another than was asked for: the kernel chooses where the port is 0.
+            Address::Tcp(_) => Address::Tcp(self.ready.listening.first()?.parse().ok()?),
+            unix @ Address::Unix(_) => unix,
+        };
+        Some(request_command(&address, route.host.as_deref(), &route.prefix))
     }
 }
 
@@ -140,24 +148,15 @@ fn layout(cores: &[Option<usize>]) -> String {
     format!("{count}, pinned to {noun} {}{loose}", listed.join(" "))
 }
 
-/// As the configuration writes it.
-fn io(backend: Backend) -> &'static str {
-    match backend {
-        Backend::Auto => "auto",
-        Backend::IoUring => "io_uring",
-        Backend::Epoll => "epoll",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use plan::Address;
+    use engine::Backend;
 
     use super::*;
     use crate::config;
 
     fn banner(plan: &Plan, cores: &[Option<usize>], config: Option<&str>) -> String {
-        let listening = plan.listeners.iter().map(|listener| listener.address.clone()).collect();
+        let listening = plan.listeners.iter().map(|listener| listener.address.to_string()).collect();
         let backend = if config.is_some() { Backend::Epoll } else { Backend::IoUring };
         let ready = Ready { listening, cores: cores.to_vec(), backend, admin: None };
         let discovery = &Discovery::default();

@@ -6,7 +6,6 @@
 mod banner;
 mod check;
 mod figures;
-mod listen;
 mod order;
 mod paper;
 mod remote;
@@ -14,6 +13,7 @@ mod serve;
 mod status;
 mod top;
 mod version;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -59,9 +59,13 @@ struct CommandLine {
 enum Command {
     /// Serve until SIGTERM or Ctrl-C
     ///
-    /// Without --config an embedded default serves: it listens on 127.0.0.1:8080 and proxies to a demo upstream inside
-    /// this process.
+    /// A supervisor holds the listening sockets and has a worker serve: SIGHUP reloads, SIGUSR2 upgrades.
+    /// Without --config an embedded default serves, in one process: it listens on 127.0.0.1:8080 and proxies to a demo
+    /// upstream inside this process.
     Serve(ServeArgs),
+    /// Serve for a supervisor, which starts this by itself
+    #[command(hide = true)]
+    Worker(ServeArgs),
     /// Check a configuration without serving it
     Check(CheckArgs),
     /// Have a running Ringway read its configuration again
@@ -97,6 +101,9 @@ struct ServeArgs {
     /// Number of shards, instead of what the configuration says or one per core
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: Option<u16>,
+    /// Serve in this one process: nothing holds the listening sockets if it falls, for containers and debuggers
+    #[arg(long)]
+    no_supervisor: bool,
 }
 
 #[derive(Debug, Args)]
@@ -117,6 +124,7 @@ pub fn run() -> ExitCode {
         _ if asked.version => version::version(),
         None => serve::serve(asked.serve),
         Some(Command::Serve(args)) => serve::serve(args),
+        Some(Command::Worker(args)) => return worker::worker(args),
         Some(Command::Check(args)) => check::check(&args.config),
         Some(Command::Reload(args)) => order::reload(&args),
         Some(Command::Stop(args)) => order::stop(&args),

@@ -67,13 +67,16 @@ pub(super) fn stop(args: &StopArgs) -> anyhow::Result<()> {
     let (answer, ended) = runtime()?.block_on(async {
         let status: Status = client.ask(Method::GET, "/v1/status", ANSWER_MAX).await?;
         let answer: Value = client.ask(Method::POST, "/v1/stop", ANSWER_MAX).await?;
-        while args.wait {
-            match client.ask::<Status>(Method::GET, "/v1/status", ANSWER_MAX).await {
+        let mut is_awaited = args.wait;
+        while is_awaited {
+            is_awaited = match client.ask::<Status>(Method::GET, "/v1/status", ANSWER_MAX).await {
                 // Another one may have taken its place.
-                Ok(other) if other.pid != status.pid => break,
-                Err(ClientError::NotRunning { .. }) => break,
-                // It ends in the middle of an answer, or as soon as it has given it.
-                Ok(_) | Err(_) => tokio::time::sleep(LOOK).await,
+                Ok(other) => other.pid == status.pid,
+                // It may end in the middle of an answer.
+                Err(error) => !matches!(error, ClientError::NotRunning { .. }),
+            };
+            if is_awaited {
+                tokio::time::sleep(LOOK).await;
             }
         }
         Ok::<_, ClientError>((answer, args.wait))

@@ -37,6 +37,22 @@ pub(super) struct File {
     pub(super) dns: Dns,
     #[serde(default)]
     pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) process: Process,
+}
+
+/// `[process]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Process {
+    /// The user that the worker runs as, by name; its groups are given up. The supervisor keeps its own, which must be root
+    /// then. Default: as the supervisor.
+    pub(super) user: Option<Spanned<String>>,
+    /// The group that the worker runs as, by name; only beside `user`. Default: the user's own.
+    pub(super) group: Option<Spanned<String>>,
+    /// Whether a change of the configuration's files is a reload. Default: false.
+    #[serde(default)]
+    pub(super) watch: bool,
 }
 
 /// `[[listeners]]`

@@ -29,6 +29,8 @@ pub(crate) struct Status {
     pub(crate) io: String,
     /// Its shards.
     pub(crate) shards: Vec<ShardStatus>,
+    /// What has been counted by all shards, and by the generations before this one (`exchanges{completed}`).
+    pub(crate) counters: BTreeMap<String, u64>,
     /// How reloads have gone.
     pub(crate) reloads: Reloads,
     /// Workers that fell, if a supervisor has seen any.

@@ -8,11 +8,11 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Counters, ServerSnapshot, Snapshot, Standing};
+use engine::{ServerSnapshot, Snapshot, Standing};
 use plan::{Balance, Plan};
 use tokio::sync::oneshot;
 
-use super::status::{RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus};
+use super::status::{Phase, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus};
 use crate::discovery::Resolution;
 
 /// How long a shard may take to answer. Its loop turns in far less than a hundredth of it.
@@ -36,7 +36,8 @@ impl Survey {
                 Some(answer) => tokio::time::timeout_at(deadline, answer).await.ok().and_then(Result::ok),
                 None => None,
             };
-            shard.ticks = snapshot.is_some();
+            // One that has ended while others still drain has nothing to answer.
+            shard.ticks &= snapshot.is_some() || status.phase == Phase::Draining;
             snapshots.extend(snapshot);
         }
         add_cpu_times(&mut status.shards);
@@ -44,31 +45,30 @@ impl Survey {
     }
 }
 
-/// The sums of what the shards have counted.
-pub(super) fn totals<'a>(counters: impl Iterator<Item = &'a Arc<Counters>>) -> Totals {
-    let mut totals = Totals::default();
-    for shard in counters {
-        totals.connections_accepted += shard.connections_accepted.value();
-        totals.connections_open += shard.connections_open.value();
-        totals.exchanges += shard.exchanges_ended();
-        totals.upstream_connects += shard.upstream_connects.value();
-        totals.upstream_reuses += shard.upstream_reuses.value();
-        totals.upstream_retries += shard.upstream_retries.value();
-        totals.upstream_ejections += shard.upstream_ejections.value();
-        totals.tunnels += shard.tunnels.value();
-        totals.bytes_received += shard.ring.bytes_received.value();
-        totals.bytes_sent += shard.ring.bytes_sent.value();
-        totals.records_dropped += shard.records_dropped.value();
-        for reading in shard.readings().filter(|reading| reading.value > 0) {
-            let family = match reading.name {
-                "exchanges" => &mut totals.outcomes,
-                "limits" => &mut totals.limits,
-                _ => continue,
-            };
-            *family.entry(reading.member.unwrap_or_default().to_owned()).or_default() += reading.value;
-        }
+/// What `counters`, by their names, and the shards' gauges say together.
+pub(super) fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -> Totals {
+    let count = |name: &str| counters.get(name).copied().unwrap_or_default();
+    let family = |name: &str| {
+        let member = |counter: &str| Some(counter.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?.to_owned());
+        counters.iter().filter_map(|(counter, value)| Some((member(counter)?, *value))).collect::<BTreeMap<_, _>>()
+    };
+    let outcomes = family("exchanges");
+    Totals {
+        connections_accepted: count("connections_accepted"),
+        connections_open: shards.iter().map(|shard| shard.connections_open).sum(),
+        exchanges: outcomes.values().sum(),
+        outcomes,
+        limits: family("limits"),
+        upstream_connects: count("upstream_connects"),
+        upstream_reuses: count("upstream_reuses"),
+        upstream_retries: count("upstream_retries"),
+        upstream_ejections: count("upstream_ejections"),
+        tunnels: count("tunnels"),
+        bytes_received: count("ring_bytes_received"),
+        bytes_sent: count("ring_bytes_sent"),
+        records_dropped: count("records_dropped"),
+        latency: Vec::new(),
     }
-    totals
 }
 
 /// The routes of `plan`, in the order in which they are tried.

@@ -7,9 +7,11 @@
 use std::collections::BTreeSet;
 
 use plan::{Plan, Server};
+use serde::{Deserialize, Serialize};
 
 /// The orders in force.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Drains {
     /// Names of upstreams, and addresses of servers as text.
     servers: BTreeSet<(String, String)>,

@@ -143,6 +143,37 @@ fn a_drained_server_finishes_what_it_has_and_gets_nothing_new() {
 }
 
 #[test]
+fn a_drained_server_stays_drained_over_a_reload_and_is_forgotten_when_it_leaves() {
+    let (one, other) = (answering(OK), answering(OK));
+    let config = Config::new().upstream("app", &[one.address(), other.address()]).route(None, "/", "app");
+    let ringway = start(config);
+    let path = format!("/v1/upstreams/app/servers/{}/drain", one.address());
+    assert_eq!(curl(&ringway, &["--request", "POST"], &path).0, 200);
+    let file = ringway.folder().join("ringway.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    let reload = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let (code, told) = curl(&ringway, &["--request", "POST"], "/v1/reload");
+        assert_eq!((code, &told["outcome"]), (200, &json!("swapped")), "{told}");
+    };
+    let state = |address: &Address| {
+        let status = status(&ringway);
+        let servers = status["upstreams"][0]["servers"].as_array().unwrap().clone();
+        servers.iter().find(|server| server["address"] == address.to_string()).map(|server| server["state"].clone())
+    };
+    reload(&before.replace("prefix = \"/\"", "prefix = \"/\"\nconnect = true"));
+    assert_eq!(state(one.address()), Some(json!("draining")));
+    for _ in 0..4 {
+        assert_eq!(ringway.connect().exchange("GET", &standard::get("/")).unwrap().status(), 200);
+    }
+    assert_eq!(one.accepted(), 0);
+    reload(&before.replace(&format!("\"{}\", ", one.address()), ""));
+    assert_eq!(state(one.address()), None);
+    reload(&before);
+    assert_eq!(state(one.address()), Some(json!("up")));
+}
+
+#[test]
 fn the_last_server_is_drained_only_by_force_and_unknown_ones_not_at_all() {
     let origin = answering(OK);
     let ringway = before(&origin);

@@ -1,5 +1,6 @@
 //! The commands that speak to a running Ringway.
 
+use std::fs;
 use std::process::{Command, Output};
 
 use kit::{Config, Ringway, eventually, standard};
@@ -46,6 +47,33 @@ fn status_is_json_for_scripts() {
     let output = ringway(&["status", "--json", "--config", config.to_str().expect("a path")]);
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(status["pid"], proxy.process().id());
+}
+
+#[test]
+fn reload_tells_whether_the_new_configuration_is_in_force() {
+    let (first, second) = (answering(OK), answering(OK));
+    let config = |server: &kit::Origin| Config::new().upstream("app", &[server.address()]).route(None, "/", "app");
+    let proxy = start(config(&first));
+    let file = proxy.folder().join("ringway.toml");
+    let before = fs::read_to_string(&file).expect("the configuration");
+    let reload = || ringway(&["reload", "--admin", &socket(&proxy)]);
+    let output = reload();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("nothing to do"), "{}", text(&output.stdout));
+
+    let after = before.replace(&first.address().to_string(), &second.address().to_string());
+    fs::write(&file, &after).unwrap();
+    let output = reload();
+    assert!(text(&output.stdout).starts_with("reloaded: "), "{} {}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(proxy.connect().exchange("GET", &standard::get("/")).unwrap().status(), 200);
+    assert_eq!((first.accepted(), second.accepted()), (0, 1));
+
+    fs::write(&file, after.replace("upstream = ", "upstraem = ")).unwrap();
+    let output = reload();
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stderr).contains("did you mean `upstream`?"), "{}", text(&output.stderr));
+    let page = text(&ringway(&["status", "--admin", &socket(&proxy)]).stdout);
+    assert!(page.contains("the last reload was refused"), "{page}");
 }
 
 #[test]

@@ -1,18 +1,26 @@
 //! Accepting clients.
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use ring::{Listener, Stream};
 
 use crate::client::Client;
+use crate::deadline::Deadline;
 use crate::outcome::Limit;
 use crate::session;
-use crate::shard::Shard;
+use crate::shard::{Acceptance, Shard};
+
+/// In a drain, a listener that nobody accepts from any more is empty when nothing has come for so long.
+const EMPTY_AFTER: Duration = Duration::from_millis(20);
+/// How long it is emptied at most: connections may come faster than it takes to find it empty.
+const EMPTYING_MAX: Duration = Duration::from_secs(1);
 
 /// Accepts from `listener` until the shard drains. Each connection becomes a task of its own.
-pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
+pub(crate) async fn accept(shard: Acceptance, mut listener: Listener) {
     let place = shard.watch();
     let mut is_full = false;
     loop {
@@ -33,13 +41,44 @@ pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener) {
             listener.poll_accept(cx).map(Some)
         });
         match accepted.await {
-            None => return,
-            Some(Ok(stream)) => admit(&shard, stream),
-            Some(Err(error)) => {
-                shard.counters.hit(Limit::System);
-                if let Some(untold) = shard.scarcity.due(ring::now()) {
-                    tracing::warn!(%error, untold, "accepting pauses: raise the limit on open files, or lower limits.connections");
-                }
+            None => break,
+            Some(accepted) => take(&shard, accepted),
+        }
+    }
+    if shard.is_last() && !is_full {
+        empty(&shard, &mut listener).await;
+    }
+    // What the kernel has accepted for us is ours, whoever accepts the next.
+    listener.stop();
+    while let Some(accepted) = poll_fn(|cx| listener.poll_rest(cx)).await {
+        take(&shard, accepted);
+    }
+}
+
+/// Takes the connections that wait in `listener`, which is about to be closed, and they with it if they stayed.
+async fn empty(shard: &Rc<Shard>, listener: &mut Listener) {
+    let until = ring::now() + EMPTYING_MAX;
+    let mut quiet = Deadline::new();
+    loop {
+        quiet.set_at((ring::now() + EMPTY_AFTER).min(until));
+        let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => quiet.poll(cx).map(|()| None),
+        });
+        match accepted.await {
+            Some(accepted) if ring::now() < until => take(shard, accepted),
+            last => return last.into_iter().for_each(|accepted| take(shard, accepted)),
+        }
+    }
+}
+
+fn take(shard: &Rc<Shard>, accepted: io::Result<Stream>) {
+    match accepted {
+        Ok(stream) => admit(shard, stream),
+        Err(error) => {
+            shard.counters.hit(Limit::System);
+            if let Some(untold) = shard.scarcity.due(ring::now()) {
+                tracing::warn!(%error, untold, "accepting pauses: raise the limit on open files, or lower limits.connections");
             }
         }
     }

@@ -44,7 +44,7 @@ fn status(second: u64) -> Status {
         "version": "0.1.0", "pid": 4711, "generation": 2, "supervised": true, "phase": "serving",
         "started_unix_s": 0, "uptime_s": 90_000 + second, "config": "/etc/ringway/ringway.toml",
         "listening": ["0.0.0.0:80", "unix:/run/ringway/http.sock"], "io": "io_uring",
-        "shards": [shard(0), shard(1)],
+        "shards": [shard(0), shard(1)], "counters": {},
         "reloads": { "done": 3, "refused": 0, "loaded_unix_s": 0, "last_refusal": null, "plans_retired": 0 },
         "crashes": { "count": 0, "in_a_row": 0, "last": null },
         "totals": {

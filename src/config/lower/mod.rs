@@ -7,6 +7,7 @@ mod admin;
 mod dns;
 mod limits;
 mod listener;
+mod process;
 mod route;
 mod trust;
 mod upstream;
@@ -47,7 +48,8 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
     };
     let log_level = log_level(&file.log, &mut problems);
     let admin = admin::lower(&file.admin, &mut problems);
-    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery, admin }) } else { Err(problems) }
+    let process = process::lower(&file.process, &mut problems);
+    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery, process, admin }) } else { Err(problems) }
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {

@@ -97,7 +97,7 @@ impl Ringway {
         let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| OsString::from(binary.as_ref()));
         let mut words = command.iter().map(OsStr::new).chain([binary.as_os_str()]);
         let mut command = Command::new(words.next().expect("at least the program itself"));
-        Process::spawn("ringway", command.args(words).arg("serve").arg("--config").arg(&file))
+        Process::spawn("ringway", command.args(words).args(["serve", "--no-supervisor", "--config"]).arg(&file))
     }
 
     /// The address that the harness chose.
