@@ -4,13 +4,12 @@
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
-use engine::Backend;
-use plan::{HostPattern, Plan, Route, Upstream};
+use plan::{Address, HostPattern, Plan, Route, Upstream};
 
 use super::serve::request_command;
 use super::version::VERSION;
 use crate::config::{Discovery, Name, ShowDuration};
-use crate::control::Ready;
+use crate::control::{Ready, io_name};
 
 /// A first configuration. It is shown to be copied, so it has to work as it stands.
 const FIRST_CONFIGURATION: &str = r#"[[listeners]]
@@ -46,8 +45,12 @@ impl Display for Banner<'_> {
             None => writeln!(f, "Ringway {VERSION}, with its embedded default: no configuration was given.\n")?,
             Some(path) => writeln!(f, "Ringway {VERSION}, configured by {}\n", path.display())?,
         }
-        list(f, "listening", self.ready.listening.iter().map(ToString::to_string))?;
-        list(f, "shards", std::iter::once(format!("{}, on {}", layout(&self.ready.cores), io(self.ready.backend))))?;
+        list(f, "listening", self.ready.listening.iter().cloned())?;
+        list(
+            f,
+            "shards",
+            std::iter::once(format!("{}, on {}", layout(&self.ready.cores), io_name(self.ready.backend))),
+        )?;
         let embedded = if self.config.is_none() { " (inside this process)" } else { "" };
         list(
             f,
@@ -58,6 +61,7 @@ impl Display for Banner<'_> {
             }),
         )?;
         list(f, "routes", self.plan.routes.routes().iter().map(|route| self.route(route)))?;
+        list(f, "admin", self.ready.admin.iter().map(ToString::to_string))?;
         let drain = ShowDuration(self.plan.timeouts.drain);
         writeln!(f)?;
         if let Some(command) = self.request() {
@@ -91,12 +95,17 @@ impl Banner<'_> {
     fn request(&self) -> Option<String> {
         let routes = self.plan.routes.routes();
         let route = routes.iter().find(|route| route.hosts.is_empty()).or(routes.first())?;
+        let address = match self.plan.listeners.first()?.address.clone() {
+            // It may be another than was asked for: the kernel chooses where the port is 0.
+            Address::Tcp(_) => Address::Tcp(self.ready.listening.first()?.parse().ok()?),
+            unix @ Address::Unix(_) => unix,
+        };
         let host = route.hosts.first().map(|host| match host {
             HostPattern::Exact(host) => host.clone(),
             HostPattern::Suffix(suffix) => format!("www.{suffix}"),
             HostPattern::Prefix(prefix) => format!("{prefix}.example"),
         });
-        Some(request_command(self.ready.listening.first()?, host.as_deref(), route.path.text()))
+        Some(request_command(&address, host.as_deref(), route.path.text()))
     }
 }
 
@@ -149,26 +158,17 @@ fn layout(cores: &[Option<usize>]) -> String {
     format!("{count}, pinned to {noun} {}{loose}", listed.join(" "))
 }
 
-/// As the configuration writes it.
-fn io(backend: Backend) -> &'static str {
-    match backend {
-        Backend::Auto => "auto",
-        Backend::IoUring => "io_uring",
-        Backend::Epoll => "epoll",
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use plan::Address;
+    use engine::Backend;
 
     use super::*;
     use crate::config;
 
     fn banner(plan: &Plan, cores: &[Option<usize>], config: Option<&str>) -> String {
-        let listening = plan.listeners.iter().map(|listener| listener.address.clone()).collect();
+        let listening = plan.listeners.iter().map(|listener| listener.address.to_string()).collect();
         let backend = if config.is_some() { Backend::Epoll } else { Backend::IoUring };
-        let ready = Ready { listening, cores: cores.to_vec(), backend };
+        let ready = Ready { listening, cores: cores.to_vec(), backend, admin: None };
         let discovery = &Discovery::default();
         let config = config.map(Path::new);
         Banner { plan, discovery, ready: &ready, config, program: "target/release/ringway" }.to_string()

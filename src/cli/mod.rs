@@ -1,13 +1,19 @@
 //! The command line: what may be asked for, and how the answer is given.
 //!
-//! Results go to standard output, errors to standard error beginning with `ringway: `. The exit status is 0 where the
-//! command did what was asked, 1 where it could not, and 2 where the command line itself is wrong.
+//! Results go to standard output, errors to standard error beginning with `ringway: `. [`EXIT_STATUSES`] says what the exit
+//! status tells.
 
 mod banner;
 mod check;
-mod listen;
+mod figures;
+mod order;
+mod paper;
+mod remote;
 mod serve;
+mod status;
+mod top;
 mod version;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,6 +21,24 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use plan::Address;
+
+/// The command could not do what was asked.
+const FAILED: u8 = 1;
+/// The command line makes no sense.
+const USAGE: u8 = 2;
+/// No Ringway runs at the address that was asked; also what init scripts mean by 3.
+const NOT_RUNNING: u8 = 3;
+/// The running Ringway said no: a configuration is invalid, a token is wrong.
+const REFUSED: u8 = 4;
+
+/// The exit statuses and what they tell, for the manual.
+const EXIT_STATUSES: [(u8, &str); 5] = [
+    (0, "Done."),
+    (FAILED, "The command could not do what was asked; standard error says why."),
+    (USAGE, "The command line is wrong."),
+    (NOT_RUNNING, "No Ringway is running at the address."),
+    (REFUSED, "The running Ringway refused: an invalid configuration, a wrong token, an unknown server."),
+];
 
 /// A reverse proxy, web server and API gateway: one shard per core, one io_uring per shard.
 ///
@@ -35,11 +59,33 @@ struct CommandLine {
 enum Command {
     /// Serve until SIGTERM or Ctrl-C
     ///
-    /// Without --config an embedded default serves: it listens on 127.0.0.1:8080 and proxies to a demo upstream inside
-    /// this process.
+    /// A supervisor holds the listening sockets and has a worker serve: SIGHUP reloads, SIGUSR2 upgrades.
+    /// Without --config an embedded default serves, in one process: it listens on 127.0.0.1:8080 and proxies to a demo
+    /// upstream inside this process.
     Serve(ServeArgs),
+    /// Serve for a supervisor, which starts this by itself
+    #[command(hide = true)]
+    Worker(ServeArgs),
     /// Check a configuration without serving it
     Check(CheckArgs),
+    /// Have a running Ringway read its configuration again
+    ///
+    /// Returns when it is in force. An invalid one changes nothing: the errors are shown, and the exit status is 4.
+    Reload(order::OrderArgs),
+    /// Have a running Ringway finish what is under way, and end
+    Stop(order::StopArgs),
+    /// Have a running Ringway become the executable that is on the disk now
+    ///
+    /// Returns when the new one serves. Connections stay with the old one until they end, or its time to drain is up.
+    Upgrade(order::OrderArgs),
+    /// Show how a running Ringway does
+    Status(status::StatusArgs),
+    /// Watch a running Ringway: shards, routes, upstreams, rates
+    Top(top::TopArgs),
+    /// Print completions for a shell
+    Completions(paper::CompletionsArgs),
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
 }
@@ -55,6 +101,9 @@ struct ServeArgs {
     /// Number of shards, instead of what the configuration says or one per core
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     shards: Option<u16>,
+    /// Serve in this one process: nothing holds the listening sockets if it falls, for containers and debuggers
+    #[arg(long)]
+    no_supervisor: bool,
 }
 
 #[derive(Debug, Args)]
@@ -75,14 +124,22 @@ pub fn run() -> ExitCode {
         _ if asked.version => version::version(),
         None => serve::serve(asked.serve),
         Some(Command::Serve(args)) => serve::serve(args),
+        Some(Command::Worker(args)) => return worker::worker(args),
         Some(Command::Check(args)) => check::check(&args.config),
+        Some(Command::Reload(args)) => order::reload(&args),
+        Some(Command::Stop(args)) => order::stop(&args),
+        Some(Command::Upgrade(args)) => order::upgrade(&args),
+        Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Top(args)) => top::top(&args),
+        Some(Command::Completions(args)) => paper::completions(&args),
+        Some(Command::Man) => paper::man(),
         Some(Command::Version) => version::version(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln_quietly(&format!("ringway: {error:#}"));
-            ExitCode::from(1)
+            ExitCode::from(error.downcast_ref().map_or(FAILED, remote::exit_status))
         }
     }
 }
@@ -95,7 +152,7 @@ fn usage(answer: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     eprintln_quietly(&format!("ringway: {}", text.trim_start_matches("error: ").trim_end()));
-    ExitCode::from(2)
+    ExitCode::from(USAGE)
 }
 
 /// Writes a line to standard error. That nobody reads it is no reason to fail, and `eprintln!` would panic.

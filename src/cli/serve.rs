@@ -1,53 +1,78 @@
-//! `ringway serve`: from the command line to running shards.
+//! `ringway serve`: from the command line to running shards, in this process or in a worker.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use plan::{AccessLog, Address, Listener};
-use tracing::Level;
+use plan::{AccessLog, Address};
 
 use super::ServeArgs;
 use super::banner::Banner;
-use super::listen::{self, ListenError};
-use crate::config::{self, Discovery, Loaded};
-use crate::{control, demo, telemetry};
+use crate::asked::Asked;
+use crate::config::Loaded;
+use crate::control::{self, Assignment, Ready, Start};
+use crate::listen::ListenError;
+use crate::supervisor::{self, Program};
+use crate::{demo, telemetry};
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let Loaded { mut plan, log_level, discovery } = load(args.config.as_deref())?;
-    if !args.listen.is_empty() {
-        plan.listeners = args.listen.into_iter().map(Listener::new).collect();
+    // The embedded default is there to be looked at: one process is all that it takes.
+    let is_alone = args.no_supervisor || args.config.is_none();
+    let asked = asked(args)?;
+    if !is_alone && supervisor::is_successor() {
+        return take_over(asked);
     }
-    if let Some(count) = args.shards {
-        plan.shards.count = count;
-    }
+    let loaded = asked.load()?;
+    telemetry::log::start(loaded.log_level)?;
+    let config = asked.config.clone();
+    let served = if is_alone {
+        run(asked, loaded, None)
+    } else {
+        Program::of_this_process().and_then(|program| supervisor::serve(asked, &loaded, program))
+    };
+    served.map_err(|error| with_way_out(error, config.as_deref()))
+}
+
+/// Goes on where another version of this program has stopped: whatever is wrong now, somebody is being served.
+fn take_over(asked: Asked) -> anyhow::Result<()> {
+    let log_level = asked.load().map_or(tracing::Level::INFO, |loaded| loaded.log_level);
     telemetry::log::start(log_level)?;
-    let program = std::env::args().next().unwrap_or_else(|| "ringway".to_owned());
-    let config = args.config.as_deref();
-    listen::check_free(&plan.listeners).map_err(|error| with_way_out(error, config, &program))?;
-    control::serve(plan.clone(), discovery.clone(), |ready| {
-        print(&Banner { plan: &plan, discovery: &discovery, ready, config, program: &program });
+    supervisor::take_over(asked, Program::of_this_process()?)
+}
+
+/// Serves in this process. People are told when it is ready, unless a supervisor says that they have been.
+pub(super) fn run(asked: Asked, loaded: Loaded, assignment: Option<Assignment>) -> anyhow::Result<()> {
+    let announce = assignment.as_ref().is_none_or(|assignment| assignment.announce);
+    let (plan, discovery, config) = (loaded.plan.clone(), loaded.discovery.clone(), asked.config.clone());
+    control::serve(Start { asked, loaded, assignment }, |ready: &Ready| {
+        if announce {
+            let (plan, discovery, program) = (&plan, &discovery, &program_name());
+            print(&Banner { plan, discovery, ready, config: config.as_deref(), program });
+        }
     })
 }
 
-/// What the file says, or the embedded default together with the demo upstream that it needs.
-fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
-    if let Some(path) = path {
-        return Ok(config::load(path)?);
-    }
-    let demo = demo::start().context("the demo upstream cannot be started")?;
-    Ok(Loaded { plan: config::embedded(demo), log_level: Level::INFO, discovery: Discovery::default() })
+/// What is to be served: what the file says, or the embedded default together with the demo upstream that it needs.
+pub(super) fn asked(args: ServeArgs) -> anyhow::Result<Asked> {
+    let ServeArgs { config, listen, shards, .. } = args;
+    let demo = match config {
+        Some(_) => None,
+        None => Some(demo::start().context("the demo upstream cannot be started")?),
+    };
+    Ok(Asked { config, listen, shards, demo })
+}
+
+fn program_name() -> String {
+    std::env::args().next().unwrap_or_else(|| "ringway".to_owned())
 }
 
 /// Says what to do about an address that is taken.
-fn with_way_out(error: ListenError, config: Option<&Path>, program: &str) -> anyhow::Error {
-    if !error.is_taken() {
-        return error.into();
-    }
-    let mut other = error.address;
+fn with_way_out(error: anyhow::Error, config: Option<&Path>) -> anyhow::Error {
+    let Some(taken) = error.downcast_ref::<ListenError>().filter(|error| error.is_taken()) else { return error };
+    let Address::Tcp(mut other) = taken.address else { return error };
     other.set_port(other.port().checked_add(1).unwrap_or(8080));
     let advice = match config {
-        None => format!("Choose another address: {program} serve --listen {other}"),
+        None => format!("Choose another address: {} serve --listen {other}", program_name()),
         Some(path) => format!("Change it in {}, or choose another for this run: --listen {other}", path.display()),
     };
     anyhow::anyhow!("{error}.\n{advice}")

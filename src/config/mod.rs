@@ -28,6 +28,7 @@ use plan::{
 };
 use plan::{Upstream, UpstreamId};
 
+pub use crate::admin::{Admin, AdminAddress};
 pub use crate::discovery::{Discovery, Name};
 pub use diagnostic::Report;
 pub(crate) use units::ShowDuration;
@@ -44,6 +45,21 @@ pub struct Loaded {
     pub log_level: tracing::Level,
     /// The servers that are known by name, and who is asked for their addresses.
     pub discovery: Discovery,
+    /// How the processes are run.
+    pub process: Process,
+    /// Where and by whom it may be administered.
+    pub admin: Admin,
+}
+
+/// How the processes are run that serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Process {
+    /// The user that the worker runs as; `None` for the supervisor's own.
+    pub user: Option<String>,
+    /// The group that the worker runs as; `None` for the user's own.
+    pub group: Option<String>,
+    /// Whether a change of the configuration's files is a reload.
+    pub watch: bool,
 }
 
 /// Why a configuration cannot be used.

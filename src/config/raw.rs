@@ -37,6 +37,24 @@ pub(super) struct File {
     pub(super) dns: Dns,
     #[serde(default)]
     pub(super) metrics: Metrics,
+    #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
+    pub(super) process: Process,
+}
+
+/// `[process]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Process {
+    /// The user that the worker runs as, by name; its groups are given up. The supervisor keeps its own, which must be root
+    /// then. Default: as the supervisor.
+    pub(super) user: Option<Spanned<String>>,
+    /// The group that the worker runs as, by name; only beside `user`. Default: the user's own.
+    pub(super) group: Option<Spanned<String>>,
+    /// Whether a change of the configuration's files is a reload. Default: false.
+    #[serde(default)]
+    pub(super) watch: bool,
 }
 
 /// `[[listeners]]`
@@ -257,6 +275,25 @@ pub(super) struct Metrics {
     /// The bounds that histograms of latencies are told with: `coarse` (6, from 0.1 ms to 10 s), `standard` (19, from
     /// 0.05 ms to 60 s) or `fine` (128, from 0.005 ms to 100 s). Default: `standard`.
     pub(super) latency_buckets: Option<Spanned<String>>,
+}
+
+/// `[admin]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Admin {
+    /// Where the admin API listens: `unix:/run/ringway/admin.sock`, `127.0.0.1:9901` (which needs a `token_file`), or `off`.
+    /// Default: a Unix socket in the folder for sockets of this user or service.
+    pub(super) address: Option<Spanned<String>>,
+    /// The file that holds the token which requests must carry (`Authorization: Bearer …`): 16 to 1,024 bytes of visible
+    /// ASCII in one line, not readable by others. Default: none, which is enough for a Unix socket only.
+    pub(super) token_file: Option<Spanned<String>>,
+    /// Further names that requests may be addressed to in `Host`, without port. At most 64. Default: none; loopback names and
+    /// the address itself are always allowed.
+    #[serde(default)]
+    pub(super) hosts: Vec<Spanned<String>>,
+    /// Origins of web pages that may send requests: `https://ops.example.com`. At most 64. Default: none.
+    #[serde(default)]
+    pub(super) origins: Vec<Spanned<String>>,
 }
 
 impl<'de> Deserialize<'de> for Server {

@@ -1,9 +1,13 @@
 //! How the rest of the control plane (signals, the admin API, the watcher of files) asks the control loop for something.
 
+use std::sync::Arc;
+
+use plan::Plan;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::status::Status;
+use crate::discovery::DrainError;
 use crate::telemetry::metrics::Metrics;
 
 /// Requests that may wait for the control loop; who asks for more waits.
@@ -29,6 +33,23 @@ pub(crate) enum Request {
     ReopenLogs,
     /// How things stand.
     Status(oneshot::Sender<Status>),
+    /// What is served.
+    Plan(oneshot::Sender<Arc<Plan>>),
+    /// Whether a server is to get new requests.
+    Drain(DrainOrder, oneshot::Sender<Result<bool, DrainError>>),
+}
+
+/// An order about one server.
+#[derive(Debug)]
+pub(crate) struct DrainOrder {
+    /// The name of its upstream.
+    pub(crate) upstream: String,
+    /// Its address, as text.
+    pub(crate) server: String,
+    /// Whether it is to get no new requests.
+    pub(crate) draining: bool,
+    /// Whether even the last one may be drained.
+    pub(crate) force: bool,
 }
 
 /// What came of a reload. Whoever asked is told when it is in force, or why it is not.
@@ -102,6 +123,16 @@ impl Handle {
     /// How things stand.
     pub(crate) async fn status(&self) -> Result<Status, Ending> {
         self.ask(Request::Status).await
+    }
+
+    /// What is served.
+    pub(crate) async fn plan(&self) -> Result<Arc<Plan>, Ending> {
+        self.ask(Request::Plan).await
+    }
+
+    /// Has a server get no new requests, or get them again; tells whether that changed anything.
+    pub(crate) async fn drain(&self, order: DrainOrder) -> Result<Result<bool, DrainError>, Ending> {
+        self.ask(|answer| Request::Drain(order, answer)).await
     }
 
     /// Orders the end; exchanges under way are finished first.

@@ -1,94 +1,575 @@
-//! The control thread: opens the listening sockets, starts the shards, watches them, and stops them.
+//! The control thread: has the shards started, watches them, and obeys.
+//!
+//! It is told what to do by signals, by the parent ([`parent`]: a supervisor, or a service manager), and through [`handle`] by
+//! the rest of the control plane. [`reload`] is how another configuration comes into force, [`fleet`] the shards,
+//! [`heritage`] what the next generation of this process goes on with, [`status`] how things stand.
 
 mod fleet;
 mod handle;
-mod listeners;
+mod heritage;
+mod orders;
 mod panics;
+mod parent;
+mod reload;
 mod status;
+mod survey;
+mod watch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use engine::{Backend, Command};
-use plan::{Address, Io, Plan};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use engine::{Backend, Command, Drain, NextPlan, Reply};
+use plan::{Address, Io, Plan, Server, UpstreamId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Interval;
 
-use crate::discovery::{Discovery, Resolution};
+use crate::admin;
+use crate::asked::Asked;
+use crate::config::Loaded;
+use crate::discovery::{Change, FirstAnswers, Resolution};
+use crate::listen::Sockets;
+use crate::systemd::Activated;
 use crate::telemetry::metrics::Metrics;
 use fleet::{Event, Fleet};
-use listeners::Listeners;
+use heritage::Heritage;
+use orders::{Order, Orders};
+use parent::{Parent, Wish};
+use reload::{Difference, Prepared, Read};
+use survey::Survey;
+use watch::Watch;
 
-pub(crate) use handle::{Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
-pub(crate) use status::{Crashes, Phase, Reloads, ShardStatus, Status};
+pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
+pub(crate) use parent::Assignment;
+pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
+pub(crate) use survey::balance;
+
+/// How often the shards are asked whether they move and what they know.
+const PULSE: Duration = Duration::from_secs(1);
+/// How long shards may take to serve by another Plan before that is worth a line in the log.
+const TAKEN_MAX: Duration = Duration::from_secs(5);
+
+/// What to serve, and for whom.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) asked: Asked,
+    /// What was asked for, as it was read.
+    pub(crate) loaded: Loaded,
+    /// What the supervisor has this process begin with, if there is one.
+    pub(crate) assignment: Option<Assignment>,
+}
 
 /// What came of a start, told once every shard accepts connections.
 #[derive(Debug)]
 pub(crate) struct Ready {
     /// The addresses that are listened on, in the order of the Plan; where it asked for port 0, with the port it got.
-    pub(crate) listening: Vec<Address>,
+    pub(crate) listening: Vec<String>,
     /// The core that each shard is pinned to, if it is.
     pub(crate) cores: Vec<Option<usize>>,
     /// What they move bytes by.
     pub(crate) backend: Backend,
+    /// Where the admin API listens, if it does.
+    pub(crate) admin: Option<Address>,
 }
 
-/// Serves `plan`, with the servers that `discovery` knows by name, until SIGTERM or SIGINT has been obeyed. Calls `on_ready`
-/// once every shard accepts connections.
-pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(&Ready)) -> anyhow::Result<()> {
-    let backend = backend(plan.shards.io)?;
+/// Serves until an order to stop has been obeyed. Calls `on_ready` once every shard accepts connections.
+pub(crate) fn serve(start: Start, on_ready: impl FnOnce(&Ready)) -> anyhow::Result<()> {
+    let backend = backend(start.loaded.plan.shards.io)?;
     panics::log_them();
     // Before any shard starts, so that an order to stop that comes during the start is not lost.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _context = runtime.enter();
-    let mut orders = Orders::new().context("signals cannot be received")?;
-
-    // The admin API gets a clone of the handle here, and its task is spawned on this runtime.
-    let metrics = Metrics::new(usize::from(plan.shards.count));
-    let (_handle, requests) = Handle::new(metrics.clone());
-    let mut listeners = Listeners::open(&plan)?;
-    let resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
-    let plan = Arc::new(plan);
-    let mut fleet = Fleet::start(&plan, backend, &mut listeners, &metrics)?;
+    let orders = Orders::new().context("signals cannot be received")?;
+    let is_alone = start.assignment.is_none();
+    let (mut control, sockets) = runtime.block_on(Control::new(start, backend, orders))?;
+    let files = is_alone.then(|| sockets.files(None));
     let served = runtime.block_on(async {
-        fleet.wait_until_ready().await?;
-        let ready = Ready { listening: listeners.addresses(), cores: fleet.cores(), backend };
-        on_ready(&ready);
-        let mut control = Control {
-            fleet: &mut fleet,
-            orders: &mut orders,
-            requests,
-            resolution,
-            metrics,
-            plan,
-            ready,
-            began: Began::now(),
-            phase: Phase::Serving,
-        };
+        control.open(sockets).await?;
+        on_ready(&control.ready);
         control.run().await
     });
-    fleet.join();
+    control.fleet.join();
+    // Its last word.
+    control.leave();
+    if let Some(files) = files {
+        files.remove();
+    }
     served
 }
 
 /// The control loop and what it looks after.
-struct Control<'a> {
-    fleet: &'a mut Fleet,
-    orders: &'a mut Orders,
-    requests: mpsc::Receiver<Request>,
-    resolution: Resolution,
-    metrics: Metrics,
+struct Control {
+    asked: Asked,
+    /// The configuration in force, as it was read.
+    read: Read,
+    /// The Plan in force.
     plan: Arc<Plan>,
+    /// Servers of upstreams whose addresses have changed since the Plan came into force.
+    moved: HashMap<UpstreamId, Vec<Server>>,
+    /// Plans that exchanges may still finish with. They are held until nobody else does, so that no shard drops one.
+    retired: Vec<Arc<Plan>>,
+    fleet: Fleet,
+    orders: Orders,
+    parent: Parent,
+    requests: mpsc::Receiver<Request>,
+    /// Until this generation ends, or another takes its place: who looks at a drain shall see it.
+    admin: Option<admin::Server>,
+    resolution: Resolution,
+    watch: Option<Watch>,
+    reading: Option<Reading>,
+    /// Who asked for a reload while one was under way.
+    queued: Option<Vec<oneshot::Sender<ReloadOutcome>>>,
+    pulse: Interval,
+    reloads: Reloads,
     ready: Ready,
     began: Began,
     phase: Phase,
+    /// Orders to stop.
+    stops: u32,
+    generation: u64,
+    crashes: Crashes,
+    metrics: Metrics,
+    /// What earlier generations have counted.
+    inherited: Heritage,
+}
+
+/// A reload under way, beside the loop.
+struct Reading {
+    work: JoinHandle<Result<Prepared, String>>,
+    /// Whether names were looked up already.
+    has_looked_up: bool,
+    askers: Vec<oneshot::Sender<ReloadOutcome>>,
 }
 
 /// When this worker began, by both clocks.
 struct Began {
     at: Instant,
     unix_s: u64,
+}
+
+/// What happens next.
+enum Turn {
+    Order(Order),
+    Wish(Wish),
+    Shard(Event),
+    Request(Request),
+    Addresses(Change),
+    Read(Result<Prepared, String>),
+    Changed,
+    Pulse,
+}
+
+impl Control {
+    /// Everything but connections: names looked up, shards started and ready.
+    async fn new(start: Start, backend: Backend, orders: Orders) -> anyhow::Result<(Control, Sockets)> {
+        let Start { asked, loaded, mut assignment } = start;
+        let (generation, crashes) = assignment
+            .as_ref()
+            .map_or((1, Crashes::default()), |assignment| (assignment.generation, assignment.crashes.clone()));
+        let inherited =
+            assignment.as_mut().map(|assignment| std::mem::take(&mut assignment.heritage)).unwrap_or_default();
+        let (parent, sockets) = match assignment {
+            Some(assignment) => assignment.into_parent()?,
+            None => {
+                let shards = loaded.plan.shards.count;
+                let sockets = Sockets::open(&loaded.plan.listeners, shards, &mut Activated::from_environment())?;
+                (Parent::service(), sockets)
+            }
+        };
+        let read = Read::new(loaded);
+        let asked_now: Vec<String> = read.plan.listeners.iter().map(|listener| listener.address.to_string()).collect();
+        anyhow::ensure!(sockets.asked() == asked_now, "the listeners have changed during the start");
+
+        let mut plan = read.plan.clone();
+        let mut resolution = Resolution::new(inherited.drains.clone());
+        let mut first = FirstAnswers::known(inherited.hosts.clone());
+        let unknown = resolution.unknown_hosts(&read.discovery, &first);
+        first.add(FirstAnswers::look_up(&read.discovery, &unknown).await?);
+        resolution.follow(read.discovery.clone(), &mut plan, &first)?;
+        let plan = Arc::new(plan);
+        let metrics = Metrics::new(usize::from(plan.shards.count));
+        let mut fleet = Fleet::start(&plan, backend, &inherited, &metrics)?;
+        metrics.take_over(&inherited.metrics);
+        metrics.set_generation(generation, crashes.count);
+        fleet.wait_until_ready().await?;
+
+        let watch = match (&asked.config, read.process.watch) {
+            (Some(path), true) => Some(Watch::new(path)?),
+            _ => None,
+        };
+        let began = Began::now();
+        let reloads = Reloads { loaded_unix_s: began.unix_s, ..Reloads::default() };
+        let (handle, requests) = Handle::new(metrics.clone());
+        let admin = admin::Server::start(&read.admin, handle, generation > 1)?;
+        let address = admin.as_ref().map(|server| server.address().clone());
+        let ready = Ready { listening: sockets.addresses(), cores: fleet.cores(), backend, admin: address };
+        let pulse = tokio::time::interval(parent.tick_interval_max().map_or(PULSE, |max| max.min(PULSE)));
+        let control = Control {
+            asked,
+            read,
+            plan,
+            moved: HashMap::new(),
+            retired: Vec::new(),
+            fleet,
+            orders,
+            parent,
+            requests,
+            admin,
+            resolution,
+            watch,
+            reading: None,
+            queued: None,
+            pulse,
+            reloads,
+            ready,
+            began,
+            phase: Phase::Starting,
+            stops: 0,
+            generation,
+            crashes,
+            metrics,
+            inherited,
+        };
+        Ok((control, sockets))
+    }
+
+    /// Lets connections in.
+    async fn open(&mut self, sockets: Sockets) -> anyhow::Result<()> {
+        sockets.listen(&self.plan.listeners)?;
+        self.fleet.accept(sockets, &self.metrics).await?;
+        self.phase = Phase::Serving;
+        self.parent.ready(self.plan.timeouts.drain);
+        Ok(())
+    }
+
+    /// Serves until an order to end has been obeyed, or a shard has ended without one.
+    async fn run(&mut self) -> anyhow::Result<()> {
+        while self.fleet.is_alive() {
+            let turn = tokio::select! {
+                order = self.orders.next() => Turn::Order(order),
+                wish = self.parent.wish() => Turn::Wish(wish),
+                Some(event) = self.fleet.events.recv() => Turn::Shard(event),
+                Some(request) = self.requests.recv() => Turn::Request(request),
+                change = self.resolution.changed() => Turn::Addresses(change),
+                read = Reading::done(&mut self.reading) => Turn::Read(read),
+                () = Watch::noticed(&mut self.watch) => Turn::Changed,
+                _ = self.pulse.tick() => Turn::Pulse,
+            };
+            self.take(turn).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, turn: Turn) -> anyhow::Result<()> {
+        match turn {
+            Turn::Order(Order::Stop) | Turn::Wish(Wish::Stop) => self.stop().await?,
+            Turn::Wish(Wish::Orphaned) => self.lose_parent().await?,
+            Turn::Wish(Wish::Retire(passed_on)) => self.retire(&passed_on).await,
+            Turn::Order(Order::Reload) | Turn::Wish(Wish::Reload) => self.begin_reload(None),
+            Turn::Changed => {
+                tracing::info!("the configuration's files have changed");
+                self.begin_reload(None);
+            }
+            Turn::Order(Order::ReopenLogs) | Turn::Wish(Wish::ReopenLogs) => self.reopen_logs(),
+            Turn::Order(Order::Upgrade) => self.parent.want_upgrade(oneshot::channel().0),
+            Turn::Wish(Wish::Inherit(both)) => {
+                self.inherited.add_since(&both.0, &both.1);
+                self.metrics.take_over(&both.1.metrics.since(&both.0.metrics));
+            }
+            Turn::Request(request) => self.answer(request).await?,
+            Turn::Addresses(change) => {
+                let Change { upstream, servers } = change;
+                let tallies = self.metrics.servers(&self.plan, upstream, &servers);
+                let command = |shard: usize| {
+                    let (servers, tallies) = (servers.clone(), tallies[shard].clone());
+                    Command::Addresses { upstream, servers, tallies }
+                };
+                self.fleet.order(command).await;
+                self.moved.insert(upstream, servers);
+            }
+            Turn::Read(read) => self.finish_reload(read).await,
+            Turn::Shard(event) => {
+                if let Some((shard, result)) = self.fleet.hear(event) {
+                    match self.phase {
+                        Phase::Draining => result?,
+                        _ => return Err(fleet::ended_too_early(shard, result)),
+                    }
+                }
+            }
+            Turn::Pulse => self.beat(),
+        }
+        Ok(())
+    }
+
+    /// Does what the rest of the control plane asks for.
+    async fn answer(&mut self, request: Request) -> anyhow::Result<()> {
+        match request {
+            Request::Stop if self.parent.want_stop() => {}
+            Request::Stop => self.stop().await?,
+            Request::Status(to) => self.survey(to),
+            Request::Plan(to) => _ = to.send(self.plan_now()),
+            Request::Drain(order, to) => {
+                let DrainOrder { upstream, server, draining, force } = order;
+                _ = to.send(self.resolution.drain(&upstream, &server, draining, force));
+            }
+            Request::Reload(to) => self.begin_reload(Some(to)),
+            Request::Upgrade(to) => self.parent.want_upgrade(to),
+            Request::ReopenLogs => self.reopen_logs(),
+        }
+        Ok(())
+    }
+
+    /// Tells how things stand, when the shards have told what only they know.
+    fn survey(&mut self, to: oneshot::Sender<Status>) {
+        let mut status = self.status();
+        let survey = Survey { answers: self.fleet.survey(), named: survey::named(&self.plan, &self.resolution) };
+        tokio::spawn(async move {
+            survey.complete(&mut status).await;
+            let _ = to.send(status);
+        });
+    }
+
+    /// The Plan in force, with the servers that its upstreams have now.
+    fn plan_now(&self) -> Arc<Plan> {
+        if self.moved.is_empty() {
+            return Arc::clone(&self.plan);
+        }
+        let mut plan = Plan::clone(&self.plan);
+        for (upstream, servers) in &self.moved {
+            plan.upstreams[usize::from(upstream.0)].servers.clone_from(servers);
+        }
+        Arc::new(plan)
+    }
+
+    /// Log files have been moved away. Standard output and standard error, where both logs go, cannot be.
+    fn reopen_logs(&mut self) {
+        tracing::debug!("no log file to be opened anew");
+    }
+
+    /// Obeys an order to end. Who asks twice does not want to wait.
+    async fn stop(&mut self) -> anyhow::Result<()> {
+        self.stops += 1;
+        anyhow::ensure!(self.stops < 2, "stopped at once by a second order, with exchanges under way");
+        let within = self.plan.timeouts.drain;
+        self.phase = Phase::Draining;
+        self.parent.stopping();
+        tracing::info!(within_s = within.as_secs_f64(), "stopping: exchanges under way are finished");
+        self.fleet.order(|_| Command::Drain(Drain::stop(within))).await;
+        Ok(())
+    }
+
+    /// Another generation serves: ends when nobody needs this one any more. Nobody waits for that, so that connections may
+    /// take their time to be idle when they are closed.
+    async fn retire(&mut self, passed_on: &[String]) {
+        let within = self.plan.timeouts.drain;
+        self.phase = Phase::Draining;
+        tracing::info!(within_s = within.as_secs_f64(), "another generation serves: exchanges under way are finished");
+        self.fleet.retire(within, passed_on).await;
+        // The other one answers for both from now on.
+        self.admin = None;
+    }
+
+    async fn lose_parent(&mut self) -> anyhow::Result<()> {
+        self.parent = Parent::service();
+        if self.phase != Phase::Draining {
+            tracing::error!("the supervisor is gone: nothing but an end can follow");
+            self.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Looks after what takes care of itself, once in a while.
+    fn beat(&mut self) {
+        self.retired.retain(|plan| Arc::strong_count(plan) > 1);
+        if self.fleet.ticks() {
+            self.parent.tick();
+        }
+        self.leave();
+        self.fleet.ask();
+    }
+
+    /// Tells what the next generation is to go on with.
+    fn leave(&self) {
+        self.parent.leave(|| Heritage {
+            counters: self.fleet.counters(&self.inherited.counters),
+            shards: self.fleet.learned(),
+            drains: self.resolution.drains().clone(),
+            metrics: self.metrics.carry(),
+            hosts: self.resolution.known().map(|(host, addresses)| (host.to_owned(), addresses.to_vec())).collect(),
+        });
+    }
+
+    fn status(&self) -> Status {
+        let (counters, shards) = (self.fleet.counters(&self.inherited.counters), self.fleet.statuses());
+        Status {
+            totals: survey::totals(&counters, &shards),
+            routes: survey::routes(&self.plan, &self.metrics),
+            upstreams: Vec::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            generation: self.generation,
+            supervised: self.parent.is_supervisor(),
+            phase: self.phase,
+            started_unix_s: self.began.unix_s,
+            uptime_s: self.began.at.elapsed().as_secs(),
+            config: self.asked.config.as_ref().map(|path| path.display().to_string()),
+            listening: self.ready.listening.clone(),
+            io: io_name(self.ready.backend).to_owned(),
+            shards,
+            counters,
+            reloads: Reloads { plans_retired: self.retired.len(), ..self.reloads.clone() },
+            crashes: self.crashes.clone(),
+        }
+    }
+}
+
+/// Reloads.
+impl Control {
+    fn begin_reload(&mut self, asker: Option<oneshot::Sender<ReloadOutcome>>) {
+        if self.phase == Phase::Draining {
+            let reason = "this generation is ending".to_owned();
+            asker.map(|asker| asker.send(ReloadOutcome::Refused { reason }));
+        } else if self.reading.is_some() {
+            // What is being read may be older than what is asked for.
+            self.queued.get_or_insert_default().extend(asker);
+        } else {
+            self.start_reading(asker.into_iter().collect());
+        }
+    }
+
+    fn start_reading(&mut self, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
+        self.parent.reloading();
+        let asked = self.asked.clone();
+        let work =
+            tokio::spawn(
+                async move { Ok(Prepared { read: reload::read(asked).await?, first: FirstAnswers::default() }) },
+            );
+        self.reading = Some(Reading { work, has_looked_up: false, askers });
+    }
+
+    /// A configuration has been read: has it in force, or tells why not.
+    async fn finish_reload(&mut self, result: Result<Prepared, String>) {
+        let Some(Reading { has_looked_up, askers, .. }) = self.reading.take() else { return };
+        let result = match result {
+            Ok(prepared) if !has_looked_up => {
+                let unknown = self.resolution.unknown_hosts(&prepared.read.discovery, &prepared.first);
+                if !unknown.is_empty() && self.read.difference(&prepared.read) == Difference::Plan {
+                    let work = tokio::spawn(reload::look_up(prepared, unknown));
+                    self.reading = Some(Reading { work, has_looked_up: true, askers });
+                    return;
+                }
+                Ok(prepared)
+            }
+            result => result,
+        };
+        self.conclude(result, askers).await;
+        if let Some(queued) = self.queued.take() {
+            self.start_reading(queued);
+        }
+    }
+
+    async fn conclude(&mut self, result: Result<Prepared, String>, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
+        let (outcome, askers) = match result {
+            Err(reason) => (ReloadOutcome::Refused { reason }, askers),
+            Ok(prepared) => match self.read.difference(&prepared.read) {
+                Difference::Nothing => (ReloadOutcome::Unchanged, askers),
+                Difference::Plan => (self.put_in_force(prepared).await, askers),
+                Difference::Generation(what) => match self.parent.want_generation(askers) {
+                    Ok(()) => {
+                        tracing::info!(what, "what has changed wants a new generation");
+                        return self.parent.reloaded(false, self.plan.timeouts.drain);
+                    }
+                    Err(askers) => {
+                        let reason =
+                            format!("a running process cannot change {what}: restart it, or have a supervisor");
+                        (ReloadOutcome::Refused { reason }, askers)
+                    }
+                },
+            },
+        };
+        self.parent.reloaded(matches!(outcome, ReloadOutcome::Swapped { .. }), self.plan.timeouts.drain);
+        reload::tell_outcome(&outcome);
+        if let ReloadOutcome::Refused { reason } = &outcome {
+            self.reloads.refused += 1;
+            self.metrics.count_refused_reload();
+            self.reloads.last_refusal = Some(reason.clone());
+        } else {
+            self.reloads.done += 1;
+            self.metrics.count_reload();
+            self.reloads.last_refusal = None;
+        }
+        for asker in askers {
+            // It may have gone.
+            let _ = asker.send(outcome.clone());
+        }
+    }
+
+    async fn put_in_force(&mut self, prepared: Prepared) -> ReloadOutcome {
+        let Prepared { read, first } = prepared;
+        let mut plan = read.plan.clone();
+        if let Some(Err(error)) = self.admin.as_mut().map(|admin| admin.reconfigure(&read.admin)) {
+            return ReloadOutcome::Refused { reason: format!("{error:#}") };
+        }
+        if let Err(error) = self.resolution.follow(read.discovery.clone(), &mut plan, &first) {
+            return ReloadOutcome::Refused { reason: format!("{error:#}") };
+        }
+        let upstreams = reload::origins(&self.plan, &self.moved, &plan);
+        let plan = Arc::new(plan);
+        let mut recordings = match self.fleet.record_anew(&self.plan, &plan) {
+            Ok(recordings) => recordings.into_iter(),
+            Err(error) => return ReloadOutcome::Refused { reason: format!("{error:#}") },
+        };
+        let mut tallies = self.metrics.tallies(&plan).into_iter();
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let command = |_| {
+            let sender = sender.clone();
+            // Nobody listens any more if this took too long.
+            let taken = Reply::new(move |stopped| _ = sender.send(stopped));
+            let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
+            let (tallies, recording) = (tallies.next().unwrap_or_default(), recordings.next());
+            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, recording, taken }))
+        };
+        self.fleet.order(command).await;
+        drop(sender);
+        let mut longest = Duration::ZERO;
+        loop {
+            match tokio::time::timeout(TAKEN_MAX, told.recv()).await {
+                Ok(Some(stopped)) => longest = longest.max(stopped),
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::error!("a shard has not taken the new configuration yet");
+                    break;
+                }
+            }
+        }
+        self.fleet.finish_old_records();
+        self.watch_as(&read);
+        self.retired.push(std::mem::replace(&mut self.plan, plan));
+        self.read = read;
+        self.moved.clear();
+        self.reloads.loaded_unix_s = Began::now().unix_s;
+        self.metrics.note_load();
+        ReloadOutcome::Swapped { stopped_us_max: longest.as_micros() as u64 }
+    }
+
+    fn watch_as(&mut self, read: &Read) {
+        if read.process.watch == self.watch.is_some() {
+            return;
+        }
+        let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
+        self.watch = watched.and_then(|watch| {
+            watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()
+        });
+    }
+}
+
+impl Reading {
+    async fn done(reading: &mut Option<Reading>) -> Result<Prepared, String> {
+        let Some(reading) = reading else { return std::future::pending().await };
+        (&mut reading.work).await.unwrap_or_else(|error| Err(error.to_string()))
+    }
 }
 
 impl Began {
@@ -98,97 +579,12 @@ impl Began {
     }
 }
 
-impl Control<'_> {
-    /// Serves until an order to stop has been obeyed, or a shard has ended without one.
-    async fn run(&mut self) -> anyhow::Result<()> {
-        loop {
-            tokio::select! {
-                () = self.orders.stop() => break,
-                Some(event) = self.fleet.events.recv() => {
-                    if let Event::Ended { shard, result } = event {
-                        return Err(fleet::ended_too_early(shard, result));
-                    }
-                }
-                Some(request) = self.requests.recv() => {
-                    if self.answer(request) {
-                        break;
-                    }
-                }
-                change = self.resolution.changed() => {
-                    let (upstream, servers) = (change.upstream, change.servers);
-                    let tallies = self.metrics.servers(&self.plan, upstream, &servers);
-                    let command = |shard: usize| Command::Addresses {
-                        upstream,
-                        servers: servers.clone(),
-                        tallies: tallies[shard].clone(),
-                    };
-                    self.fleet.order(command).await;
-                }
-            }
-        }
-        self.drain().await
-    }
-
-    async fn drain(&mut self) -> anyhow::Result<()> {
-        let drain = self.plan.timeouts.drain;
-        self.phase = Phase::Draining;
-        tracing::info!(within_s = drain.as_secs_f64(), "stopping: exchanges under way are finished");
-        self.fleet.order(|_| Command::Drain(drain)).await;
-        let mut left = self.fleet.count();
-        while left > 0 {
-            tokio::select! {
-                event = self.fleet.events.recv() => match event {
-                    Some(Event::Ended { result, .. }) => {
-                        result?;
-                        left -= 1;
-                    }
-                    Some(Event::Ready { .. }) => {}
-                    None => break,
-                },
-                Some(request) = self.requests.recv() => {
-                    self.answer(request);
-                }
-                // Who asks twice does not want to wait.
-                () = self.orders.stop() => anyhow::bail!("stopped at once by a second order, with exchanges under way"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Does what is asked for; tells whether that was the order to stop.
-    fn answer(&mut self, request: Request) -> bool {
-        match request {
-            Request::Stop => return true,
-            Request::Status(to) => {
-                let _ = to.send(self.status());
-            }
-            Request::Reload(to) => {
-                let _ = to.send(ReloadOutcome::Refused { reason: "not built yet".to_owned() });
-            }
-            Request::Upgrade(to) => {
-                let _ = to.send(UpgradeOutcome::Refused { reason: "not built yet".to_owned() });
-            }
-            Request::ReopenLogs => {}
-        }
-        false
-    }
-
-    fn status(&self) -> Status {
-        Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            generation: 1,
-            supervised: false,
-            phase: self.phase,
-            started_unix_s: self.began.unix_s,
-            uptime_s: self.began.at.elapsed().as_secs(),
-            config: None,
-            listening: self.ready.listening.iter().map(ToString::to_string).collect(),
-            io: format!("{:?}", self.ready.backend),
-            shards: self.fleet.statuses(),
-            reloads: Reloads::default(),
-            crashes: Crashes::default(),
-        }
+/// As the configuration writes it.
+pub(crate) fn io_name(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Auto => "auto",
+        Backend::IoUring => "io_uring",
+        Backend::Epoll => "epoll",
     }
 }
 
@@ -211,25 +607,5 @@ fn backend(io: Io) -> anyhow::Result<Backend> {
             Ok(Backend::Epoll)
         }
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The orders that come by signal.
-struct Orders {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Orders {
-    fn new() -> anyhow::Result<Orders> {
-        Ok(Orders { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for an order to stop.
-    async fn stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

@@ -1,5 +1,7 @@
 //! How things stand, as plain data: what the admin API answers and `ringway status` shows.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One worker's state.
@@ -27,10 +29,129 @@ pub(crate) struct Status {
     pub(crate) io: String,
     /// Its shards.
     pub(crate) shards: Vec<ShardStatus>,
+    /// What has been counted by all shards, and by the generations before this one (`exchanges{completed}`).
+    pub(crate) counters: BTreeMap<String, u64>,
     /// How reloads have gone.
     pub(crate) reloads: Reloads,
     /// Workers that fell, if a supervisor has seen any.
     pub(crate) crashes: Crashes,
+    /// What all shards have counted since the worker's start.
+    pub(crate) totals: Totals,
+    /// The routes, in the order in which they are tried.
+    pub(crate) routes: Vec<RouteStatus>,
+    /// The upstreams, in the order of the Plan.
+    pub(crate) upstreams: Vec<UpstreamStatus>,
+}
+
+/// What all shards have counted. Times of counting differ between shards by microseconds, so sums may be off by requests
+/// that were just then under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    /// Client connections accepted.
+    pub(crate) connections_accepted: u64,
+    /// Client connections open now.
+    pub(crate) connections_open: u64,
+    /// Exchanges that have ended, however they did.
+    pub(crate) exchanges: u64,
+    /// Exchanges by how they ended, without those that never did.
+    pub(crate) outcomes: BTreeMap<String, u64>,
+    /// Limits that were met.
+    pub(crate) limits: BTreeMap<String, u64>,
+    /// Connections opened to upstreams.
+    pub(crate) upstream_connects: u64,
+    /// Requests that went over a connection that had been used before.
+    pub(crate) upstream_reuses: u64,
+    /// Requests that were sent again.
+    pub(crate) upstream_retries: u64,
+    /// Servers that were left out for a time because they kept failing.
+    pub(crate) upstream_ejections: u64,
+    /// Tunnels opened.
+    pub(crate) tunnels: u64,
+    /// Bytes received on all sockets.
+    pub(crate) bytes_received: u64,
+    /// Bytes sent on all sockets.
+    pub(crate) bytes_sent: u64,
+    /// Access records that were dropped because the writer fell behind.
+    pub(crate) records_dropped: u64,
+    /// How long exchanges took, shortest first; empty while that is not measured.
+    #[serde(default)]
+    pub(crate) latency: Vec<LatencyBucket>,
+}
+
+/// Exchanges that took less than a bound, and no less than the bound of the bucket before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LatencyBucket {
+    /// The bound, in µs.
+    pub(crate) below_us: u64,
+    /// How many they were.
+    pub(crate) count: u64,
+}
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RouteStatus {
+    /// The host that it is for; none for any.
+    pub(crate) host: Option<String>,
+    /// The path that it is for.
+    pub(crate) path: String,
+    /// The upstream that it leads to.
+    pub(crate) upstream: String,
+    /// Requests that took it; none while they are not counted by route.
+    pub(crate) requests: Option<u64>,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UpstreamStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// How requests are spread over its servers.
+    pub(crate) balance: String,
+    /// Connections to it that are open, idle ones included.
+    pub(crate) connections: u64,
+    /// Its servers.
+    pub(crate) servers: Vec<ServerStatus>,
+}
+
+/// One server of an upstream, as all shards together see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServerStatus {
+    /// Where it is.
+    pub(crate) address: String,
+    /// The name that led to the address, if one did.
+    pub(crate) name: Option<String>,
+    /// Its share, relative to the others'.
+    pub(crate) weight: u16,
+    /// Whether it gets requests.
+    pub(crate) state: ServerState,
+    /// Shards that have ejected it: each judges by what it has seen itself.
+    pub(crate) ejected_by_shards: u32,
+    /// How long the longest of these ejections goes on, in ms.
+    pub(crate) ejected_for_ms: u64,
+    /// Requests that are with it.
+    pub(crate) active: u64,
+    /// Connections that wait for a request.
+    pub(crate) idle_connections: u64,
+    /// Requests that it was chosen for.
+    pub(crate) requests: u64,
+    /// Those of them that it failed.
+    pub(crate) failures: u64,
+}
+
+/// Whether a server gets requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ServerState {
+    /// From every shard.
+    Up,
+    /// From some shards; others have ejected it.
+    Impaired,
+    /// From none: all have ejected it.
+    Ejected,
+    /// No new ones, by an operator's order.
+    Draining,
+    /// No shard has told.
+    Unknown,
 }
 
 /// What a worker is at.
@@ -62,6 +183,18 @@ pub(crate) struct ShardStatus {
     pub(crate) plan_swaps: u64,
     /// The longest that it stood still for one, in ns.
     pub(crate) plan_swap_ns_max: u64,
+    /// Bytes received on all sockets.
+    pub(crate) bytes_received: u64,
+    /// Bytes sent on all sockets.
+    pub(crate) bytes_sent: u64,
+    /// Turns of its loop: calls of io_uring_enter or epoll_wait.
+    pub(crate) turns: u64,
+    /// Completions reaped.
+    pub(crate) completions: u64,
+    /// CPU time that its thread has used, in µs; none where the kernel does not tell.
+    pub(crate) cpu_us: Option<u64>,
+    /// How long its thread was ready to run and had no core, in µs.
+    pub(crate) cpu_waited_us: Option<u64>,
 }
 
 /// How reloads have gone since the worker's start.

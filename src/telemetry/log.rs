@@ -4,6 +4,7 @@
 //! single part of the program (`RINGWAY_LOG=info,ringway_engine=trace`).
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use tracing::Level;
@@ -12,21 +13,52 @@ use tracing_subscriber::EnvFilter;
 /// Overrides the level of the configuration.
 const LEVEL_VARIABLE: &str = "RINGWAY_LOG";
 
+/// Puts another filter into force, if one is given, and tells which is.
+type ChangeFilter = Box<dyn Fn(Option<EnvFilter>) -> String + Send + Sync>;
+
+/// Set when the log starts.
+static FILTER: OnceLock<ChangeFilter> = OnceLock::new();
+
 /// Starts the program log at `level`, or as the environment says. To be called once, before the first event.
 pub(crate) fn start(level: Level) -> anyhow::Result<()> {
     // An empty variable is what `RINGWAY_LOG= ringway …` sets, and means that none is wanted.
     let overriding = std::env::var(LEVEL_VARIABLE).ok().filter(|directives| !directives.is_empty());
     let terminal = std::io::stderr().is_terminal();
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .compact()
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         // A log that cannot be written (a full disk) cannot be told of in the log: to try would be to panic.
         .log_internal_errors(false)
         .with_env_filter(filter(level, overriding.as_deref())?)
-        .try_init()
-        .map_err(|error| anyhow::anyhow!("the program log cannot be started: {error}"))
+        .with_filter_reloading();
+    let filtering = builder.reload_handle();
+    let _ = FILTER.set(Box::new(move |change| {
+        let changed = filtering.modify(|filter| {
+            if let Some(change) = change {
+                *filter = change;
+            }
+        });
+        changed.ok().and_then(|()| filtering.with_current(ToString::to_string).ok()).unwrap_or_default()
+    }));
+    builder.try_init().map_err(|error| anyhow::anyhow!("the program log cannot be started: {error}"))
+}
+
+/// What the log says at present: a level, or a filter by part of the program.
+pub(crate) fn level() -> String {
+    FILTER.get().map(|change| change(None)).unwrap_or_default()
+}
+
+/// Has the log say more or less from now on: a level such as `debug`, or `part=level,…`. It holds until the process ends.
+///
+/// # Errors
+/// When `directives` are no such thing.
+pub(crate) fn set_level(directives: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(directives).ok().filter(|_| !directives.trim().is_empty());
+    let filter = filter.context("expected a level such as `debug`, or `part=level,…`")?;
+    FILTER.get().context("the program log is off")?(Some(filter));
+    Ok(())
 }
 
 fn filter(level: Level, overriding: Option<&str>) -> anyhow::Result<EnvFilter> {

@@ -1,9 +1,11 @@
 //! The proxy from outside: real sockets, real clients, real servers. One module for each feature; each test's name is the
 //! sentence that it proves.
 
+mod admin;
 mod backends;
 mod balance;
 mod bodies;
+mod cli;
 mod client_failures;
 mod clients;
 mod dns;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use bench_common::affinity;
-use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec, Tallies};
+use engine::{Accepting, Command, Counters, Drain, Recorder, RingConfig, Sender, Spec, Tallies};
 use plan::{
     AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
     Upstream, UpstreamId,
@@ -45,10 +45,10 @@ impl Shard {
         let counters = Arc::<Counters>::default();
         let spec = Spec {
             plan: Arc::new(plan(listener, upstream, connections)),
-            listeners: vec![socket],
             recorder,
             counters: Arc::clone(&counters),
             tallies: Tallies::default(),
+            health: Vec::new(),
             ring: RingConfig::default(),
         };
         let (ready, commands) = mpsc::channel();
@@ -68,7 +68,12 @@ impl Shard {
             thread: Some(thread),
         };
         match commands.recv() {
-            Ok(commands) => shard.commands = Some(commands),
+            Ok(mut commands) => {
+                commands
+                    .send(Command::Accept(vec![Accepting { socket, tally: None }]))
+                    .map_err(|_| anyhow!("the shard takes no commands"))?;
+                shard.commands = Some(commands);
+            }
             Err(_) => return Err(shard.join().err().unwrap_or_else(|| anyhow!("the shard ended before it served"))),
         }
         Ok(shard)
@@ -77,7 +82,9 @@ impl Shard {
     /// Ends it, and tells what went wrong in it.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         if let Some(commands) = &mut self.commands {
-            commands.send(Command::Drain(DRAIN_TIMEOUT)).map_err(|_| anyhow!("the shard takes no commands"))?;
+            commands
+                .send(Command::Drain(Drain::stop(DRAIN_TIMEOUT)))
+                .map_err(|_| anyhow!("the shard takes no commands"))?;
         }
         self.join()
     }

@@ -1,20 +1,25 @@
 //! Accepting clients.
 
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::io;
 use std::task::Poll;
+use std::time::Duration;
 
 use ring::{Listener, Stream};
 
 use crate::client::Client;
+use crate::deadline::Deadline;
 use crate::outcome::Limit;
 use crate::session;
-use crate::shard::Shard;
-use crate::tally::ListenerTally;
+use crate::shard::Acceptance;
+
+/// In a drain, a listener that nobody accepts from any more is empty when nothing has come for so long.
+const EMPTY_AFTER: Duration = Duration::from_millis(20);
+/// How long it is emptied at most: connections may come faster than it takes to find it empty.
+const EMPTYING_MAX: Duration = Duration::from_secs(1);
 
 /// Accepts from `listener` until the shard drains. Each connection becomes a task of its own.
-pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener, tally: Option<Arc<ListenerTally>>) {
+pub(crate) async fn accept(shard: Acceptance, mut listener: Listener) {
     let place = shard.watch();
     let mut is_full = false;
     loop {
@@ -35,24 +40,55 @@ pub(crate) async fn accept(shard: Rc<Shard>, mut listener: Listener, tally: Opti
             listener.poll_accept(cx).map(Some)
         });
         match accepted.await {
-            None => return,
-            Some(Ok(stream)) => admit(&shard, stream, tally.as_ref()),
-            Some(Err(error)) => {
-                shard.counters.hit(Limit::System);
-                if let Some(untold) = shard.scarcity.due(ring::now()) {
-                    tracing::warn!(%error, untold, "accepting pauses: raise the limit on open files, or lower limits.connections");
-                }
+            None => break,
+            Some(accepted) => take(&shard, accepted),
+        }
+    }
+    if shard.is_last() && !is_full {
+        empty(&shard, &mut listener).await;
+    }
+    // What the kernel has accepted for us is ours, whoever accepts the next.
+    listener.stop();
+    while let Some(accepted) = poll_fn(|cx| listener.poll_rest(cx)).await {
+        take(&shard, accepted);
+    }
+}
+
+/// Takes the connections that wait in `listener`, which is about to be closed, and they with it if they stayed.
+async fn empty(shard: &Acceptance, listener: &mut Listener) {
+    let until = ring::now() + EMPTYING_MAX;
+    let mut quiet = Deadline::new();
+    loop {
+        quiet.set_at((ring::now() + EMPTY_AFTER).min(until));
+        let accepted = poll_fn(|cx| match listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => quiet.poll(cx).map(|()| None),
+        });
+        match accepted.await {
+            Some(accepted) if ring::now() < until => take(shard, accepted),
+            last => return last.into_iter().for_each(|accepted| take(shard, accepted)),
+        }
+    }
+}
+
+fn take(shard: &Acceptance, accepted: io::Result<Stream>) {
+    match accepted {
+        Ok(stream) => admit(shard, stream),
+        Err(error) => {
+            shard.counters.hit(Limit::System);
+            if let Some(untold) = shard.scarcity.due(ring::now()) {
+                tracing::warn!(%error, untold, "accepting pauses: raise the limit on open files, or lower limits.connections");
             }
         }
     }
 }
 
 /// Begins a session, if this client may have one more.
-fn admit(shard: &Rc<Shard>, stream: Stream, tally: Option<&Arc<ListenerTally>>) {
+fn admit(shard: &Acceptance, stream: Stream) {
     shard.counters.connections_accepted.add(1);
-    tally.inspect(|tally| tally.connections.add(1));
+    shard.tally.as_ref().inspect(|tally| tally.connections.add(1));
     let client = Client::new(stream.peer(), &shard.serving().plan);
-    match shard.enter(&client, tally) {
+    match shard.enter(&client, shard.tally.as_ref()) {
         Ok(membership) => ring::spawn(session::http1::serve(membership, stream, client)),
         Err(limit) => shard.counters.hit(limit),
     }

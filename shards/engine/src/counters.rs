@@ -42,6 +42,10 @@ pub struct Counters {
     pub limits: [Count; Limit::NAMES.len()],
     /// Clients that broke the rules so often that their connections are refused for a while.
     pub clients_cut_off: Count,
+    /// Times another Plan was taken.
+    pub plan_swaps: Count,
+    /// The longest that sessions had to wait for one, in ns.
+    pub plan_swap_ns_max: Count,
     /// Access records that were dropped because the writer fell behind.
     pub records_dropped: Count,
 }
@@ -83,7 +87,11 @@ impl Counters {
             ("upstream_connects", &self.upstream_connects),
             ("upstream_reuses", &self.upstream_reuses),
             ("upstream_retries", &self.upstream_retries),
+            ("upstream_ejections", &self.upstream_ejections),
+            ("tunnels", &self.tunnels),
             ("clients_cut_off", &self.clients_cut_off),
+            ("plan_swaps", &self.plan_swaps),
+            ("plan_swap_ns_max", &self.plan_swap_ns_max),
             ("records_dropped", &self.records_dropped),
             ("ring_enters", &ring.enters),
             ("ring_entries", &ring.entries),

@@ -28,6 +28,13 @@ impl Deadline {
         self.timer.set(instant);
     }
 
+    /// Expires at `instant`, unless it expires sooner.
+    pub(crate) fn bring_forward(&mut self, instant: Instant) {
+        if self.at.is_none_or(|at| instant < at) {
+            self.set_at(instant);
+        }
+    }
+
     /// Expires never.
     pub(crate) fn clear(&mut self) {
         if self.at.take().is_some() {

@@ -5,7 +5,7 @@
 //! control thread are counters that it alone writes, a mailbox, and a ring of access records.
 //!
 //! # The path of a request
-//! [`shard`] (what a shard's sessions share, its life) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
+//! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
 //! [`exchange`] (THE file: one request and its response, from head to record) → [`route`] → [`forward`] (headers about the
 //! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade) → [`upstream`]
 //! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`) →
@@ -21,6 +21,7 @@
 mod accept;
 mod admission;
 mod client;
+mod command;
 mod complaint;
 mod counters;
 mod deadline;
@@ -49,12 +50,15 @@ mod tuning;
 mod upstream;
 mod wakers;
 
+pub use command::{Accepting, Command, Condition, Drain, NextPlan, Origin, Recording, Reply, Report, ServerHealth};
 pub use complaint::Complaint;
 pub use counters::{Counters, Reading};
 pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{Recorder, Records, recorder};
-pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
+pub use ring::{
+    Backend, Config as RingConfig, Sender, StartError, bind_tcp, listen, listen_tcp, listen_unix, probe, steer,
+};
 pub use ring::{Count, Histogram};
-pub use shard::{Command, Spec, run};
-pub use snapshot::{Reply, ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
+pub use shard::{Spec, run};
+pub use snapshot::{ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
 pub use tally::{ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};

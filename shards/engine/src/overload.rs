@@ -37,6 +37,8 @@ pub(crate) struct Overload {
     asked: Cell<bool>,
     /// The probe's task, while it rests.
     resting: RefCell<Option<Waker>>,
+    /// Whether somebody probes.
+    is_running: Cell<bool>,
     complaint: Complaint,
 }
 
@@ -48,6 +50,7 @@ impl Overload {
             is_shedding: Cell::new(false),
             asked: Cell::new(false),
             resting: RefCell::default(),
+            is_running: Cell::new(false),
             complaint: Complaint::default(),
         }
     }
@@ -65,15 +68,29 @@ impl Overload {
         if self.is_shedding.get() { Err(OVERLOADED) } else { Ok(()) }
     }
 
-    /// Probes the queue while requests come, for as long as the shard runs; returns at once if none is ever to be refused.
-    pub(crate) async fn run(self: Rc<Self>) {
-        if self.controller.borrow().policy.queue_time.is_zero() {
-            return;
+    /// From now on refuses by `policy`. Tells whether [`Overload::run`] has to be started again.
+    pub(crate) fn follow(&self, policy: plan::Overload) -> bool {
+        let before = std::mem::replace(&mut self.controller.borrow_mut().policy, policy).queue_time;
+        if policy.queue_time.is_zero() {
+            // Who probes finds that there is nothing to refuse any more, and ends.
+            self.shed(false);
+            self.resting.take().inspect(Waker::wake_by_ref);
         }
+        before.is_zero() && !policy.queue_time.is_zero() && !self.is_running.get()
+    }
+
+    /// Probes the queue while requests come, for as long as the Plan wants requests refused.
+    pub(crate) async fn run(self: Rc<Self>) {
+        self.is_running.set(true);
         let mut timer = Timer::new();
         let mut due = None::<Instant>;
         poll_fn(|cx| {
             loop {
+                if self.controller.borrow().policy.queue_time.is_zero() {
+                    self.shed(false);
+                    self.is_running.set(false);
+                    return Poll::Ready(());
+                }
                 // Not the tick's time: how long the tick takes is the question.
                 if let Some(at) = due {
                     ready!(timer.poll(cx));
@@ -90,11 +107,16 @@ impl Overload {
                     // Nobody comes, so nobody waits.
                     self.judge(Duration::ZERO, Instant::now());
                     *self.resting.borrow_mut() = Some(cx.waker().clone());
-                    return Poll::Pending::<()>;
+                    return Poll::Pending;
                 }
             }
         })
         .await;
+    }
+
+    fn shed(&self, sheds: bool) {
+        self.is_shedding.set(sheds);
+        self.counters.shedding.set(u64::from(sheds));
     }
 
     fn judge(&self, waited: Duration, now: Instant) {
@@ -103,8 +125,7 @@ impl Overload {
             let waited_ms = waited.as_millis() as u64;
             tracing::warn!(waited_ms, "overload: new requests are answered with 503 until the queue is shorter");
         }
-        self.is_shedding.set(sheds);
-        self.counters.shedding.set(u64::from(sheds));
+        self.shed(sheds);
     }
 }
 

@@ -3,19 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::Deref;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use plan::{Plan, Server, UpstreamId};
+use plan::{Plan, UpstreamId};
 use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
 use crate::accept::accept;
 use crate::admission::{Census, ClientKey, Glitches};
 use crate::client::Client;
+use crate::command::{Accepting, Command, Drain, NextPlan, Origin, Report, ServerHealth};
 use crate::complaint::Complaint;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
@@ -25,8 +25,8 @@ use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
 use crate::record::{Record, Recorder};
 use crate::request_id::RequestIds;
-use crate::snapshot::{Reply, Snapshot};
-use crate::tally::{ListenerTally, ServerTally, Tallies};
+use crate::snapshot::Snapshot;
+use crate::tally::{ListenerTally, Tallies};
 use crate::upstream::pool::{Janitor, Pool};
 use crate::wakers::{Place, Wakers};
 
@@ -34,43 +34,28 @@ use crate::wakers::{Place, Wakers};
 const KEPT_MAX: usize = 4096;
 /// Commands that may wait for a shard.
 const COMMANDS_MAX: usize = 64;
+/// How long a shard prepares a new Plan before its sessions have a turn.
+const TURN_MAX: Duration = Duration::from_micros(200);
 
 /// What a shard is started with.
 #[derive(Debug)]
 pub struct Spec {
     /// What it serves.
     pub plan: Arc<Plan>,
-    /// Its listening sockets.
-    pub listeners: Vec<OwnedFd>,
     /// Where it writes its access records, if it does.
     pub recorder: Option<Recorder>,
     /// What it counts.
     pub counters: Arc<Counters>,
-    /// What it counts by listener, route, upstream and server, if it does.
+    /// What it counts by route, upstream and server, if it does.
     pub tallies: Tallies,
+    /// What an earlier shard in its place has learned of the servers.
+    pub health: Vec<ServerHealth>,
     /// The sizes of its ring and buffers.
     pub ring: ring::Config,
 }
 
-/// What a running shard can be told.
-#[derive(Debug)]
-pub enum Command {
-    /// Accept no more, finish what is under way within this time, then end.
-    Drain(Duration),
-    /// From now on an upstream consists of these servers. Connections to those that stay are not touched.
-    Addresses {
-        /// Which upstream of the Plan.
-        upstream: UpstreamId,
-        /// All its servers.
-        servers: Vec<Server>,
-        /// What is counted of each of these; none where nothing is.
-        tallies: Vec<Arc<ServerTally>>,
-    },
-    /// Tell how the upstreams stand.
-    Report(Reply),
-}
-
-/// Runs a shard on this thread until it has drained. `ready` gets the shard's mailbox once connections are accepted.
+/// Runs a shard on this thread until it has drained. `ready` gets the shard's mailbox once it is ready for connections,
+/// which [`Command::Accept`] lets in.
 ///
 /// # Errors
 /// When the kernel refuses what the shard needs.
@@ -82,14 +67,11 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let mut listener_tallies = spec.tallies.listeners.clone().into_iter();
     let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.recorder);
-    for listener in spec.listeners {
-        ring::spawn(accept(Rc::clone(&shard), Listener::from_descriptor(listener), listener_tallies.next()));
-    }
+    shard.serving().recall(&spec.health);
     ready(commands);
-    let within = shard.wait_for_order(&mut mailbox).await;
-    shard.drain(within).await;
+    let drain = shard.wait_for_order(&mut mailbox).await;
+    shard.drain(drain, &mut mailbox).await;
 }
 
 /// What the sessions of a shard share.
@@ -111,7 +93,10 @@ pub(crate) struct Shard {
     requests: RefCell<Vec<Box<Request>>>,
     /// Sessions alive.
     sessions: Cell<u32>,
-    draining: Cell<bool>,
+    /// Listeners that connections are still taken from.
+    acceptors: Cell<u32>,
+    draining: RefCell<Option<Draining>>,
+    janitor: Rc<Janitor>,
     /// The tasks of all sessions, which are told of the drain.
     session_tasks: Rc<Wakers>,
     /// Who wants to know of the drain and of every session's end: the acceptors, and the drain itself.
@@ -122,7 +107,22 @@ pub(crate) struct Shard {
 pub(crate) struct Serving {
     pub(crate) plan: Arc<Plan>,
     pub(crate) tallies: Tallies,
-    pools: Vec<Rc<Pool>>,
+    pools: Rc<[Rc<Pool>]>,
+}
+
+/// A drain that has begun.
+struct Draining {
+    order: Drain,
+    began: Instant,
+}
+
+/// What an acceptor has of its shard.
+pub(crate) struct Acceptance {
+    shard: Rc<Shard>,
+    /// Which of the shard's listeners it accepts from.
+    listener: usize,
+    /// What is counted of that, if anything is.
+    pub(crate) tally: Option<Arc<ListenerTally>>,
 }
 
 /// A session's share in its shard.
@@ -141,6 +141,15 @@ impl Serving {
         let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
         let pools = ids.map(|id| Pool::new(plan, id, counters, tally(id), janitor)).collect();
         Serving { plan: Arc::clone(plan), tallies, pools }
+    }
+
+    /// Believes what another shard has learned of the servers.
+    fn recall(&self, health: &[ServerHealth]) {
+        for server in health {
+            if let Some(pool) = self.pools.iter().find(|pool| pool.policy().name == server.upstream) {
+                pool.recall(server);
+            }
+        }
     }
 
     pub(crate) fn pool(&self, id: UpstreamId) -> &Rc<Pool> {
@@ -164,7 +173,8 @@ impl Shard {
     ) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
         let serving = Serving::new(plan, &counters, tallies, &janitor);
-        ring::spawn(janitor.run(serving.pools.clone()));
+        janitor.follow(&serving.pools);
+        ring::spawn(Rc::clone(&janitor).run());
         let overload = Rc::new(Overload::new(plan.overload, &counters));
         ring::spawn(Rc::clone(&overload).run());
         Rc::new(Shard {
@@ -180,7 +190,9 @@ impl Shard {
             cut_off: Complaint::default(),
             requests: RefCell::default(),
             sessions: Cell::new(0),
-            draining: Cell::new(false),
+            acceptors: Cell::new(0),
+            draining: RefCell::default(),
+            janitor,
             session_tasks: Rc::default(),
             watchers: Rc::default(),
         })
@@ -251,7 +263,17 @@ impl Shard {
 
     /// Whether the shard accepts no more, and ends when its exchanges have.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.draining.borrow().is_some()
+    }
+
+    /// Until when a connection that carries no request may wait for another one; `None` if the shard does not drain.
+    pub(crate) fn idle_until(&self) -> Option<Instant> {
+        self.draining.borrow().as_ref().map(|draining| draining.began + draining.order.idle)
+    }
+
+    fn acceptance(self: &Rc<Self>, listener: usize, tally: Option<Arc<ListenerTally>>) -> Acceptance {
+        self.acceptors.set(self.acceptors.get() + 1);
+        Acceptance { shard: Rc::clone(self), listener, tally }
     }
 
     /// A place among those that are told of the drain and of every session's end.
@@ -281,39 +303,160 @@ impl Shard {
     }
 
     /// Obeys orders until the one to drain. A shard whose master is gone gets it too.
-    async fn wait_for_order(&self, mailbox: &mut Receiver<Command>) -> Duration {
+    async fn wait_for_order(self: &Rc<Self>, mailbox: &mut Receiver<Command>) -> Drain {
         loop {
             match mailbox.recv().await {
-                Some(Command::Addresses { upstream, servers, tallies }) => {
-                    self.serving().pool(upstream).replace_servers(&servers, &tallies)
-                }
-                Some(Command::Report(reply)) => reply.send(self.serving().snapshot()),
-                Some(Command::Drain(within)) => return within,
-                None => return Duration::ZERO,
+                Some(Command::Drain(drain)) => return drain,
+                Some(command) => self.obey(command).await,
+                None => return Drain::stop(Duration::ZERO),
             }
         }
     }
 
+    async fn obey(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Accept(listeners) => {
+                for (index, Accepting { socket, tally }) in listeners.into_iter().enumerate() {
+                    ring::spawn(accept(self.acceptance(index, tally), Listener::from_descriptor(socket)));
+                }
+            }
+            Command::Plan(next) => self.take_plan(*next).await,
+            Command::Addresses { upstream, servers, tallies } => {
+                self.serving().pool(upstream).replace_servers(&servers, &tallies);
+            }
+            Command::Report(reply) => reply.send(self.report()),
+            Command::Survey(reply) => reply.send(self.serving().snapshot()),
+            Command::Drain(_) => debug_assert!(false, "a shard drains once"),
+        }
+    }
+
+    /// Serves by another Plan from now on. What is under way goes on under the Plan it began with.
+    ///
+    /// The new pools are made a few at a time, so that sessions have their turns in between; then one assignment changes the
+    /// Plan for all of them. The old Plan is dropped elsewhere: whoever sent the new one still holds it.
+    async fn take_plan(self: &Rc<Self>, next: NextPlan) {
+        let old = self.serving();
+        let mut stopped = Stopwatch::default();
+        let mut pools = Vec::with_capacity(next.upstreams.len());
+        for (index, origin) in next.upstreams.iter().enumerate() {
+            let id = UpstreamId(index as u16);
+            pools.push(match origin {
+                Origin::New => {
+                    let tallies = next.tallies.upstreams.get(index);
+                    Pool::new(&next.plan, id, &self.counters, tallies, &self.janitor)
+                }
+                Origin::Same(before) | Origin::Changed(before) => old.pool(*before).successor(&next.plan, id),
+            });
+            if stopped.lap() > TURN_MAX {
+                ring::sleep(Duration::from_millis(1)).await;
+                stopped.resume();
+            }
+        }
+        self.change_over(&old, &next, pools);
+        drop(old);
+        let longest = stopped.stop();
+        self.counters.plan_swaps.add(1);
+        let longest_ns = longest.as_nanos() as u64;
+        self.counters.plan_swap_ns_max.add(longest_ns.saturating_sub(self.counters.plan_swap_ns_max.value()));
+        if let Some(recorder) = next.recording {
+            self.recorder.replace(recorder.into());
+        }
+        next.taken.send(longest);
+    }
+
+    fn change_over(self: &Rc<Self>, old: &Serving, next: &NextPlan, pools: Vec<Rc<Pool>>) {
+        let (plan, tallies) = (Arc::clone(&next.plan), next.tallies.clone());
+        let serving = Serving { plan, tallies, pools: pools.into() };
+        let mut goes_on = vec![false; old.pools.len()];
+        for (index, (origin, pool)) in next.upstreams.iter().zip(serving.pools.iter()).enumerate() {
+            let (Origin::Same(before) | Origin::Changed(before)) = *origin else { continue };
+            goes_on[usize::from(before.0)] = true;
+            if matches!(origin, Origin::Changed(_)) {
+                let tallies = serving.tallies.upstreams.get(index).map_or(&[][..], |tallies| &tallies.servers);
+                pool.replace_servers(&pool.policy().servers, tallies);
+            }
+        }
+        for (pool, _) in old.pools.iter().zip(goes_on).filter(|(_, goes_on)| !goes_on) {
+            pool.close_down();
+        }
+        self.janitor.follow(&serving.pools);
+        if self.overload.follow(next.plan.overload) {
+            ring::spawn(Rc::clone(&self.overload).run());
+        }
+        self.serving.replace(Rc::new(serving));
+        // There may be room for more connections now.
+        self.watchers.wake_all();
+    }
+
+    fn report(&self) -> Report {
+        let serving = self.serving();
+        Report { health: serving.pools.iter().flat_map(|pool| pool.ailing()).collect() }
+    }
+
     /// Ends accepting and idle connections, and gives the exchanges under way their time.
-    async fn drain(&self, within: Duration) {
-        self.draining.set(true);
+    async fn drain(self: &Rc<Self>, order: Drain, mailbox: &mut Receiver<Command>) {
+        let mut deadline = Deadline::new();
+        deadline.set(order.within);
+        self.draining.replace(Some(Draining { order, began: ring::now() }));
         self.watchers.wake_all();
         self.session_tasks.wake_all();
-        let mut deadline = Deadline::new();
-        deadline.set(within);
         let place = self.watch();
-        poll_fn(|cx| {
-            place.set(cx.waker());
-            if self.sessions.get() == 0 { Poll::Ready(()) } else { deadline.poll(cx) }
-        })
-        .await;
+        let mut is_abandoned = false;
+        loop {
+            let event = poll_fn(|cx| {
+                place.set(cx.waker());
+                if self.sessions.get() == 0 && self.acceptors.get() == 0 {
+                    return Poll::Ready(None);
+                }
+                if !is_abandoned && let Poll::Ready(command) = mailbox.poll_recv(cx) {
+                    return Poll::Ready(Some(command));
+                }
+                deadline.poll(cx).map(|()| None)
+            });
+            match event.await {
+                None => break,
+                Some(None) => is_abandoned = true,
+                // Another order to drain is one to hurry.
+                Some(Some(Command::Drain(hurry))) => {
+                    deadline.set(hurry.within);
+                    self.draining.replace(Some(Draining { order: hurry, began: ring::now() }));
+                    self.watchers.wake_all();
+                    self.session_tasks.wake_all();
+                }
+                // Servers still change their addresses, and whoever reads what a shard knows wants its last word too.
+                Some(Some(command)) => self.obey(command).await,
+            }
+        }
         if self.sessions.get() > 0 {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
         }
-        self.serving().pools.iter().for_each(|pool| pool.clear());
+        self.serving().pools.iter().for_each(|pool| pool.close_down());
         let counted = self.counters.readings().filter(|reading| reading.value > 0);
         let counters = counted.map(|reading| reading.to_string()).collect::<Vec<_>>().join(" ");
         tracing::info!(%counters, "drained");
+    }
+}
+
+impl Acceptance {
+    /// Whether connections that wait in this listener are nobody's if they are not taken, now that the shard drains.
+    pub(crate) fn is_last(&self) -> bool {
+        let draining = self.shard.draining.borrow();
+        draining.as_ref().is_none_or(|draining| !draining.order.passed_on.contains(&self.listener))
+    }
+}
+
+impl Deref for Acceptance {
+    type Target = Rc<Shard>;
+
+    fn deref(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+}
+
+impl Drop for Acceptance {
+    fn drop(&mut self) {
+        self.shard.acceptors.set(self.shard.acceptors.get() - 1);
+        self.shard.watchers.wake_all();
     }
 }
 
@@ -351,8 +494,38 @@ impl Drop for Membership {
             shard.census.leave(client);
         }
         // Somebody waits for this only in a drain, or when the shard was full.
-        if shard.draining.get() || shard.sessions.get() + 1 >= shard.serving.borrow().plan.limits.connections_max {
+        if shard.is_draining() || shard.sessions.get() + 1 >= shard.serving.borrow().plan.limits.connections_max {
             shard.watchers.wake_all();
         }
+    }
+}
+
+/// How long a shard stood still, at most, in one piece.
+struct Stopwatch {
+    since: Instant,
+    longest: Duration,
+}
+
+impl Default for Stopwatch {
+    fn default() -> Stopwatch {
+        Stopwatch { since: Instant::now(), longest: Duration::ZERO }
+    }
+}
+
+impl Stopwatch {
+    /// The length of the piece under way. Not by the tick's time: how long the tick takes is the question.
+    fn lap(&mut self) -> Duration {
+        let lap = self.since.elapsed();
+        self.longest = self.longest.max(lap);
+        lap
+    }
+
+    fn resume(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn stop(mut self) -> Duration {
+        self.lap();
+        self.longest
     }
 }

@@ -3,7 +3,6 @@
 //! What happens with every request is counted in [`crate::Counters`], which can be read at any time. This is the rest: what
 //! only the shard's own data structures know. The answer also shows that the shard's loop turns.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,24 +56,4 @@ pub enum Standing {
     Ejected(Duration),
     /// One request finds out whether it is back.
     OnTrial,
-}
-
-/// Where a shard sends its [`Snapshot`].
-pub struct Reply(Box<dyn FnOnce(Snapshot) + Send>);
-
-impl Reply {
-    /// Has `take` called with the answer, on the shard's thread: it is to pass it on and not to linger.
-    pub fn new(take: impl FnOnce(Snapshot) + Send + 'static) -> Reply {
-        Reply(Box::new(take))
-    }
-
-    pub(crate) fn send(self, snapshot: Snapshot) {
-        (self.0)(snapshot);
-    }
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reply")
-    }
 }

@@ -18,8 +18,6 @@ use crate::outcome::Outcome;
 /// The cells of one shard, by the places that their subjects have in the Plan.
 #[derive(Debug, Clone, Default)]
 pub struct Tallies {
-    /// By listener.
-    pub listeners: Vec<Arc<ListenerTally>>,
     /// By route, in the order of the table.
     pub routes: Vec<Arc<RouteTally>>,
     /// Requests that met no route: refused before, or nothing is configured for them.

@@ -12,6 +12,14 @@ pub struct Metrics {
     pub latency: LatencyBuckets,
 }
 
+impl Metrics {
+    /// Whether what is counted under `other` is counted in the same cells, so that a running shard may go on with those it has.
+    #[must_use]
+    pub fn has_the_cells_of(&self, other: &Metrics) -> bool {
+        (self.enabled, self.series_max) == (other.enabled, other.series_max)
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics { enabled: true, series_max: 1_000, latency: LatencyBuckets::default() }

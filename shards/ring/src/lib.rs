@@ -49,7 +49,7 @@ pub use connect::{connect_tcp, connect_unix};
 pub use counters::{Count, Counters};
 pub use histogram::Histogram;
 pub use kernel::{Backend, Features, StartError};
-pub use listener::{Listener, listen_tcp, listen_unix};
+pub use listener::{Listener, bind_tcp, listen, listen_tcp, listen_unix, steer};
 pub use mailbox::{Receiver, Sender, ShardAddress, channel};
 pub use pooled::{Pooled, pooled};
 pub use socket::{ReadMode, Stream};

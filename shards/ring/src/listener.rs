@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, Type};
 
 use crate::core::{Core, Descriptor, Operation};
 use crate::kernel::{Completion, Entry, Key};
@@ -27,14 +27,61 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// The system's: EADDRINUSE, EACCES, EADDRNOTAVAIL.
 pub fn listen_tcp(address: SocketAddr, backlog: u32, share_port: bool) -> io::Result<OwnedFd> {
+    let socket = bind_tcp(address, share_port)?;
+    listen(&socket, backlog)?;
+    Ok(socket)
+}
+
+/// As [`listen_tcp`], up to and without listening: the kernel gives the socket no connections yet.
+///
+/// # Errors
+/// As there.
+pub fn bind_tcp(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(share_port)?;
     // Accepted sockets inherit it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog.min(i32::MAX.unsigned_abs()) as i32)?;
     Ok(socket.into())
+}
+
+/// Has a bound socket listen. One that listens already gets the new backlog.
+///
+/// # Errors
+/// The system's; EADDRINUSE if another socket that does not share the port was faster.
+pub fn listen(socket: &OwnedFd, backlog: u32) -> io::Result<()> {
+    SockRef::from(socket).listen(backlog.min(i32::MAX.unsigned_abs()) as i32)
+}
+
+/// From now on new connections to the address of `socket` go to the first `count` of the sockets that share it
+/// (SO_REUSEPORT), in the order in which they began to listen. Those that wait in the others stay there. So a socket can be
+/// taken out of use without a loss: closing one resets what waits in it.
+///
+/// # Errors
+/// The system's.
+pub fn steer(socket: &OwnedFd, count: u32) -> io::Result<()> {
+    // A classic filter's number is the socket's (socket(7), SO_ATTACH_REUSEPORT_CBPF). Any socket will do, and chance spreads
+    // them best: a connection is looked up by its addresses once it exists.
+    let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+    let random = (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM) as u32;
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, random),
+        step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, count.max(1)),
+        step(libc::BPF_RET | libc::BPF_A, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the kernel copies the program, which lives until the call returns, and its length is told.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of_val(&program) as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Opens a Unix socket that listens at `path`. A socket file at which nobody listens any more is replaced.
@@ -158,6 +205,22 @@ impl Listener {
         self.accepting.cancel(&self.core);
     }
 
+    /// After [`Listener::stop`]: the next connection that was accepted before the stop took effect, and `None` when there is
+    /// none left and none to come.
+    pub fn poll_rest(&mut self, cx: &Context<'_>) -> Poll<Option<io::Result<Stream>>> {
+        let mut inner = self.accepting.inner.borrow_mut();
+        while let Some(accepted) = inner.accepted.pop_front() {
+            if let Ok(descriptor) = accepted {
+                return Poll::Ready(Some(Ok(Stream::from_descriptor(descriptor.into_owned()))));
+            }
+        }
+        if inner.in_flight.is_none() {
+            return Poll::Ready(None);
+        }
+        inner.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     fn pause(&mut self) {
         self.core.counters.accept_pauses.add(1);
         self.paused_at = Some(self.core.descriptors_closed());
@@ -169,7 +232,7 @@ impl Listener {
     pub fn local(&self) -> Option<SocketAddr> {
         // SAFETY: the descriptor is open for as long as `self.accepting` is held.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(self.accepting.descriptor.raw()) };
-        socket2::SockRef::from(&fd).local_addr().ok()?.as_socket()
+        SockRef::from(&fd).local_addr().ok()?.as_socket()
     }
 }
 

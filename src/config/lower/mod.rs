@@ -3,11 +3,13 @@
 //! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
 //! tells all errors. The Plan is given out only if there were none.
 
+mod admin;
 mod dns;
 mod filter;
 mod limits;
 mod listener;
 mod metrics;
+mod process;
 mod route;
 mod trust;
 mod upstream;
@@ -48,7 +50,9 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
         metrics: metrics::lower(&file.metrics, &mut problems),
     };
     let log_level = log_level(&file.log, &mut problems);
-    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }
+    let admin = admin::lower(&file.admin, &mut problems);
+    let process = process::lower(&file.process, &mut problems);
+    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery, process, admin }) } else { Err(problems) }
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {

@@ -15,10 +15,11 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use engine::{Counters, ServerTally, Tallies};
+use engine::{Counters, ListenerTally, ServerTally, Tallies};
 use plan::{Plan, Server, UpstreamId};
 
 pub(crate) use exposition::{Format, render};
@@ -52,11 +53,19 @@ impl Metrics {
         self.registry().servers(plan, upstream, servers)
     }
 
-    /// A configuration was loaded and is in force.
+    /// What is counted by a shard of the listener at this address, as the Plan has it; nothing if metrics are off.
+    pub(crate) fn listener(&self, shard: usize, address: &str) -> Option<Arc<ListenerTally>> {
+        self.registry().listener(shard, address)
+    }
+
+    /// A reload has done what was asked.
     pub(crate) fn count_reload(&self) {
-        let mut registry = self.registry();
-        registry.reloads.done += 1;
-        registry.reloads.loaded = SystemTime::now();
+        self.registry().reloads.done += 1;
+    }
+
+    /// Another configuration is in force.
+    pub(crate) fn note_load(&self) {
+        self.registry().reloads.loaded = SystemTime::now();
     }
 
     /// A configuration was refused; that before it stays in force.
@@ -68,6 +77,11 @@ impl Metrics {
     pub(crate) fn set_generation(&self, generation: u64, crashes: u64) {
         let mut registry = self.registry();
         (registry.generation, registry.crashes) = (generation, crashes);
+    }
+
+    /// Requests by the names of their routes; those beyond the bound are not told apart and missing.
+    pub(crate) fn requests_by_route(&self) -> BTreeMap<String, u64> {
+        self.registry().requests_by_route()
     }
 
     /// All values as they stand.

@@ -117,7 +117,7 @@ impl Registry {
             return vec![Tallies::default(); shards];
         }
         let listeners = plan.listeners.iter().map(|listener| vec![listener.address.to_string()]);
-        let listeners = self.listeners.name(listeners.collect(), bound, shards);
+        self.listeners.name(listeners.collect(), bound, shards);
         let routes = plan.routes.routes().iter().map(|route| vec![route.name.clone()]);
         let mut routes =
             self.routes.name([vec![NO_ROUTE.to_owned()]].into_iter().chain(routes).collect(), bound, shards);
@@ -133,13 +133,16 @@ impl Registry {
                 servers: servers.by_ref().take(policy.servers.len()).collect(),
             });
             Tallies {
-                listeners: listeners.iter().map(|cells| Arc::clone(&cells[shard])).collect(),
                 routes: routes.iter().map(|cells| Arc::clone(&cells[shard])).collect(),
                 unrouted: Some(Arc::clone(&unrouted[shard])),
                 upstreams: upstreams.collect(),
             }
         };
         (0..shards).map(of_shard).collect()
+    }
+
+    pub(super) fn listener(&self, shard: usize, address: &str) -> Option<Arc<ListenerTally>> {
+        self.listeners.find(&vec![address.to_owned()]).map(|cells| Arc::clone(&cells.shards[shard]))
     }
 
     pub(super) fn servers(&mut self, plan: &Plan, id: UpstreamId, servers: &[Server]) -> Vec<Vec<Arc<ServerTally>>> {
@@ -151,6 +154,11 @@ impl Registry {
         let named = server_labels(name, servers).collect();
         let cells = self.servers.rename(|labels| labels[0] == *name, named, plan.metrics.series_max as usize, shards);
         (0..shards).map(|shard| cells.iter().map(|cells| Arc::clone(&cells[shard])).collect()).collect()
+    }
+
+    pub(super) fn requests_by_route(&self) -> BTreeMap<String, u64> {
+        let requests = |cells: &Cells<RouteTally>| cells.all().flat_map(|cell| &cell.responses).map(Count::value).sum();
+        self.routes.cells.iter().map(|(labels, cells)| (labels[0].clone(), requests(cells))).collect()
     }
 
     fn forget(&mut self) {
@@ -221,6 +229,11 @@ impl<T: Default> Series<T> {
         self.other.get_or_insert_with(|| Cells::new(shards))
     }
 
+    /// The cells of a subject that is named.
+    fn find(&self, labels: &Labels) -> Option<&Cells<T>> {
+        self.cells.get(labels).or_else(|| self.other.as_ref().filter(|_| self.folded.contains(labels)))
+    }
+
     /// All subjects with their labels; what is beyond the bound last.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Labels, &Cells<T>)> {
         let other = self.other.iter().map(|cells| (vec![OTHER.to_owned(); self.labels], cells));
@@ -262,7 +275,7 @@ impl<T: Default> Cells<T> {
 }
 
 /// Cells whose counters that only rise can be carried over to another worker.
-trait Rising {
+pub(super) trait Rising {
     /// These counters, always in the same order.
     fn rising(&self) -> impl Iterator<Item = &Count>;
 }

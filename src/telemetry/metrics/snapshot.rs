@@ -162,6 +162,9 @@ fn worker(families: &mut Families, registry: &Registry) {
     families.add("ringway_metrics_label_sets_folded", folded.into_iter());
 }
 
+/// One of the counts of a shard.
+type OfShard = fn(&Counters) -> &Count;
+
 fn shards(families: &mut Families, shards: &[std::sync::Arc<Counters>]) {
     let threads = process::shard_threads();
     let label = |shard: usize| vec![shard.to_string()];
@@ -178,7 +181,7 @@ fn shards(families: &mut Families, shards: &[std::sync::Arc<Counters>]) {
     };
     families.add("ringway_shard_tick_duration_seconds", histograms(|counters| &counters.ring.ticks));
     families.add("ringway_shard_queue_duration_seconds", histograms(|counters| &counters.queue_time));
-    let each: [(&str, fn(&Counters) -> &Count); 13] = [
+    let each: [(&str, OfShard); 13] = [
         ("ringway_shard_shedding", |counters| &counters.shedding),
         ("ringway_shard_connections_total", |counters| &counters.connections_accepted),
         ("ringway_shard_connections_open", |counters| &counters.connections_open),

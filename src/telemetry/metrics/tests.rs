@@ -25,7 +25,6 @@ fn count(tallies: &Tallies, place: usize) {
     upstream.upstream.requests.add(1);
     upstream.upstream.head_latency.record(Duration::from_millis(3));
     upstream.servers[0].requests.add(1);
-    tallies.listeners[0].requests.add(1);
 }
 
 fn number(metrics: &Metrics, name: &str, labels: &[&str]) -> Option<f64> {
@@ -80,7 +79,9 @@ fn shards_count_apart_and_are_summed() {
     let tallies = metrics.tallies(&plan(&["/a", "/b"]));
     for (shard, tallies) in tallies.iter().enumerate() {
         (0..=shard).for_each(|_| count(tallies, 1));
+        metrics.listener(shard, "127.0.0.1:8080").expect("a listener of the Plan").requests.add(2);
     }
+    assert!(metrics.listener(0, "127.0.0.1:8081").is_none());
     assert_eq!(number(&metrics, "ringway_upstream_requests_total", &["/a"]), Some(0.0));
     assert_eq!(number(&metrics, "ringway_upstream_requests_total", &["/b"]), Some(6.0));
     assert_eq!(number(&metrics, "ringway_upstream_head_duration_seconds", &["/b"]), Some(6.0));
@@ -140,6 +141,7 @@ fn without_metrics_there_are_no_cells() {
     assert!(
         tallies.len() == 2 && tallies.iter().all(|tallies| tallies.routes.is_empty() && tallies.unrouted.is_none())
     );
+    assert!(metrics.listener(0, "127.0.0.1:8080").is_none());
     assert!(metrics.servers(&off, UpstreamId(0), &off.upstreams[0].servers).iter().all(Vec::is_empty));
     assert_eq!(number(&metrics, "ringway_upstream_requests_total", &["/a"]), None);
 }

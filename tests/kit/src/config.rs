@@ -150,6 +150,12 @@ impl Config {
         self
     }
 
+    /// Whether `key` of `[section]` is set.
+    #[must_use]
+    pub fn sets(&self, section: &str, key: &str) -> bool {
+        self.sections.get(section).is_some_and(|entries| entries.iter().any(|(k, _)| k == key))
+    }
+
     /// The file's text.
     #[must_use]
     pub fn to_toml(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{Address, Config, DEADLINE, Peer, Port, Process, Turn, eventually};
+
+/// Name of the socket of the admin API, in the folder of the configuration.
+const ADMIN_SOCKET: &str = "admin.sock";
 
 /// A running proxy. When it is dropped it is killed; it must run until then, unless the test has seen it end
 /// ([`Ringway::wait`]), and its log must not tell of a panic.
@@ -21,7 +24,7 @@ pub struct Ringway {
     ended: bool,
     address: Address,
     _port: Port,
-    _folder: TempDir,
+    folder: TempDir,
     _turn: Option<Turn>,
 }
 
@@ -64,7 +67,7 @@ impl Ringway {
         // The kernel accepts before the shards do: the proxy is ready when it says where it listens.
         let said = address.to_string();
         eventually("the proxy says that it listens", || (process.stderr() + &process.stdout()).contains(&said));
-        Ringway { process, ended: false, address, _port: port, _folder: folder, _turn: turn }
+        Ringway { process, ended: false, address, _port: port, folder, _turn: turn }
     }
 
     /// Starts `binary` and waits for nothing, for a test of a start that fails. The configuration is written to `folder`; the
@@ -84,17 +87,35 @@ impl Ringway {
     #[must_use]
     pub fn spawn_by(command: &[&str], binary: impl AsRef<Path>, config: &Config, folder: &Path) -> Process {
         let file = folder.join("ringway.toml");
+        // At the default place the proxies of all tests would be in each other's way.
+        let admin = folder.join(ADMIN_SOCKET);
+        let config = match config.sets("admin", "address") {
+            true => config.clone(),
+            false => config.clone().set("admin", "address", format!("\"unix:{}\"", admin.display())),
+        };
         fs::write(&file, config.to_toml()).expect("a configuration file");
         let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| OsString::from(binary.as_ref()));
         let mut words = command.iter().map(OsStr::new).chain([binary.as_os_str()]);
         let mut command = Command::new(words.next().expect("at least the program itself"));
-        Process::spawn("ringway", command.args(words).arg("serve").arg("--config").arg(&file))
+        Process::spawn("ringway", command.args(words).args(["serve", "--no-supervisor", "--config"]).arg(&file))
     }
 
     /// The address that the harness chose.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The socket of its admin API, unless the configuration has another.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.folder.path().join(ADMIN_SOCKET)
+    }
+
+    /// The folder that its configuration is in, as `ringway.toml`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The URL of `path` here.

@@ -10,7 +10,7 @@ pub(super) fn launch(program: &Path, site: &Site<'_>, io: &str) -> anyhow::Resul
     let config = site.directory.join("ringway.toml");
     fs::write(&config, config_text(site, io)).context("cannot write the configuration of ringway")?;
     let mut command = Command::new(program);
-    command.arg("serve").arg("--config").arg(config);
+    command.args(["serve", "--no-supervisor", "--config"]).arg(config);
     Ok(command)
 }
 

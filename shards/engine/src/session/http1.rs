@@ -104,11 +104,17 @@ impl Http1 {
         if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
             return Poll::Ready(filled.unwrap_or(false));
         }
-        if self.shard.is_draining() {
-            return Poll::Ready(false);
+        if let Some(until) = self.shard.idle_until() {
+            // Told once of the drain, it waits no longer than that allows.
+            if until <= ring::now() {
+                return Poll::Ready(false);
+            }
+            deadline.bring_forward(until);
         }
         ready!(deadline.poll(cx));
-        self.shard.counters.hit(limit);
+        if !self.shard.is_draining() {
+            self.shard.counters.hit(limit);
+        }
         Poll::Ready(false)
     }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use plan::Health as Policy;
 
+use crate::command::Condition;
 use crate::random::Random;
 use crate::snapshot::Standing;
 
@@ -86,6 +87,24 @@ impl Ward {
         true
     }
 
+    /// Believes what another shard thought of a server, as far as the policy lets so many be out.
+    pub(super) fn recall(&self, health: &Health, known: Condition, policy: &Policy, servers: usize, now: Instant) {
+        health.failures.set(known.failures);
+        health.ejections.set(known.ejections);
+        health.length.set(known.ejection);
+        if known.ejections > 0 {
+            health.returned.set(Some((now, known.ejection)));
+        }
+        if let Some(left) = known.out_for
+            && health.state.get() == State::In
+            && policy.failures > 0
+            && self.has_room(policy, servers)
+        {
+            self.ejected.set(self.ejected.get() + 1);
+            health.state.set(State::Out { until: now + left.min(policy.ejection_max) });
+        }
+    }
+
     /// Whether another of `servers` servers may be ejected.
     fn has_room(&self, policy: &Policy, servers: usize) -> bool {
         (u64::from(self.ejected.get()) + 1) * 100 <= u64::from(policy.eject_share_max) * servers as u64
@@ -150,6 +169,18 @@ impl Health {
     /// Whether it is neither ejected nor on trial.
     pub(super) fn is_in(&self) -> bool {
         self.state.get() == State::In
+    }
+
+    /// What is thought of the server, unless it is beyond doubt.
+    pub(super) fn condition(&self, now: Instant) -> Option<Condition> {
+        let out_for = match self.state.get() {
+            State::In => None,
+            State::Out { until } => Some(until.saturating_duration_since(now)),
+            State::Trial => Some(Duration::ZERO),
+        };
+        let (failures, ejections) = (self.failures.get(), self.ejections.get());
+        let is_doubted = failures > 0 || ejections > 0 || out_for.is_some();
+        is_doubted.then(|| Condition { failures, ejections, out_for, ejection: self.length.get() })
     }
 
     /// Whether requests may be sent to it.
@@ -279,6 +310,24 @@ mod tests {
         assert!(health.begin(case.now) && !health.is_usable(case.now));
         health.abandon_trial(case.now);
         assert!(health.is_usable(case.now) && health.begin(case.now));
+    }
+
+    #[test]
+    fn what_a_shard_has_learned_outlives_it() {
+        let case = Case::new(2, 1);
+        let old = Health::default();
+        assert_eq!(old.condition(case.now), None, "a server beyond doubt is not worth a word");
+        let change = case.fail(&old);
+        let known = old.condition(case.now).unwrap();
+        let heir = Case::new(2, 1);
+        let (new, other) = (Health::default(), Health::default());
+        heir.ward.recall(&new, known, &heir.policy, 2, heir.now);
+        assert!(!new.is_usable(heir.now) && !heir.ward.is_empty());
+        assert_eq!(change, Some(Change::Ejected(new.length.get())));
+        heir.ward.recall(&other, known, &heir.policy, 2, heir.now);
+        assert!(other.is_usable(heir.now), "no more than the share is out");
+        let mut heir = heir;
+        assert_length(&case.policy, heir.try_again(&new, Verdict::Failure), 2);
     }
 
     #[test]

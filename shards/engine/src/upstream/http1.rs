@@ -78,6 +78,11 @@ impl Http1Upstream {
         self.stream.poll_stirred(cx, self.expected)
     }
 
+    /// The next exchange goes by these bounds.
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Lets go of what the last exchange held.
     pub(super) fn rest(&mut self) {
         self.expected = expected_mode(self.connection.body_received());

@@ -2,7 +2,11 @@
 //!
 //! Idle connections are kept last in, first out, each server its own, under a standing receive: one that ends or speaks
 //! unasked while it is idle is noticed and dropped by the janitor, and would be passed over in any case. The list of servers
-//! may change while requests are under way ([`Pool::replace_servers`]); those that stay keep their connections.
+//! may change while requests are under way ([`Held::replace_servers`]); those that stay keep their connections.
+//!
+//! A [`Pool`] is an upstream as one Plan sees it: its policy. What it holds, servers with their connections and health, and
+//! the balancer, goes on to the pool of the next Plan that has an upstream of the same name, so that requests under both
+//! Plans use the same connections while each keeps to its own policy.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use plan::{Plan, Upstream as Policy, UpstreamId};
+use plan::{Balance, Plan, Upstream as Policy, UpstreamId};
 
 use super::balance::{self, Balancer};
 use super::connect::connect;
@@ -22,6 +26,7 @@ use super::http1::Http1Upstream;
 use super::retry::{self, Budget};
 use super::server::{Server, Ticket, Tried, View};
 use crate::client::Client;
+use crate::command::ServerHealth;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
@@ -32,10 +37,15 @@ use crate::streams::Upstream as _;
 use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
 use crate::tuning::wire_limits;
 
-/// The connections of this shard to one upstream.
+/// One upstream of one Plan, and the connections of this shard to it.
 pub(crate) struct Pool {
     plan: Arc<Plan>,
     id: UpstreamId,
+    held: Rc<Held>,
+}
+
+/// What outlives a Plan of an upstream: its servers, with their connections and health, and whose turn it is.
+pub(crate) struct Held {
     counters: Arc<Counters>,
     /// What is counted of this upstream, if it is.
     tally: Option<Arc<UpstreamTally>>,
@@ -53,14 +63,17 @@ pub(crate) struct Pool {
     /// Requests that wait for a connection to be given back or closed.
     waiting: RefCell<VecDeque<Waker>>,
     janitor: Rc<Janitor>,
+    /// The Plan in force has no such upstream: what is under way ends in peace, nothing is kept.
+    closing: Cell<bool>,
 }
 
 /// Drops what has died or aged among the idle connections of all pools of a shard.
-#[derive(Default)]
 pub(crate) struct Janitor {
     waker: RefCell<Option<Waker>>,
     /// Whether it will look by itself when the oldest connection is due.
     scheduled: Cell<bool>,
+    /// The pools of the Plan in force.
+    pools: RefCell<Rc<[Rc<Pool>]>>,
 }
 
 /// A connection in use. When dropped it is closed; [`Lease::give_back`] keeps it.
@@ -81,9 +94,7 @@ impl Pool {
         janitor: &Rc<Janitor>,
     ) -> Rc<Pool> {
         let policy = &plan.upstreams[usize::from(id.0)];
-        let pool = Pool {
-            plan: Arc::clone(plan),
-            id,
+        let held = Held {
             counters: Arc::clone(counters),
             tally: tallies.map(|tallies| Arc::clone(&tallies.upstream)),
             servers: RefCell::default(),
@@ -96,48 +107,52 @@ impl Pool {
             open: Cell::new(0),
             waiting: RefCell::default(),
             janitor: Rc::clone(janitor),
+            closing: Cell::new(false),
         };
-        pool.replace_servers(&policy.servers, tallies.map_or(&[], |tallies| &tallies.servers));
-        Rc::new(pool)
+        let tallies = tallies.map_or(&[][..], |tallies| &tallies.servers);
+        held.replace_servers(&policy.servers, tallies, &policy.balance);
+        Rc::new(Pool { plan: Arc::clone(plan), id, held: Rc::new(held) })
+    }
+
+    /// The pool of the upstream `id` of `plan`, which holds what this one does.
+    pub(crate) fn successor(&self, plan: &Arc<Plan>, id: UpstreamId) -> Rc<Pool> {
+        Rc::new(Pool { plan: Arc::clone(plan), id, held: Rc::clone(&self.held) })
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.plan.upstreams[usize::from(self.id.0)]
     }
 
-    /// From now on the upstream consists of these servers. Those that stay keep their connections and their health, unless
-    /// they are to drain; the others' idle connections are closed, and those in use when their exchanges end. `tallies` is
-    /// what is counted of each; none where nothing is.
+    /// From now on the upstream consists of these servers. `tallies` is what is counted of each; none where nothing is.
     pub(crate) fn replace_servers(&self, servers: &[plan::Server], tallies: &[Arc<ServerTally>]) {
-        let mut known = self.servers.take();
-        let mut list = Vec::with_capacity(servers.len());
-        for (place, server) in servers.iter().enumerate() {
-            let stays = known.iter().position(|old| old.address == server.address && old.weight == server.weight);
-            list.push(match stays {
-                Some(index) => {
-                    let stays = known.swap_remove(index);
-                    stays.draining.set(server.draining);
-                    if server.draining {
-                        stays.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
-                    }
-                    stays
-                }
-                None => {
-                    self.next_id.set(self.next_id.get().wrapping_add(1));
-                    Rc::new(Server::new(self.next_id.get(), server, tallies.get(place)))
-                }
-            });
+        self.held.replace_servers(servers, tallies, &self.policy().balance);
+    }
+
+    /// Believes what another shard has learned of a server.
+    pub(crate) fn recall(&self, known: &ServerHealth) {
+        let servers = self.servers.borrow();
+        if let Some(server) = servers.iter().find(|server| server.address == known.address) {
+            let was_in = server.health.is_in();
+            self.ward.recall(&server.health, known.condition, &self.policy().health, servers.len(), ring::now());
+            server.count(|tally| tally.ejected.add(u64::from(was_in && !server.health.is_in())));
         }
-        for server in known {
-            server.retired.set(true);
-            if self.ward.forget(&server.health) {
-                server.count(|tally| tally.ejected.sub(1));
-            }
-            server.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
-        }
-        let weights: Vec<_> = list.iter().map(|server| (server.name.as_str(), u32::from(server.weight))).collect();
-        *self.balancer.borrow_mut() = Balancer::new(&self.policy().balance, &weights);
-        *self.servers.borrow_mut() = list;
+    }
+
+    /// How its servers stand at `now`.
+    pub(crate) fn snapshot(&self, now: Instant) -> UpstreamSnapshot {
+        let servers = self.servers.borrow().iter().map(|server| server.snapshot(now)).collect();
+        UpstreamSnapshot { connections: self.open.get(), servers }
+    }
+
+    /// The servers that are not fully trusted.
+    pub(crate) fn ailing(&self) -> Vec<ServerHealth> {
+        let now = ring::now();
+        let servers = self.servers.borrow();
+        let ailing = servers.iter().filter_map(|server| {
+            let condition = server.health.condition(now)?;
+            Some(ServerHealth { upstream: self.policy().name.clone(), address: server.address.clone(), condition })
+        });
+        ailing.collect()
     }
 
     /// What requests are balanced by.
@@ -159,7 +174,8 @@ impl Pool {
     ) -> Result<Lease, Error> {
         let ticket = self.pick(key, tried).ok_or(Error::NO_SERVER)?;
         let place = match self.admit(&ticket, fresh, deadline).await? {
-            Admitted::Idle(connection) => {
+            Admitted::Idle(mut connection) => {
+                connection.limit(wire_limits(&self.plan));
                 return Ok(Lease { connection: Some(connection), pool: Rc::clone(self), ticket, reused: true });
             }
             Admitted::New(place) => place,
@@ -275,12 +291,6 @@ impl Pool {
         self.count(|tally| tally.total_latency.record(ring::now().saturating_duration_since(began)));
     }
 
-    fn count(&self, count: impl FnOnce(&UpstreamTally)) {
-        if let Some(tally) = &self.tally {
-            count(tally);
-        }
-    }
-
     /// The pause before the `retry`-th retry of a request.
     pub(crate) fn backoff(&self, retry: u8) -> Duration {
         retry::backoff(&self.policy().retry, retry, &mut self.random.borrow_mut())
@@ -306,7 +316,7 @@ impl Pool {
             if self.open.get() < connections_max {
                 self.open.set(self.open.get() + 1);
                 self.count(|tally| tally.connections.add(1));
-                return Poll::Ready(Ok(Admitted::New(Place(self))));
+                return Poll::Ready(Ok(Admitted::New(Place(&self.held))));
             }
             if !std::mem::replace(&mut waiting, true) {
                 deadline.set(self.policy().connect_timeout);
@@ -319,6 +329,87 @@ impl Pool {
             Poll::Pending
         })
         .await
+    }
+
+    fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
+        connection.rest();
+        let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
+        if server.keeps_none() || self.closing.get() || is_full || !self.janitor.watches(&mut connection) {
+            return self.close(connection);
+        }
+        server.idle.borrow_mut().push(connection);
+        self.idle_count.set(self.idle_count.get() + 1);
+        self.count(|tally| tally.connections_idle.add(1));
+        self.wake_waiting();
+    }
+
+    /// Drops idle connections that have stirred or are too old. Returns when the next one will be too old.
+    fn sweep(&self, cx: &Context<'_>, now: Instant) -> Option<Instant> {
+        let keep_alive = self.policy().keep_alive_timeout;
+        let mut due = None::<Instant>;
+        for server in self.servers.borrow().iter() {
+            let is_over = |connection: &mut Box<Http1Upstream>| {
+                let end = connection.idle_since + keep_alive;
+                let is_over = end <= now || connection.poll_stirred(cx).is_ready();
+                if !is_over {
+                    due = Some(due.map_or(end, |due| due.min(end)));
+                }
+                is_over
+            };
+            let over: Vec<_> = server.idle.borrow_mut().extract_if(.., is_over).collect();
+            over.into_iter().for_each(|connection| self.forget_idle(connection));
+        }
+        due
+    }
+}
+
+impl Deref for Pool {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        &self.held
+    }
+}
+
+impl Held {
+    /// From now on the upstream consists of these servers. Those that stay keep their connections and their health, unless
+    /// they are to drain; the others' idle connections are closed, and those in use when their exchanges end.
+    fn replace_servers(&self, servers: &[plan::Server], tallies: &[Arc<ServerTally>], balance: &Balance) {
+        let mut known = self.servers.take();
+        let mut list = Vec::with_capacity(servers.len());
+        for (place, server) in servers.iter().enumerate() {
+            let stays = known.iter().position(|old| old.address == server.address && old.weight == server.weight);
+            list.push(match stays {
+                Some(index) => {
+                    let stays = known.swap_remove(index);
+                    stays.draining.set(server.draining);
+                    if server.draining {
+                        stays.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
+                    }
+                    stays
+                }
+                None => {
+                    self.next_id.set(self.next_id.get().wrapping_add(1));
+                    Rc::new(Server::new(self.next_id.get(), server, tallies.get(place)))
+                }
+            });
+        }
+        for server in known {
+            server.retired.set(true);
+            if self.ward.forget(&server.health) {
+                server.count(|tally| tally.ejected.sub(1));
+            }
+            server.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
+        }
+        let weights: Vec<_> = list.iter().map(|server| (server.name.as_str(), u32::from(server.weight))).collect();
+        *self.balancer.borrow_mut() = Balancer::new(balance, &weights);
+        *self.servers.borrow_mut() = list;
+    }
+
+    fn count(&self, count: impl FnOnce(&UpstreamTally)) {
+        if let Some(tally) = &self.tally {
+            count(tally);
+        }
     }
 
     fn take_idle(&self, server: &Server) -> Option<Box<Http1Upstream>> {
@@ -346,18 +437,6 @@ impl Pool {
         }
     }
 
-    fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
-        connection.rest();
-        let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
-        if server.keeps_none() || is_full || !self.janitor.watches(&mut connection) {
-            return self.close(connection);
-        }
-        server.idle.borrow_mut().push(connection);
-        self.idle_count.set(self.idle_count.get() + 1);
-        self.count(|tally| tally.connections_idle.add(1));
-        self.wake_waiting();
-    }
-
     fn forget_idle(&self, connection: Box<Http1Upstream>) {
         self.idle_count.set(self.idle_count.get() - 1);
         self.count(|tally| tally.connections_idle.sub(1));
@@ -376,33 +455,10 @@ impl Pool {
         }
     }
 
-    /// Drops idle connections that have stirred or are too old. Returns when the next one will be too old.
-    fn sweep(&self, cx: &Context<'_>, now: Instant) -> Option<Instant> {
-        let keep_alive = self.policy().keep_alive_timeout;
-        let mut due = None::<Instant>;
-        for server in self.servers.borrow().iter() {
-            let is_over = |connection: &mut Box<Http1Upstream>| {
-                let end = connection.idle_since + keep_alive;
-                let is_over = end <= now || connection.poll_stirred(cx).is_ready();
-                if !is_over {
-                    due = Some(due.map_or(end, |due| due.min(end)));
-                }
-                is_over
-            };
-            let over: Vec<_> = server.idle.borrow_mut().extract_if(.., is_over).collect();
-            over.into_iter().for_each(|connection| self.forget_idle(connection));
-        }
-        due
-    }
-
-    /// How its servers stand at `now`.
-    pub(crate) fn snapshot(&self, now: Instant) -> UpstreamSnapshot {
-        let servers = self.servers.borrow().iter().map(|server| server.snapshot(now)).collect();
-        UpstreamSnapshot { connections: self.open.get(), servers }
-    }
-
-    /// Closes all idle connections.
-    pub(crate) fn clear(&self) {
+    /// Keeps no connection any more: idle ones are closed now, those in use when their exchanges end. Exchanges that began
+    /// before may still open one.
+    pub(crate) fn close_down(&self) {
+        self.closing.set(true);
         for server in self.servers.borrow().iter() {
             for connection in server.idle.take() {
                 self.forget_idle(connection);
@@ -418,13 +474,19 @@ enum Admitted<'a> {
 }
 
 /// A place among the connections of a pool that may exist.
-struct Place<'a>(&'a Pool);
+struct Place<'a>(&'a Held);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
         self.0.count(|tally| tally.connections.sub(1));
         self.0.wake_waiting();
+    }
+}
+
+impl Default for Janitor {
+    fn default() -> Janitor {
+        Janitor { waker: RefCell::default(), scheduled: Cell::default(), pools: RefCell::new(Rc::new([])) }
     }
 }
 
@@ -439,13 +501,23 @@ impl Janitor {
         connection.poll_stirred(&Context::from_waker(waker)).is_pending()
     }
 
-    /// Keeps `pools` clean, for as long as the shard runs.
-    pub(crate) async fn run(self: Rc<Self>, pools: Vec<Rc<Pool>>) {
+    /// From now on these pools are kept clean.
+    pub(crate) fn follow(&self, pools: &Rc<[Rc<Pool>]>) {
+        *self.pools.borrow_mut() = Rc::clone(pools);
+        // Their policies may have idle connections end sooner.
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Keeps the pools clean, for as long as the shard runs.
+    pub(crate) async fn run(self: Rc<Self>) {
         let mut deadline = Deadline::new();
         poll_fn(|cx| {
             *self.waker.borrow_mut() = Some(cx.waker().clone());
             loop {
                 let now = ring::now();
+                let pools = Rc::clone(&self.pools.borrow());
                 let due = pools.iter().filter_map(|pool| pool.sweep(cx, now)).min();
                 self.scheduled.set(due.is_some());
                 match due {

@@ -1,37 +1,40 @@
-//! Whether the addresses of the listeners are free, asked before any shard starts.
+//! Whether an address is free, asked before a socket is opened there.
 //!
-//! Shards open their sockets with `SO_REUSEPORT`, with which the kernel lets a second Ringway of the same user join the
+//! TCP listeners are opened with `SO_REUSEPORT`, with which the kernel lets a second Ringway of the same user join the
 //! first one's port without a word, and gives each a part of the connections. A socket without that option is refused
 //! instead, and is therefore what asks.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-use plan::{Address, Listener};
+use plan::Address;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {}", told(reason))]
-pub(super) struct ListenError {
-    pub(super) address: SocketAddr,
+pub(crate) struct ListenError {
+    pub(crate) address: Address,
     reason: io::Error,
 }
 
 impl ListenError {
+    pub(super) fn new(address: &Address, reason: io::Error) -> ListenError {
+        ListenError { address: address.clone(), reason }
+    }
+
     /// Whether another address would help.
-    pub(super) fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         self.reason.kind() == ErrorKind::AddrInUse
     }
 }
 
-/// Checks that every TCP address of `listeners` can be bound. Unix paths are left to who binds them.
-pub(super) fn check_free(listeners: &[Listener]) -> Result<(), ListenError> {
-    for listener in listeners {
-        let Address::Tcp(address) = listener.address else { continue };
-        bind(address).map_err(|reason| ListenError { address, reason })?;
+/// Checks that `address` can be bound. Unix paths are left to who binds them.
+pub(super) fn check(address: &Address) -> Result<(), ListenError> {
+    match address {
+        Address::Tcp(tcp) => bind(*tcp).map_err(|reason| ListenError::new(address, reason)),
+        Address::Unix(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Binds and never listens: a connection that came in the meantime would be lost.
@@ -71,17 +74,17 @@ mod tests {
         first.listen(1).unwrap();
         let address = first.local_addr().unwrap().as_socket().unwrap();
         reusable().bind(&address.into()).expect("the kernel shares it, which is the trap");
-        let error = check_free(&[Listener::new(Address::Tcp(address))]).unwrap_err();
+        let error = check(&Address::Tcp(address)).unwrap_err();
         assert!(error.is_taken());
         assert_eq!(error.to_string(), format!("cannot listen on {address}: another process listens there"));
         drop(first);
-        check_free(&[Listener::new(Address::Tcp(address))]).unwrap();
+        check(&Address::Tcp(address)).unwrap();
     }
 
     #[test]
     fn an_address_of_nobody_is_told_apart() {
-        let address = "192.0.2.1:8080".parse().unwrap();
-        let error = check_free(&[Listener::new(Address::Tcp(address))]).unwrap_err();
+        let address: SocketAddr = "192.0.2.1:8080".parse().unwrap();
+        let error = check(&Address::Tcp(address)).unwrap_err();
         assert!(!error.is_taken() && error.to_string().ends_with("no interface of this machine has that address"));
     }
 }

@@ -1,0 +1,219 @@
+//! A Plan as JSON.
+//!
+//! The plan crate knows no formats, so each of its structs has its view here. Destructuring names every field: a field that
+//! is added to the Plan and forgotten here does not compile.
+
+use plan::{
+    AccessLog, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload, Plan, Retry,
+    Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
+};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+use crate::control::balance;
+
+/// What is served, resolved, with all defaults. Durations are in seconds, sizes in bytes.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub(super) struct PlanView(Value);
+
+impl PlanView {
+    pub(super) fn of(plan: &Plan) -> PlanView {
+        let Plan {
+            listeners,
+            upstreams,
+            routes,
+            limits,
+            timeouts,
+            overload,
+            trust,
+            forwarding,
+            shards,
+            access_log,
+            ..
+        } = plan;
+        let upstream_name = |route: &Route| upstreams[usize::from(route.upstream.0)].name.as_str();
+        PlanView(json!({
+            "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
+            "upstreams": upstreams.iter().map(|one| (one.name.clone(), upstream(one))).collect::<Map<_, _>>(),
+            "routes": routes.routes().iter().map(|one| route(one, upstream_name(one))).collect::<Vec<_>>(),
+            "limits": limits_view(limits),
+            "timeouts": timeouts_view(timeouts),
+            "overload": overload_view(overload),
+            "trust": trust_view(trust),
+            "forwarding": forwarding_view(forwarding),
+            "shards": shards_view(shards),
+            "access_log": match access_log {
+                AccessLog::Off => "off",
+                AccessLog::Json => "json",
+            },
+            "metrics": metrics_view(&plan.metrics),
+        }))
+    }
+}
+
+fn seconds(duration: &Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn listener(listener: &Listener) -> Value {
+    let Listener { address, backlog } = listener;
+    json!({ "address": address.to_string(), "backlog": backlog })
+}
+
+fn route(route: &Route, upstream_name: &str) -> Value {
+    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, filters } = route;
+    json!({
+        "name": name,
+        "hosts": hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "path": path.to_string(),
+        "priority": priority,
+        "upstream": upstream_name,
+        "upgrades": upgrades,
+        "connect": connect,
+        "request_filters": filters.request.len(),
+        "response_filters": filters.response.len(),
+    })
+}
+
+fn metrics_view(metrics: &Metrics) -> Value {
+    let Metrics { enabled, series_max, latency } = metrics;
+    let latency_buckets = match latency {
+        LatencyBuckets::Coarse => "coarse",
+        LatencyBuckets::Standard => "standard",
+        LatencyBuckets::Fine => "fine",
+    };
+    json!({ "enabled": enabled, "series_max": series_max, "latency_buckets": latency_buckets })
+}
+
+fn upstream(upstream: &Upstream) -> Value {
+    let Upstream {
+        name: _,
+        servers,
+        balance: by,
+        health,
+        retry,
+        connect_timeout,
+        head_timeout,
+        body_idle_timeout,
+        body_rate_min,
+        keep_alive_timeout,
+        idle_connections_max,
+        connections_max,
+    } = upstream;
+    let hash = match by {
+        plan::Balance::ConsistentHash(HashKey::Source) => json!("source"),
+        plan::Balance::ConsistentHash(HashKey::Path) => json!("path"),
+        plan::Balance::ConsistentHash(HashKey::Header(name)) => json!(format!("header:{name}")),
+        _ => Value::Null,
+    };
+    json!({
+        "servers": servers.iter().map(server).collect::<Vec<_>>(),
+        "balance": balance(by),
+        "hash": hash,
+        "health": health_view(health),
+        "retry": retry_view(retry),
+        "connect_timeout": seconds(connect_timeout),
+        "head_timeout": seconds(head_timeout),
+        "body_idle_timeout": seconds(body_idle_timeout),
+        "body_rate_min": body_rate_min,
+        "keep_alive_timeout": seconds(keep_alive_timeout),
+        "idle_connections": idle_connections_max,
+        "connections": connections_max,
+    })
+}
+
+fn server(server: &Server) -> Value {
+    let Server { address, weight, draining } = server;
+    json!({ "address": address.to_string(), "weight": weight, "draining": draining })
+}
+
+fn health_view(health: &Health) -> Value {
+    let Health { failures, ejection_base, ejection_max, eject_share_max, failure_statuses } = health;
+    json!({
+        "failures": failures,
+        "ejection_base": seconds(ejection_base),
+        "ejection_max": seconds(ejection_max),
+        "eject_share_max": eject_share_max,
+        "failure_statuses": failure_statuses,
+    })
+}
+
+fn retry_view(retry: &Retry) -> Value {
+    let Retry { attempts, budget_percent, budget_min_per_s, body_bytes_max, statuses, backoff_base, backoff_max } =
+        retry;
+    json!({
+        "attempts": attempts,
+        "budget": budget_percent,
+        "budget_min": budget_min_per_s,
+        "body_bytes": body_bytes_max,
+        "statuses": statuses,
+        "backoff_base": seconds(backoff_base),
+        "backoff_max": seconds(backoff_max),
+    })
+}
+
+fn limits_view(limits: &Limits) -> Value {
+    let Limits {
+        head_bytes_max,
+        uri_bytes_max,
+        fields_max,
+        field_bytes_max,
+        body_bytes_max,
+        connections_max,
+        connections_per_client_max,
+        requests_per_connection_max,
+        glitches_per_client_max,
+        body_rate_min,
+    } = limits;
+    json!({
+        "head_bytes": head_bytes_max,
+        "uri_bytes": uri_bytes_max,
+        "fields": fields_max,
+        "field_bytes": field_bytes_max,
+        "body_bytes": body_bytes_max,
+        "body_rate_min": body_rate_min,
+        "connections": connections_max,
+        "connections_per_client": connections_per_client_max,
+        "requests_per_connection": requests_per_connection_max,
+        "glitches_per_client": glitches_per_client_max,
+    })
+}
+
+fn timeouts_view(timeouts: &Timeouts) -> Value {
+    let Timeouts { head, body_idle, body_rate_grace, request, keep_alive, drain, tunnel_idle } = timeouts;
+    json!({
+        "head": seconds(head),
+        "body_idle": seconds(body_idle),
+        "body_rate_grace": seconds(body_rate_grace),
+        "request": seconds(request),
+        "keep_alive": seconds(keep_alive),
+        "drain": seconds(drain),
+        "tunnel_idle": seconds(tunnel_idle),
+    })
+}
+
+fn overload_view(overload: &Overload) -> Value {
+    let Overload { queue_time, interval } = overload;
+    json!({ "queue_time": seconds(queue_time), "interval": seconds(interval) })
+}
+
+fn trust_view(trust: &TrustPolicy) -> Value {
+    let TrustPolicy { networks, unix } = trust;
+    json!({ "networks": networks.iter().map(ToString::to_string).collect::<Vec<_>>(), "unix": unix })
+}
+
+fn forwarding_view(forwarding: &Forwarding) -> Value {
+    let Forwarding { request_id, forwarded } = forwarding;
+    json!({ "request_id": request_id, "forwarded": forwarded })
+}
+
+fn shards_view(shards: &Shards) -> Value {
+    let Shards { count, pin, io } = shards;
+    let io = match io {
+        Io::Auto => "auto",
+        Io::IoUring => "io_uring",
+        Io::Epoll => "epoll",
+    };
+    json!({ "count": count, "pin": pin, "io": io })
+}

@@ -1,0 +1,49 @@
+//! What is to be served, as the command line asks for it: read at the start, and again by each reload.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use plan::{Address, Listener};
+use tracing::Level;
+
+use crate::config::{self, Admin, Discovery, Loaded, Process};
+
+/// A configuration and what the command line changes in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The configuration; `None` for the embedded default.
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen instead of where the configuration says.
+    pub(crate) listen: Vec<Address>,
+    /// The number of shards, instead of the configuration's.
+    pub(crate) shards: Option<u16>,
+    /// Where the demo upstream of the embedded default listens.
+    pub(crate) demo: Option<SocketAddr>,
+}
+
+impl Asked {
+    /// Reads and checks the configuration as it is now.
+    ///
+    /// # Errors
+    /// All that is wrong with it, for people to read.
+    pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
+        let mut loaded = match (&self.config, self.demo) {
+            (Some(path), _) => config::load(path)?,
+            (None, Some(demo)) => Loaded {
+                plan: config::embedded(demo),
+                log_level: Level::INFO,
+                discovery: Discovery::default(),
+                process: Process::default(),
+                admin: Admin::default(),
+            },
+            (None, None) => anyhow::bail!("neither a configuration nor a demo upstream"),
+        };
+        if !self.listen.is_empty() {
+            loaded.plan.listeners = self.listen.iter().cloned().map(Listener::new).collect();
+        }
+        if let Some(count) = self.shards {
+            loaded.plan.shards.count = count;
+        }
+        Ok(loaded)
+    }
+}

@@ -1,0 +1,314 @@
+//! Whom this process serves under: a supervisor, a service manager, or nobody. They are told the same things.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::{mpsc, oneshot};
+
+use super::handle::{ReloadOutcome, UpgradeOutcome};
+use super::heritage::Heritage;
+use super::status::Crashes;
+use crate::listen::Sockets;
+use crate::supervisor::link::{self, Link, Received};
+use crate::supervisor::message::{Answer, Order, Report, TAKE_OVER_VERSION};
+use crate::systemd::Notifier;
+
+/// Orders of the supervisor that may wait to be obeyed.
+const ORDERS_MAX: usize = 32;
+
+/// What a supervisor has a worker begin with.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    link: Link,
+    pub(super) sockets: Sockets,
+    pub(super) generation: u64,
+    pub(super) heritage: Heritage,
+    pub(super) crashes: Crashes,
+    /// Whether people at a terminal are told that all is well.
+    pub(crate) announce: bool,
+}
+
+/// Whoever is told how things are.
+pub(super) enum Parent {
+    /// The supervisor that has started this process.
+    Supervisor(Box<Line>),
+    /// A service manager, if there is one.
+    Service { notifier: Notifier },
+}
+
+/// The line to the supervisor.
+pub(super) struct Line {
+    link: Arc<Link>,
+    /// What the supervisor orders, as the thread has received it that waits for it.
+    orders: mpsc::Receiver<(Order, Vec<OwnedFd>)>,
+    /// Requests that wait for its answer.
+    asked: HashMap<u64, Waiting>,
+    next_id: u64,
+}
+
+/// Who waits for an answer of the supervisor.
+pub(super) enum Waiting {
+    Reload(Vec<oneshot::Sender<ReloadOutcome>>),
+    Upgrade(oneshot::Sender<UpgradeOutcome>),
+}
+
+/// What the parent wants.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Reload,
+    ReopenLogs,
+    /// Finish and end.
+    Stop,
+    /// Finish and end, while another generation accepts from these listeners.
+    Retire(Vec<String>),
+    /// A generation before this one has ended: what this one began with, and what that one said last.
+    Inherit(Box<(Heritage, Heritage)>),
+    /// The supervisor is gone.
+    Orphaned,
+}
+
+impl Assignment {
+    /// Receives what the supervisor has left on standard input.
+    ///
+    /// # Errors
+    /// When nobody has: this is no command for people.
+    pub(crate) fn receive() -> anyhow::Result<Assignment> {
+        let link = Link::from_descriptor(rustix::stdio::stdin().try_clone_to_owned()?);
+        let mut descriptors = Vec::new();
+        loop {
+            match link.receive(true).context("only a supervisor starts workers")? {
+                Received::Message(Order::Sockets, some) => descriptors.extend(some),
+                Received::Message(Order::Start { generation, sockets, announce, crashes }, mut heritage) => {
+                    let sockets = Sockets::received(sockets, &mut descriptors.into_iter());
+                    let sockets = sockets.context("listening sockets are missing")?;
+                    let heritage = match heritage.pop() {
+                        Some(file) => {
+                            link::read_file(&file).context("what the worker before has left is not readable")?
+                        }
+                        None => Heritage::default(),
+                    };
+                    return Ok(Assignment { link, sockets, generation, heritage, crashes, announce });
+                }
+                Received::Message(order, _) => bail!("a start was expected, not {order:?}"),
+                Received::Unknown(error) => bail!("a start was expected: {error}"),
+                Received::End => bail!("the supervisor is gone"),
+            }
+        }
+    }
+
+    /// Another copy of the line, on which a failure can be told when the assignment is used up.
+    pub(crate) fn line(&self) -> io::Result<FailureLine> {
+        Ok(FailureLine(Link::from_descriptor(self.link.as_fd().try_clone_to_owned()?)))
+    }
+
+    pub(super) fn into_parent(self) -> anyhow::Result<(Parent, Sockets)> {
+        let link = Arc::new(self.link);
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let thread = std::thread::Builder::new().name("supervisor-line".to_owned());
+        let line = Arc::clone(&link);
+        thread.spawn(move || receive(&line, &sender)).context("the supervisor cannot be listened to")?;
+        let line = Line { link, orders, asked: HashMap::new(), next_id: 0 };
+        Ok((Parent::Supervisor(Box::new(line)), self.sockets))
+    }
+}
+
+/// Passes on what comes until the supervisor is gone, or the worker is about to be.
+fn receive(link: &Link, orders: &mpsc::Sender<(Order, Vec<OwnedFd>)>) {
+    loop {
+        match link.receive(true) {
+            Ok(Received::Message(order, descriptors)) => {
+                if orders.blocking_send((order, descriptors)).is_err() {
+                    return;
+                }
+            }
+            Ok(Received::Unknown(error)) => tracing::warn!(error, "the supervisor says something unknown"),
+            Ok(Received::End) | Err(_) => return,
+        }
+    }
+}
+
+/// A line on which nothing but a failure is told.
+pub(crate) struct FailureLine(Link);
+
+impl FailureLine {
+    /// Tells the supervisor why this process does not go on.
+    pub(crate) fn fail(&self, error: &anyhow::Error) {
+        // It notices the end in any case.
+        let _ = self.0.send(&Report::Failed { reason: format!("{error:#}") }, &[]);
+    }
+}
+
+impl Parent {
+    pub(super) fn service() -> Parent {
+        Parent::Service { notifier: Notifier::from_environment() }
+    }
+
+    pub(super) fn is_supervisor(&self) -> bool {
+        matches!(self, Parent::Supervisor(_))
+    }
+
+    /// Connections are accepted. A drain may take so long.
+    pub(super) fn ready(&self, drain: Duration) {
+        match self {
+            Parent::Supervisor(line) => {
+                let drain_ms = drain.as_millis() as u64;
+                line.tell(&Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms });
+            }
+            Parent::Service { notifier } => notifier.ready("serving"),
+        }
+    }
+
+    pub(super) fn reloading(&self) {
+        match self {
+            Parent::Supervisor(line) => line.tell(&Report::Reloading),
+            Parent::Service { notifier } => notifier.reloading(),
+        }
+    }
+
+    pub(super) fn reloaded(&self, changed: bool, drain: Duration) {
+        match self {
+            Parent::Supervisor(line) => line.tell(&Report::Reloaded { changed, drain_ms: drain.as_millis() as u64 }),
+            Parent::Service { notifier } => notifier.ready("serving"),
+        }
+    }
+
+    /// All shards move.
+    pub(super) fn tick(&self) {
+        match self {
+            Parent::Supervisor(line) => line.tell(&Report::Ticking),
+            Parent::Service { notifier } => notifier.tick(),
+        }
+    }
+
+    pub(super) fn stopping(&self) {
+        if let Parent::Service { notifier } = self {
+            notifier.stopping();
+        }
+    }
+
+    /// What the next generation is to know, if one can come.
+    pub(super) fn leave(&self, heritage: impl FnOnce() -> Heritage) {
+        let Parent::Supervisor(line) = self else { return };
+        match link::file_of(&heritage()) {
+            Ok(file) => line.tell_with(&Report::Heritage, Some(&file)),
+            Err(error) => tracing::warn!(%error, "what the next worker is to know cannot be written down"),
+        }
+    }
+
+    /// How often it wants to hear that all shards move.
+    pub(super) fn tick_interval_max(&self) -> Option<Duration> {
+        match self {
+            Parent::Supervisor(_) => None,
+            Parent::Service { notifier } => notifier.watchdog_interval(),
+        }
+    }
+
+    /// Waits for its next wish. May be dropped and called again.
+    pub(super) async fn wish(&mut self) -> Wish {
+        match self {
+            Parent::Supervisor(line) => line.wish().await,
+            Parent::Service { .. } => std::future::pending().await,
+        }
+    }
+
+    /// Asks for a new generation, by the configuration on the disk. Gives `askers` back if there is no supervisor to ask.
+    pub(super) fn want_generation(
+        &mut self,
+        askers: Vec<oneshot::Sender<ReloadOutcome>>,
+    ) -> Result<(), Vec<oneshot::Sender<ReloadOutcome>>> {
+        let Parent::Supervisor(line) = self else { return Err(askers) };
+        line.ask(Waiting::Reload(askers), |id| Report::NewGeneration { id });
+        Ok(())
+    }
+
+    /// Asks for the executable on the disk to take over.
+    pub(super) fn want_upgrade(&mut self, asker: oneshot::Sender<UpgradeOutcome>) {
+        match self {
+            Parent::Supervisor(line) => line.ask(Waiting::Upgrade(asker), |id| Report::Upgrade { id }),
+            Parent::Service { .. } => {
+                let reason = "there is no supervisor (--no-supervisor): restart it instead".to_owned();
+                let _ = asker.send(UpgradeOutcome::Refused { reason });
+            }
+        }
+    }
+
+    /// Has everything end. Returns whether that is for somebody else to order.
+    pub(super) fn want_stop(&self) -> bool {
+        match self {
+            Parent::Supervisor(line) => {
+                line.tell(&Report::Stop);
+                true
+            }
+            Parent::Service { .. } => false,
+        }
+    }
+}
+
+impl Line {
+    fn tell(&self, report: &Report) {
+        self.tell_with(report, None);
+    }
+
+    fn tell_with(&self, report: &Report, file: Option<&OwnedFd>) {
+        let beside: Vec<_> = file.map(AsFd::as_fd).into_iter().collect();
+        if let Err(error) = self.link.send(report, &beside) {
+            tracing::warn!(?report, %error, "the supervisor cannot be told");
+        }
+    }
+
+    fn ask(&mut self, waiting: Waiting, report: impl FnOnce(u64) -> Report) {
+        self.next_id += 1;
+        self.asked.insert(self.next_id, waiting);
+        self.tell(&report(self.next_id));
+    }
+
+    async fn wish(&mut self) -> Wish {
+        loop {
+            let Some((order, descriptors)) = self.orders.recv().await else { return Wish::Orphaned };
+            if let Some(wish) = self.understand(order, &descriptors) {
+                return wish;
+            }
+        }
+    }
+
+    fn understand(&mut self, order: Order, descriptors: &[OwnedFd]) -> Option<Wish> {
+        match order {
+            Order::Reload => Some(Wish::Reload),
+            Order::ReopenLogs => Some(Wish::ReopenLogs),
+            Order::Stop => Some(Wish::Stop),
+            Order::Retire { passed_on } => Some(Wish::Retire(passed_on)),
+            Order::Inherit => {
+                let [given, last] = descriptors else { return None };
+                let both = link::read_file(given).and_then(|given| Ok((given, link::read_file(last)?)));
+                both.inspect_err(|error| tracing::warn!(%error, "what an earlier worker has left is not readable"))
+                    .ok()
+                    .map(|both| Wish::Inherit(Box::new(both)))
+            }
+            Order::Answer { id, answer } => {
+                self.settle(id, answer);
+                None
+            }
+            Order::Sockets | Order::Start { .. } => None,
+        }
+    }
+
+    fn settle(&mut self, id: u64, answer: Answer) {
+        // Who asked may have gone.
+        match (self.asked.remove(&id), answer) {
+            (Some(Waiting::Reload(askers)), Answer::Reload(outcome)) => {
+                super::reload::tell_outcome(&outcome);
+                for asker in askers {
+                    let _ = asker.send(outcome.clone());
+                }
+            }
+            (Some(Waiting::Upgrade(asker)), Answer::Upgrade(outcome)) => {
+                let _ = asker.send(outcome);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What the shards tell when they are asked how things stand, put together.
+//!
+//! Counters are read where they lie. What only a shard knows it tells through its mailbox; one that does not within
+//! [`PATIENCE`] is stuck, and the status says so. The control loop does not wait for that: the survey goes on beside it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{ServerSnapshot, Snapshot, Standing};
+use plan::{Balance, Plan};
+use tokio::sync::oneshot;
+
+use crate::telemetry::metrics::Metrics;
+
+use super::status::{Phase, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus};
+use crate::discovery::Resolution;
+
+/// How long a shard may take to answer. Its loop turns in far less than a hundredth of it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A question to all shards, under way.
+pub(super) struct Survey {
+    /// By shard; none where the mailbox was full.
+    pub(super) answers: Vec<Option<oneshot::Receiver<Snapshot>>>,
+    /// What is known of each server beside what the shards tell.
+    pub(super) named: BTreeMap<String, String>,
+}
+
+impl Survey {
+    /// Waits for the shards and completes `status` by what they tell.
+    pub(super) async fn complete(self, status: &mut Status) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut snapshots = Vec::new();
+        for (shard, answer) in status.shards.iter_mut().zip(self.answers) {
+            let snapshot = match answer {
+                Some(answer) => tokio::time::timeout_at(deadline, answer).await.ok().and_then(Result::ok),
+                None => None,
+            };
+            // One that has ended while others still drain has nothing to answer.
+            shard.ticks &= snapshot.is_some() || status.phase == Phase::Draining;
+            snapshots.extend(snapshot);
+        }
+        add_cpu_times(&mut status.shards);
+        status.upstreams = upstreams(&snapshots, &self.named);
+    }
+}
+
+/// What `counters`, by their names, and the shards' gauges say together.
+pub(super) fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -> Totals {
+    let count = |name: &str| counters.get(name).copied().unwrap_or_default();
+    let family = |name: &str| {
+        let member = |counter: &str| Some(counter.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?.to_owned());
+        counters.iter().filter_map(|(counter, value)| Some((member(counter)?, *value))).collect::<BTreeMap<_, _>>()
+    };
+    let outcomes = family("exchanges");
+    Totals {
+        connections_accepted: count("connections_accepted"),
+        connections_open: shards.iter().map(|shard| shard.connections_open).sum(),
+        exchanges: outcomes.values().sum(),
+        outcomes,
+        limits: family("limits"),
+        upstream_connects: count("upstream_connects"),
+        upstream_reuses: count("upstream_reuses"),
+        upstream_retries: count("upstream_retries"),
+        upstream_ejections: count("upstream_ejections"),
+        tunnels: count("tunnels"),
+        bytes_received: count("ring_bytes_received"),
+        bytes_sent: count("ring_bytes_sent"),
+        records_dropped: count("records_dropped"),
+        latency: Vec::new(),
+    }
+}
+
+/// The routes of `plan`, in the order in which they are tried.
+pub(super) fn routes(plan: &Plan, metrics: &Metrics) -> Vec<RouteStatus> {
+    let counted = metrics.requests_by_route();
+    let upstream = |route: &plan::Route| plan.upstreams[usize::from(route.upstream.0)].name.clone();
+    let status = |route: &plan::Route| RouteStatus {
+        host: (!route.hosts.is_empty()).then(|| {
+            let hosts: Vec<_> = route.hosts.iter().map(ToString::to_string).collect();
+            hosts.join(", ")
+        }),
+        path: route.path.to_string(),
+        upstream: upstream(route),
+        requests: counted.get(&route.name).copied(),
+    };
+    plan.routes.routes().iter().map(status).collect()
+}
+
+/// The names of servers that have one, by upstream and address.
+pub(super) fn named(plan: &Plan, resolution: &Resolution) -> BTreeMap<String, String> {
+    let key = |(id, address, name): (plan::UpstreamId, plan::Address, &str)| {
+        let upstream = plan.upstreams.get(usize::from(id.0))?;
+        Some((server_key(&upstream.name, &address.to_string()), name.to_owned()))
+    };
+    resolution.named().filter_map(key).collect()
+}
+
+fn server_key(upstream: &str, address: &str) -> String {
+    format!("{upstream} {address}")
+}
+
+fn upstreams(snapshots: &[Snapshot], named: &BTreeMap<String, String>) -> Vec<UpstreamStatus> {
+    // While a reload goes through the shards some tell of another Plan; the first one's is what is shown.
+    let Some(first) = snapshots.first() else { return Vec::new() };
+    let agreeing: Vec<&Snapshot> = snapshots.iter().filter(|told| Arc::ptr_eq(&told.plan, &first.plan)).collect();
+    let status = |(index, policy): (usize, &plan::Upstream)| {
+        let told: Vec<_> = agreeing.iter().map(|snapshot| &snapshot.upstreams[index]).collect();
+        let mut servers: BTreeMap<String, Vec<&ServerSnapshot>> = BTreeMap::new();
+        let mut order = Vec::new();
+        for server in told.iter().flat_map(|upstream| &upstream.servers) {
+            let address = server.address.to_string();
+            if !servers.contains_key(&address) {
+                order.push(address.clone());
+            }
+            servers.entry(address).or_default().push(server);
+        }
+        let server = |address: &String| {
+            let name = named.get(&server_key(&policy.name, address)).cloned();
+            together(address, name, servers.get(address).map_or(&[], Vec::as_slice))
+        };
+        UpstreamStatus {
+            name: policy.name.clone(),
+            balance: balance(&policy.balance).to_owned(),
+            connections: told.iter().map(|upstream| u64::from(upstream.connections)).sum(),
+            servers: order.iter().map(server).collect(),
+        }
+    };
+    first.plan.upstreams.iter().enumerate().map(status).collect()
+}
+
+/// One server, as the shards see it together.
+fn together(address: &str, name: Option<String>, told: &[&ServerSnapshot]) -> ServerStatus {
+    let sum = |of: fn(&ServerSnapshot) -> u64| told.iter().map(|server| of(server)).sum();
+    let out = |server: &&&ServerSnapshot| server.standing != Standing::Up;
+    let ejected = told.iter().filter(out).count();
+    let left = told.iter().map(|server| match server.standing {
+        Standing::Ejected(left) => left,
+        Standing::Up | Standing::OnTrial => Duration::ZERO,
+    });
+    let state = match ejected {
+        _ if told.is_empty() => ServerState::Unknown,
+        _ if told.iter().any(|server| server.draining) => ServerState::Draining,
+        0 => ServerState::Up,
+        ejected if ejected == told.len() => ServerState::Ejected,
+        _ => ServerState::Impaired,
+    };
+    ServerStatus {
+        address: address.to_owned(),
+        name,
+        weight: told.first().map_or(0, |server| server.weight),
+        state,
+        ejected_by_shards: u32::try_from(ejected).unwrap_or(u32::MAX),
+        ejected_for_ms: left.max().unwrap_or_default().as_millis() as u64,
+        active: sum(|server| u64::from(server.active)),
+        idle_connections: sum(|server| u64::from(server.idle_connections)),
+        requests: sum(|server| server.requests),
+        failures: sum(|server| server.failures),
+    }
+}
+
+/// The word of the configuration.
+pub(crate) fn balance(balance: &Balance) -> &'static str {
+    match balance {
+        Balance::RoundRobin => "round_robin",
+        Balance::LeastConnections => "least_connections",
+        Balance::RandomTwo => "random_two",
+        Balance::SourceHash => "source_hash",
+        Balance::ConsistentHash(_) => "consistent_hash",
+    }
+}
+
+/// Adds what the kernel tells of the shards' threads: proc_pid_schedstat(5), in ns.
+fn add_cpu_times(shards: &mut [ShardStatus]) {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else { return };
+    for thread in threads.filter_map(Result::ok) {
+        let read = |file: &str| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+        let name = read("comm");
+        let index = name.trim_end().strip_prefix("shard-").and_then(|index| index.parse::<usize>().ok());
+        let Some(shard) = index.and_then(|index| shards.get_mut(index)) else { continue };
+        let times = read("schedstat");
+        let mut times = times.split_whitespace().map(|ns| ns.parse::<u64>().ok().map(|ns| ns / 1000));
+        shard.cpu_us = times.next().flatten();
+        shard.cpu_waited_us = times.next().flatten();
+    }
+}

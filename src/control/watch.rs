@@ -1,0 +1,53 @@
+//! A configuration whose changes are noticed as they are made.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+/// How long nothing may change before what has changed is read: editors write a file in several steps.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// Notices changes. None after it is dropped.
+pub(super) struct Watch {
+    changes: mpsc::Receiver<()>,
+    /// Something has changed that was not told yet.
+    has_changed: bool,
+    _watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// Watches the folder of the file at `path`, or the folder there: many editors, and those who mount configurations, replace
+    /// a file instead of writing to it. What else lies there may be noticed as well; a reload finds that nothing changed.
+    pub(super) fn new(path: &Path) -> anyhow::Result<Watch> {
+        let path = std::path::absolute(path)?;
+        let folder = if path.is_dir() { path } else { path.parent().map_or_else(PathBuf::new, Path::to_path_buf) };
+        let (sender, changes) = mpsc::channel(1);
+        let notice = move |event: notify::Result<notify::Event>| {
+            let is_change = event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_)));
+            if is_change {
+                // One that waits already says the same.
+                let _ = sender.try_send(());
+            }
+        };
+        let mut watcher = notify::recommended_watcher(notice).context("files cannot be watched")?;
+        let watched = watcher.watch(&folder, RecursiveMode::NonRecursive);
+        watched.with_context(|| format!("{} cannot be watched", folder.display()))?;
+        Ok(Watch { changes, has_changed: false, _watcher: watcher })
+    }
+
+    /// Waits until something has changed, and then nothing for a moment. May be dropped and called again.
+    pub(super) async fn noticed(watch: &mut Option<Watch>) {
+        let Some(watch) = watch else { return std::future::pending().await };
+        if !watch.has_changed {
+            if watch.changes.recv().await.is_none() {
+                return std::future::pending().await;
+            }
+            watch.has_changed = true;
+        }
+        while let Ok(Some(())) = tokio::time::timeout(QUIET, watch.changes.recv()).await {}
+        watch.has_changed = false;
+    }
+}
