@@ -61,6 +61,13 @@ impl Measured {
         last.expect("it was found")
     }
 
+    /// Has the configuration read again, and tells with what status that was answered.
+    fn reload(&self) -> u16 {
+        let head = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 0\r\n");
+        let request = format!("POST /v1/reload HTTP/1.1\r\n{head}\r\n");
+        Peer::connect(&self.admin.address()).exchange("POST", request.as_bytes()).unwrap().status()
+    }
+
     fn token(&self) -> PathBuf {
         self.folder.path().join("token")
     }
@@ -286,6 +293,39 @@ fn without_metrics_only_the_shards_themselves_are_counted() {
         assert_eq!(scrape.sum(&format!("ringway_{name}"), &[]), None, "{name}");
     }
     assert_eq!(scrape.sum("ringway_shard_tick_duration_seconds_count", &[]), Some(0.0), "no tick is timed");
+}
+
+#[test]
+fn a_reload_resets_nothing_that_stays() {
+    let origin = answering(OK);
+    let config = Config::new().upstream("app", &[origin.address()]).upstream("gone", &[origin.address()]);
+    let measured = Measured::start(config.route(None, "/stays", "app").route(None, "/goes", "gone"));
+    let mut client = measured.ringway.connect();
+    for path in ["/stays", "/stays", "/goes"] {
+        assert_eq!(get(&mut client, path), 200);
+    }
+    measured.wait_for("ringway_requests_total", &[], 3.0);
+    let loaded = measured.scrape().sum("ringway_config_loaded_timestamp_seconds", &[]);
+    let file = measured.ringway.folder().join("ringway.toml");
+    let before = fs::read_to_string(&file).unwrap();
+    fs::write(&file, before.replace("/goes", "/comes").replace("gone", "come")).unwrap();
+    assert_eq!(measured.reload(), 200);
+    assert_eq!((get(&mut client, "/stays"), get(&mut client, "/comes")), (200, 200));
+    let scrape = measured.wait_for("ringway_requests_total", &[("route", "/comes")], 1.0);
+    assert_eq!(scrape.values("ringway_requests_total", "route"), ["/comes", "/stays", "none"]);
+    assert_eq!(scrape.values("ringway_upstream_requests_total", "upstream"), ["app", "come"]);
+    assert_eq!(scrape.sum("ringway_requests_total", &[("route", "/stays")]), Some(3.0));
+    assert_eq!(scrape.sum("ringway_upstream_requests_total", &[("upstream", "app")]), Some(3.0));
+    assert_eq!(scrape.sum("ringway_upstream_connects_total", &[("upstream", "app")]), Some(1.0), "its pool goes on");
+    assert_eq!(scrape.sum("ringway_exchanges_total", &[]), Some(5.0));
+    assert!(scrape.sum("ringway_config_loaded_timestamp_seconds", &[]) > loaded);
+
+    fs::write(&file, "nonsense").unwrap();
+    assert_eq!(measured.reload(), 422);
+    let scrape = measured.scrape();
+    let reloads = |outcome| scrape.sum("ringway_reloads_total", &[("outcome", outcome)]);
+    assert_eq!((reloads("done"), reloads("refused")), (Some(1.0), Some(1.0)));
+    assert_eq!(scrape.sum("ringway_requests_total", &[]), Some(4.0), "what went is told no more");
 }
 
 fn dashboards() -> PathBuf {

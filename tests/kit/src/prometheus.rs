@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Address, Peer, Port, Process, process};
+use crate::{Address, Peer, Port, Process, eventually, process};
 
 /// How long promtool may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -50,6 +50,11 @@ impl Prometheus {
         command.arg(format!("--web.listen-address={}", port.address())).arg("--log.level=warn");
         let mut process = Process::spawn("prometheus", &mut command);
         process.wait_until_listening(&port.address());
+        eventually("Prometheus is ready", || {
+            let ready =
+                Peer::connect(&port.address()).exchange("GET", b"GET /-/ready HTTP/1.1\r\nHost: prometheus\r\n\r\n");
+            ready.is_ok_and(|answer| answer.status() == 200)
+        });
         Prometheus { process, address: port.address(), _port: port, _folder: folder }
     }
 
