@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{ReloadOutcome, UpgradeOutcome};
 use super::heritage::Heritage;
@@ -17,6 +16,9 @@ use crate::listen::Sockets;
 use crate::supervisor::link::{self, Link, Received};
 use crate::supervisor::message::{Answer, Order, Report, TAKE_OVER_VERSION};
 use crate::systemd::Notifier;
+
+/// Orders of the supervisor that may wait to be obeyed.
+const ORDERS_MAX: usize = 32;
 
 /// What a supervisor has a worker begin with.
 #[derive(Debug)]
@@ -40,7 +42,9 @@ pub(super) enum Parent {
 
 /// The line to the supervisor.
 pub(super) struct Line {
-    link: AsyncFd<Link>,
+    link: Arc<Link>,
+    /// What the supervisor orders, as the thread has received it that waits for it.
+    orders: mpsc::Receiver<(Order, Vec<OwnedFd>)>,
     /// Requests that wait for its answer.
     asked: HashMap<u64, Waiting>,
     next_id: u64,
@@ -102,10 +106,28 @@ impl Assignment {
     }
 
     pub(super) fn into_parent(self) -> anyhow::Result<(Parent, Sockets)> {
-        // The runtime wants to watch it by a descriptor of this process alone.
-        let link = AsyncFd::register_with_interest(self.link, Interest::READABLE)?;
-        let line = Line { link, asked: HashMap::new(), next_id: 0 };
+        let link = Arc::new(self.link);
+        let (sender, orders) = mpsc::channel(ORDERS_MAX);
+        let thread = std::thread::Builder::new().name("supervisor-line".to_owned());
+        let line = Arc::clone(&link);
+        thread.spawn(move || receive(&line, &sender)).context("the supervisor cannot be listened to")?;
+        let line = Line { link, orders, asked: HashMap::new(), next_id: 0 };
         Ok((Parent::Supervisor(Box::new(line)), self.sockets))
+    }
+}
+
+/// Passes on what comes until the supervisor is gone, or the worker is about to be.
+fn receive(link: &Link, orders: &mpsc::Sender<(Order, Vec<OwnedFd>)>) {
+    loop {
+        match link.receive(true) {
+            Ok(Received::Message(order, descriptors)) => {
+                if orders.blocking_send((order, descriptors)).is_err() {
+                    return;
+                }
+            }
+            Ok(Received::Unknown(error)) => tracing::warn!(error, "the supervisor says something unknown"),
+            Ok(Received::End) | Err(_) => return,
+        }
     }
 }
 
@@ -233,7 +255,7 @@ impl Line {
 
     fn tell_with(&self, report: &Report, file: Option<&OwnedFd>) {
         let beside: Vec<_> = file.map(AsFd::as_fd).into_iter().collect();
-        if let Err(error) = self.link.get_ref().send(report, &beside) {
+        if let Err(error) = self.link.send(report, &beside) {
             tracing::warn!(?report, %error, "the supervisor cannot be told");
         }
     }
@@ -246,22 +268,8 @@ impl Line {
 
     async fn wish(&mut self) -> Wish {
         loop {
-            let received = {
-                let Ok(mut guard) = self.link.readable().await else { return Wish::Orphaned };
-                match guard.try_io(|link| link.get_ref().receive(false)) {
-                    Ok(received) => received,
-                    Err(_would_block) => continue,
-                }
-            };
-            let wish = match received {
-                Ok(Received::Message(order, descriptors)) => self.understand(order, &descriptors),
-                Ok(Received::Unknown(error)) => {
-                    tracing::warn!(error, "the supervisor says something unknown");
-                    None
-                }
-                Ok(Received::End) | Err(_) => Some(Wish::Orphaned),
-            };
-            if let Some(wish) = wish {
+            let Some((order, descriptors)) = self.orders.recv().await else { return Wish::Orphaned };
+            if let Some(wish) = self.understand(order, &descriptors) {
                 return wish;
             }
         }
