@@ -3,6 +3,7 @@
 
 mod backends;
 mod balance;
+mod binary_upgrade;
 mod bodies;
 mod client_failures;
 mod clients;
@@ -23,12 +24,16 @@ mod paths;
 mod pipelining;
 mod pool;
 mod records;
+mod reload;
 mod retry;
 mod routing;
 mod scarcity;
 mod servers;
 mod slow_bodies;
 mod slow_clients;
+mod supervisor;
+mod systemd;
+mod under_load;
 mod upgrade;
 mod upstream_failures;
 mod upstream_timeouts;
