@@ -336,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_what_there_is() {
+        let page = include_str!("../../docs/operation.md");
+        for (methods, path, what) in ENDPOINTS {
+            let row = format!("| {methods} | `{path}` | {what} |");
+            assert!(page.contains(&row), "docs/operation.md lacks {row}");
+        }
+    }
+
+    #[test]
     fn names_and_addresses_are_decoded_once() {
         let found = resource("/v1/upstreams/app/servers/unix:%2Frun%2Fa%2520b.sock/drain");
         let (upstream, server) = ("app".to_owned(), "unix:/run/a%20b.sock".to_owned());

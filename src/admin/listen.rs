@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, UnixListener};
 const BACKLOG: i32 = 64;
 /// Name of the socket in the folder for sockets.
 const SOCKET_NAME: &str = "admin.sock";
+/// Where the sockets of the system's own Ringway are.
+const SYSTEM_FOLDER: &str = "/run/ringway";
 
 /// A listening socket of the admin API. When dropped, its file is removed, unless that is another one's by then.
 #[derive(Debug)]
@@ -145,16 +147,32 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 /// Where the admin socket is by default: in the folder that systemd made for the service, in the user's own folder for
 /// sockets, or in that of the system; in this order, and none if there is no such folder for this user.
 pub(crate) fn default_paths() -> Vec<PathBuf> {
-    let folder = |variable: &str| {
-        // systemd lists several, separated by colons, where the unit names several.
-        let value = std::env::var(variable).ok()?;
-        let first = value.split(':').next().filter(|folder| folder.starts_with('/'))?;
-        Some(PathBuf::from(first))
-    };
     let service = folder("RUNTIME_DIRECTORY");
     let user = folder("XDG_RUNTIME_DIR").map(|folder| folder.join("ringway"));
-    let system = PathBuf::from("/run/ringway");
+    let system = PathBuf::from(SYSTEM_FOLDER);
     service.into_iter().chain(user).chain([system]).map(|folder| folder.join(SOCKET_NAME)).collect()
+}
+
+/// The folder that an environment variable names.
+fn folder(variable: &str) -> Option<PathBuf> {
+    let value = std::env::var(variable).ok()?;
+    // systemd lists several, separated by colons, where the unit names several.
+    let first = value.split(':').next().filter(|folder| folder.starts_with('/'))?;
+    Some(PathBuf::from(first))
+}
+
+/// Makes the folder of the default socket for a worker that runs as another user, who could not. Where that fails there is no
+/// socket by default, which the worker says.
+pub(crate) fn give_default_folder(user: u32, group: u32) {
+    let service = folder("RUNTIME_DIRECTORY");
+    let folder = service.unwrap_or_else(|| PathBuf::from(SYSTEM_FOLDER));
+    let made = match DirBuilder::new().mode(0o755).create(&folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => lchown(&folder, Some(user), Some(group)),
+    };
+    if let Err(error) = made {
+        tracing::warn!(folder = %folder.display(), "the folder of the admin socket cannot be made: {error}");
+    }
 }
 
 /// The first of the default places that this process can have, its folder made if it is missing.
@@ -162,7 +180,7 @@ pub(super) fn default_place() -> Option<PathBuf> {
     let is_root = rustix::process::geteuid().is_root();
     default_paths().into_iter().find(|path| {
         let Some(folder) = path.parent() else { return false };
-        if folder == Path::new("/run/ringway") && !is_root && !folder.is_dir() {
+        if folder == Path::new(SYSTEM_FOLDER) && !is_root && !folder.is_dir() {
             return false;
         }
         match DirBuilder::new().mode(0o700).create(folder) {

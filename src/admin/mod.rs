@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use plan::Address;
 
-pub(crate) use listen::default_paths;
+pub(crate) use listen::{default_paths, give_default_folder};
 pub(crate) use server::Server;
 pub(crate) use token::Token;
 

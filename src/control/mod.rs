@@ -137,7 +137,7 @@ struct Control {
 
 /// A reload under way, beside the loop.
 struct Reading {
-    work: JoinHandle<Result<Prepared, String>>,
+    work: JoinHandle<Result<Box<Prepared>, String>>,
     /// Whether names were looked up already.
     has_looked_up: bool,
     askers: Vec<oneshot::Sender<ReloadOutcome>>,
@@ -156,7 +156,7 @@ enum Turn {
     Shard(Event),
     Request(Request),
     Addresses(Change),
-    Read(Result<Prepared, String>),
+    Read(Result<Box<Prepared>, String>),
     Changed,
     Pulse,
 }
@@ -442,15 +442,14 @@ impl Control {
     fn start_reading(&mut self, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
         self.parent.reloading();
         let asked = self.asked.clone();
-        let work =
-            tokio::spawn(
-                async move { Ok(Prepared { read: reload::read(asked).await?, first: FirstAnswers::default() }) },
-            );
+        let work = tokio::spawn(async move {
+            Ok(Box::new(Prepared { read: reload::read(asked).await?, first: FirstAnswers::default() }))
+        });
         self.reading = Some(Reading { work, has_looked_up: false, askers });
     }
 
     /// A configuration has been read: has it in force, or tells why not.
-    async fn finish_reload(&mut self, result: Result<Prepared, String>) {
+    async fn finish_reload(&mut self, result: Result<Box<Prepared>, String>) {
         let Some(Reading { has_looked_up, askers, .. }) = self.reading.take() else { return };
         let result = match result {
             Ok(prepared) if !has_looked_up => {
@@ -470,12 +469,12 @@ impl Control {
         }
     }
 
-    async fn conclude(&mut self, result: Result<Prepared, String>, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
+    async fn conclude(&mut self, result: Result<Box<Prepared>, String>, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
         let (outcome, askers) = match result {
             Err(reason) => (ReloadOutcome::Refused { reason }, askers),
             Ok(prepared) => match self.read.difference(&prepared.read) {
                 Difference::Nothing => (ReloadOutcome::Unchanged, askers),
-                Difference::Plan => (self.put_in_force(prepared).await, askers),
+                Difference::Plan => (self.put_in_force(*prepared).await, askers),
                 Difference::Generation(what) => match self.parent.want_generation(askers) {
                     Ok(()) => {
                         tracing::info!(what, "what has changed wants a new generation");
@@ -566,7 +565,7 @@ impl Control {
 }
 
 impl Reading {
-    async fn done(reading: &mut Option<Reading>) -> Result<Prepared, String> {
+    async fn done(reading: &mut Option<Reading>) -> Result<Box<Prepared>, String> {
         let Some(reading) = reading else { return std::future::pending().await };
         (&mut reading.work).await.unwrap_or_else(|error| Err(error.to_string()))
     }

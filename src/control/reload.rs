@@ -80,7 +80,7 @@ pub(super) async fn read(asked: Asked) -> Result<Read, String> {
 }
 
 /// Looks up the names that nobody follows yet.
-pub(super) async fn look_up(mut prepared: Prepared, unknown: Vec<String>) -> Result<Prepared, String> {
+pub(super) async fn look_up(mut prepared: Box<Prepared>, unknown: Vec<String>) -> Result<Box<Prepared>, String> {
     let first = FirstAnswers::look_up(&prepared.read.discovery, &unknown).await;
     prepared.first = first.map_err(|error| format!("{error:#}"))?;
     Ok(prepared)

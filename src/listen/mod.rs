@@ -160,8 +160,8 @@ impl Sockets {
         for held in self.listeners {
             let asked = held.name.asked;
             let count = held.sockets.len();
-            for shard in count..shards {
-                dealt[shard].push(Socket { asked: asked.clone(), socket: held.sockets[shard % count].try_clone()? });
+            for (shard, without) in dealt.iter_mut().enumerate().skip(count) {
+                without.push(Socket { asked: asked.clone(), socket: held.sockets[shard % count].try_clone()? });
             }
             for (index, socket) in held.sockets.into_iter().enumerate() {
                 dealt[index % shards].push(Socket { asked: asked.clone(), socket });

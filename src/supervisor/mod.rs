@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::sys::signal::Signal;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, WaitOptions, WaitStatus};
+use rustix::process::{WaitOptions, WaitStatus};
 
 use crate::asked::Asked;
 use crate::config::Loaded;
@@ -263,7 +263,7 @@ impl Supervisor {
 
     /// Takes note of the ends of all children, our own and those that were left to us as the first process.
     fn reap(&mut self) -> anyhow::Result<()> {
-        while let Ok(Some((pid, status))) = rustix::process::waitpid(None::<Pid>, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             if let Some(index) = self.workers.iter().position(|worker| worker.pid == pid) {
                 // Its last words may not have been read yet.
                 let generation = self.workers[index].generation;

@@ -73,6 +73,7 @@ impl Worker {
         if let Some(account) = start.account {
             // Also gives up all further groups.
             command.uid(account.user).gid(account.group);
+            crate::admin::give_default_folder(account.user, account.group);
         }
         let program = command.get_program().to_owned();
         let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;

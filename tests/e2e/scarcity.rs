@@ -15,7 +15,9 @@ const ACCEPTING_PAUSES: &str = "accepting pauses";
 fn by_shell(config: Config, prepare: &str, redirect: &str) -> (Process, Port, TempDir) {
     let (port, folder) = (Port::take(), tempfile::tempdir().unwrap());
     let file = folder.path().join("ringway.toml");
-    std::fs::write(&file, config.listen(port.address()).to_toml()).unwrap();
+    // Several of these would be in each other's way at the default place.
+    let config = config.listen(port.address()).set("admin", "address", "\"off\"");
+    std::fs::write(&file, config.to_toml()).unwrap();
     let script = format!("{prepare} exec \"$0\" serve --config \"$1\" {redirect}");
     let mut process = Process::spawn("ringway", Command::new("sh").args(["-c", &script, BINARY]).arg(&file));
     process.wait_until_listening(&port.address());

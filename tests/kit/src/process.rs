@@ -103,8 +103,23 @@ impl Process {
     /// # Panics
     /// If the signal cannot be sent.
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
-        assert!(status.expect("kill").success(), "sending SIGTERM to {}", self.name);
+        self.signal("TERM");
+    }
+
+    /// Sends it the signal of this name, such as `HUP`.
+    ///
+    /// # Panics
+    /// If the signal cannot be sent.
+    pub fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
+    /// The processes that it has started and that have not ended.
+    #[must_use]
+    pub fn children(&self) -> Vec<u32> {
+        let pid = self.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Waits until it ends.
@@ -199,4 +214,13 @@ impl Output {
             reader.join().expect("a reader of an output does not panic");
         }
     }
+}
+
+/// Sends the process `pid` the signal of this name, such as `KILL`.
+///
+/// # Panics
+/// If the signal cannot be sent.
+pub fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(status.expect("kill").success(), "sending SIG{name} to {pid}");
 }

@@ -14,6 +14,8 @@ use crate::{Address, Config, DEADLINE, Peer, Port, Process, Turn, eventually};
 
 /// Name of the socket of the admin API, in the folder of the configuration.
 const ADMIN_SOCKET: &str = "admin.sock";
+/// How the program is called that serves in one process.
+const ALONE: [&str; 2] = ["serve", "--no-supervisor"];
 
 /// A running proxy. When it is dropped it is killed; it must run until then, unless the test has seen it end
 /// ([`Ringway::wait`]), and its log must not tell of a panic.
@@ -58,11 +60,36 @@ impl Ringway {
         Ringway::launch(&[], binary.as_ref(), config, None)
     }
 
+    /// Like [`Ringway::start`], under a supervisor. Most tests do without: the shards are the same, and there is one process
+    /// less to wait for.
+    ///
+    /// # Panics
+    /// If it does not come to listen; the message has what it wrote.
+    #[must_use]
+    pub fn start_supervised(binary: impl AsRef<Path>, config: Config) -> Ringway {
+        Ringway::start_supervised_by(&[], binary, config)
+    }
+
+    /// As [`Ringway::start_supervised`], by a command as in [`Ringway::start_by`].
+    ///
+    /// # Panics
+    /// If it does not come to listen; the message has what it wrote.
+    #[must_use]
+    pub fn start_supervised_by(command: &[&str], binary: impl AsRef<Path>, config: Config) -> Ringway {
+        let turn = Turn::shared();
+        Ringway::begin(command, binary.as_ref(), config, Some(turn), &["serve"])
+    }
+
     fn launch(command: &[&str], binary: &Path, config: Config, turn: Option<Turn>) -> Ringway {
+        Ringway::begin(command, binary, config, turn, &ALONE)
+    }
+
+    fn begin(command: &[&str], binary: &Path, config: Config, turn: Option<Turn>, arguments: &[&str]) -> Ringway {
         let port = Port::take();
         let address = port.address();
         let folder = tempfile::tempdir().expect("a folder for the configuration");
-        let mut process = Ringway::spawn_by(command, binary, &config.listen(&address), folder.path());
+        let config = config.listen(&address);
+        let mut process = Ringway::spawn_with(command, binary, &config, folder.path(), arguments);
         process.wait_until_listening(&address);
         // The kernel accepts before the shards do: the proxy is ready when it says where it listens.
         let said = address.to_string();
@@ -86,18 +113,71 @@ impl Ringway {
     /// If the command cannot be started.
     #[must_use]
     pub fn spawn_by(command: &[&str], binary: impl AsRef<Path>, config: &Config, folder: &Path) -> Process {
+        Ringway::spawn_with(command, binary.as_ref(), config, folder, &ALONE)
+    }
+
+    fn spawn_with(command: &[&str], binary: &Path, config: &Config, folder: &Path, arguments: &[&str]) -> Process {
         let file = folder.join("ringway.toml");
-        // At the default place the proxies of all tests would be in each other's way.
-        let admin = folder.join(ADMIN_SOCKET);
-        let config = match config.sets("admin", "address") {
-            true => config.clone(),
-            false => config.clone().set("admin", "address", format!("\"unix:{}\"", admin.display())),
-        };
-        fs::write(&file, config.to_toml()).expect("a configuration file");
-        let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| OsString::from(binary.as_ref()));
+        fs::write(&file, with_admin_socket(config.clone(), folder).to_toml()).expect("a configuration file");
+        let binary = std::env::var_os("RINGWAY_BINARY").unwrap_or_else(|| OsString::from(binary));
         let mut words = command.iter().map(OsStr::new).chain([binary.as_os_str()]);
         let mut command = Command::new(words.next().expect("at least the program itself"));
-        Process::spawn("ringway", command.args(words).args(["serve", "--no-supervisor", "--config"]).arg(&file))
+        Process::spawn("ringway", command.args(words).args(arguments).arg("--config").arg(&file))
+    }
+
+    /// Writes another configuration in place of the one it was started with, for the next reload. It keeps the listener that
+    /// the harness chose.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn rewrite(&self, config: Config) {
+        self.rewrite_as(&with_admin_socket(config.listen(&self.address), self.folder()).to_toml());
+    }
+
+    /// As [`Ringway::rewrite`], with a text that need not be valid.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn rewrite_as(&self, text: &str) {
+        // Renamed into its place: a reload that comes too early finds the old one whole.
+        let next = self.folder.path().join("next");
+        fs::write(&next, text).expect("a configuration file");
+        fs::rename(&next, self.folder.path().join("ringway.toml")).expect("a configuration file");
+    }
+
+    /// Writes another configuration, orders a reload, and waits until its outcome is in the log.
+    ///
+    /// # Panics
+    /// If that says nothing of it.
+    #[track_caller]
+    pub fn reload(&self, config: Config) {
+        self.rewrite(config);
+        self.reload_as_written();
+    }
+
+    /// Orders a reload and waits until its outcome is in the log, which it returns.
+    ///
+    /// # Panics
+    /// If that says nothing of it.
+    #[track_caller]
+    pub fn reload_as_written(&self) -> String {
+        let begin = self.process.stderr().len();
+        self.process.signal("HUP");
+        let mut told = String::new();
+        eventually("the log tells how the reload went", || {
+            told = self.process.stderr()[begin..].to_owned();
+            ["reloaded", "not reloaded"].iter().any(|word| told.contains(word)) && told.ends_with('\n')
+        });
+        told
+    }
+
+    /// The process that serves, where a supervisor has started it.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn worker(&self) -> u32 {
+        *self.process.children().last().expect("a worker")
     }
 
     /// The address that the harness chose.
@@ -225,6 +305,15 @@ impl Ringway {
         self.ended = true;
         self.process.wait()
     }
+}
+
+/// `config` with an admin socket in `folder`, unless it says where that is to be: at the default place the proxies of all tests
+/// would be in each other's way.
+fn with_admin_socket(config: Config, folder: &Path) -> Config {
+    if config.sets("admin", "address") {
+        return config;
+    }
+    config.set("admin", "address", format!("\"unix:{}\"", folder.join(ADMIN_SOCKET).display()))
 }
 
 impl Drop for Ringway {
