@@ -85,7 +85,7 @@ fn an_upstream_that_stays_keeps_its_connections_and_new_limits_apply() {
     let config = || Config::to(origin.address()).upstream_timeout("head_timeout", "7s");
     ringway.reload(config());
     assert_eq!(get(), 200);
-    ringway.reload(config().limit("uri_bytes", 16));
+    ringway.reload(config().limit("uri_bytes", "\"16B\""));
     assert_eq!((get(), origin.accepted()), (414, 1));
     let other = standard::start();
     ringway.reload(Config::new().upstream("app", &[origin.address(), other.address()]).route(None, "/", "app"));
@@ -130,7 +130,7 @@ fn an_invalid_file_changes_nothing_and_the_log_says_why() {
     assert!(told.contains("not reloaded, nothing has changed") && told.contains("did you mean `address`?"), "{told}");
     assert_eq!(ringway.connect().exchange("GET", &standard::get("/length/1")).unwrap().status(), 200);
     // What is wrong is no lasting harm.
-    ringway.reload(Config::to(origin.address()).limit("uri_bytes", 16));
+    ringway.reload(Config::to(origin.address()).limit("uri_bytes", "\"16B\""));
     assert_eq!(
         ringway.connect().exchange("GET", &standard::get("/length/1?longer-than-allowed")).unwrap().status(),
         414
@@ -155,7 +155,7 @@ fn a_watched_file_is_read_when_it_changes() {
     let ringway = start(config());
     let get = || ringway.connect().exchange("GET", &standard::get("/length/1?longer-than-allowed")).unwrap().status();
     assert_eq!(get(), 200);
-    ringway.rewrite(config().limit("uri_bytes", 16));
+    ringway.rewrite(config().limit("uri_bytes", "\"16B\""));
     eventually("the new limit is in force", || get() == 414);
     ringway.rewrite(config());
     eventually("the old limit is in force again", || get() == 200);

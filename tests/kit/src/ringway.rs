@@ -145,14 +145,15 @@ impl Ringway {
         fs::rename(&next, self.folder.path().join("ringway.toml")).expect("a configuration file");
     }
 
-    /// Writes another configuration, orders a reload, and waits until its outcome is in the log.
+    /// Writes another configuration, orders a reload, and waits until the log says that it is in force.
     ///
     /// # Panics
-    /// If that says nothing of it.
+    /// If the log says nothing of it, or that the reload was refused.
     #[track_caller]
     pub fn reload(&self, config: Config) {
         self.rewrite(config);
-        self.reload_as_written();
+        let told = self.reload_as_written();
+        assert!(!told.contains("not reloaded"), "{told}");
     }
 
     /// Orders a reload and waits until its outcome is in the log, which it returns.
