@@ -76,7 +76,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
             plan: proxy.plan,
-            response_edits: proxy.response_edits,
+            response_edits: &proxy.shard.response_edits,
             down,
             up,
             deadline,
