@@ -56,13 +56,60 @@ fn a_long_file_of_errors_is_cut_short() {
 fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("absent.toml");
-    let shown = load(&path).unwrap_err().to_string();
+    let shown = load(&path, None).unwrap_err().to_string();
     assert!(shown.starts_with(&format!("cannot read {}: No such file", path.display())), "{shown}");
     std::fs::write(&path, b"[log]\n# \xff\n").unwrap();
-    assert!(load(&path).unwrap_err().to_string().ends_with("line 2 is not UTF-8 text"));
+    let shown = load(&path, None).unwrap_err().to_string();
+    assert!(shown.contains("absent.toml:2:3: this byte is not UTF-8 text"), "{shown}");
 }
 
+/// Has two texts be files of one configuration, in surroundings in which every variable has the same value.
+fn check_two(texts: [&str; 2], environment: Option<&str>, value: Option<&str>) {
+    let mut sources = Sources::new("two");
+    texts.iter().zip(["one.toml", "other.toml"]).for_each(|(text, name)| sources.push(name, text));
+    let variables = |_: &str| value.map(OsString::from);
+    let surroundings = Surroundings { environment, variables: &variables, cores: 2 };
+    let shown = understand(sources, Problems::default(), &surroundings, |understood| {
+        show::effective(&understood, environment).to_string()
+    });
+    match shown {
+        Ok(shown) => assert!(parse("shown", &shown.replace("${", "$${"), 2).is_ok(), "{shown}"),
+        Err(Errors::Invalid(report)) => {
+            let all = report.to_json();
+            assert_eq!(all.as_array().map(Vec::len), Some(report.count()));
+            assert!(report.count() > 0 && !report.to_string().is_empty());
+        }
+        Err(other) => panic!("nothing was to be read: {other}"),
+    }
+}
+
+/// A file that has everything that files are merged by.
+const OVERLAID: &str = include_str!("../../tests/config/ok/environment/ringway.toml");
+
 proptest! {
+    #[test]
+    fn mangled_pairs_of_files_are_survived(
+        at in 0usize..OVERLAID.len(),
+        length in 0usize..60,
+        replacement in r#"(\$?\$\{[A-Z0]{0,2}(:-)?|\}|[\[\]="a-z.\n]){0,4}"#,
+        environment in prop::option::of("(production|staging|x)"),
+        value in prop::option::of("[0-9a-z.${}\"]{0,6}"),
+        cut in 0usize..OVERLAID.len(),
+    ) {
+        let mut text = OVERLAID.to_owned();
+        text.replace_range(at..(at + length).min(text.len()), &replacement);
+        check_two([&text, OVERLAID], environment.as_deref(), value.as_deref());
+        check_two(["", &text], environment.as_deref(), value.as_deref());
+        check_two([&OVERLAID[..cut], &OVERLAID[cut..]], environment.as_deref(), value.as_deref());
+    }
+
+    #[test]
+    fn texts_of_variables_are_survived(text in r#"([a$\{\}:é-]|\$\{|:-|A1){0,20}"#, value in prop::option::of(".{0,4}")) {
+        let file = format!("[trust]\nnetworks = [{text:?}]\n[environments.a.log]\nlevel = '{text}'\n");
+        check_two([&file, ""], None, value.as_deref());
+        check_two(["", &file], Some("a"), value.as_deref());
+    }
+
     #[test]
     fn mangled_files_are_survived(cuts in prop::collection::vec((0usize..WHOLE.len(), 0usize..40, ".{0,6}"), 1..6)) {
         let mut text = WHOLE.to_owned();

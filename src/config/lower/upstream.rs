@@ -1,7 +1,7 @@
 //! `[upstreams.NAME]`
 
+use crate::config::spanned::Spanned;
 use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
-use toml::Spanned;
 
 use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
