@@ -22,16 +22,15 @@ pub(super) fn document<'s>(sources: &'s Sources, problems: &mut Problems) -> DeT
         if table.get("include").is_some_and(|include| is_list_of_texts(include.get_ref())) {
             table.remove("include");
         }
-        add(&mut document, table, "", problems);
+        add(&mut document, table, &[], problems);
     }
     document
 }
 
 /// Adds what stands in the table `path` of one file to what stood there before.
-fn add<'s>(document: &mut DeTable<'s>, table: DeTable<'s>, path: &str, problems: &mut Problems) {
+fn add<'s>(document: &mut DeTable<'s>, table: DeTable<'s>, path: &[String], problems: &mut Problems) {
     for (key, value) in table {
-        let name = key.get_ref().as_ref();
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let path = [path, &[key.get_ref().to_string()]].concat();
         let Some((first_key, first)) = document.get_key_value(&key).map(|(key, value)| (key.span(), value.span()))
         else {
             document.insert(key, value);
@@ -55,19 +54,23 @@ fn add<'s>(document: &mut DeTable<'s>, table: DeTable<'s>, path: &str, problems:
     }
 }
 
-fn repeated(span: Span, first: Span, path: &str, problems: &mut Problems) {
-    let problem = match path.split('.').rev().nth(1) {
-        Some("upstreams") => Problem::new(format!("{} is defined a second time", quoted(path)))
-            .note("all of an upstream stands in one file"),
-        _ => Problem::new(format!("{} is set a second time", quoted(path))),
+fn repeated(span: Span, first: Span, path: &[String], problems: &mut Problems) {
+    let name = quoted(&path.join("."));
+    let problem = if is_indivisible(path) {
+        Problem::new(format!("{name} is defined a second time")).note("all of an upstream stands in one file")
+    } else {
+        Problem::new(format!("{name} is set a second time"))
     };
     problems.repeated(span, first, problem);
 }
 
 /// Whether the table at `path` belongs to one file as a whole: that of an upstream, in an environment too.
-fn is_indivisible(path: &str) -> bool {
-    let mut path = path.rsplitn(3, '.').skip(1);
-    path.next() == Some("upstreams") && path.next().is_none_or(|above| above.starts_with("environments."))
+fn is_indivisible(path: &[String]) -> bool {
+    let within = match path {
+        [first, _, rest @ ..] if first == "environments" => rest,
+        path => path,
+    };
+    matches!(within, [section, _] if section == "upstreams")
 }
 
 fn is_list_of_tables(items: &[Spanned<DeValue<'_>>]) -> bool {

@@ -269,8 +269,8 @@ impl Display for Effective {
 /// A value as it is written in one line.
 fn one_line(value: &toml::Value) -> String {
     match value {
-        // Written over several lines it could have no comment behind it.
-        toml::Value::String(text) => Value::String(text.clone()).to_string(),
+        // As JSON writes it: over several lines it could have no comment behind it. A variable would be replaced once more.
+        toml::Value::String(text) => Value::String(text.replace("${", "$${")).to_string(),
         toml::Value::Array(items) => format!("[{}]", items.iter().map(one_line).collect::<Vec<_>>().join(", ")),
         toml::Value::Table(table) => {
             let entries: Vec<String> =

@@ -70,10 +70,13 @@ fn check_two(texts: [&str; 2], environment: Option<&str>, value: Option<&str>) {
     let variables = |_: &str| value.map(OsString::from);
     let surroundings = Surroundings { environment, variables: &variables, cores: 2 };
     let shown = understand(sources, Problems::default(), &surroundings, |understood| {
-        show::effective(&understood, environment).to_string()
+        (show::effective(&understood, environment).to_string(), format!("{:?}", understood.loaded))
     });
     match shown {
-        Ok(shown) => assert!(parse("shown", &shown.replace("${", "$${"), 2).is_ok(), "{shown}"),
+        Ok((shown, loaded)) => {
+            let again = parse("shown", &shown, 2).unwrap_or_else(|errors| panic!("{errors}\n{shown}"));
+            assert_eq!(format!("{again:?}"), loaded, "{shown}");
+        }
         Err(Errors::Invalid(report)) => {
             let all = report.to_json();
             assert_eq!(all.as_array().map(Vec::len), Some(report.count()));

@@ -43,7 +43,7 @@ fn invalid_files_are_refused_with_their_errors() {
 fn the_effective_configuration_of_a_file_comes_to_the_same() {
     let mut failures = Vec::new();
     for case in cases("ok") {
-        let shown = case.in_surroundings(|path, surroundings| ringway::config::show(path, surroundings));
+        let shown = case.in_surroundings(ringway::config::show);
         let shown = shown.unwrap_or_else(|errors| panic!("{}: {errors}", case.name)).to_string();
         let shown = shown.replace("tests/config/ok/", "");
         let again = ringway::config::parse("shown", &shown, CORES);
@@ -86,7 +86,7 @@ impl Case {
     }
 
     fn load(&self) -> Result<ringway::config::Loaded, Errors> {
-        self.in_surroundings(|path, surroundings| ringway::config::load_in(path, surroundings))
+        self.in_surroundings(ringway::config::load_in)
     }
 
     fn in_surroundings<T>(&self, act: impl FnOnce(&Path, &Surroundings<'_>) -> T) -> T {
