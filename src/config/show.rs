@@ -222,17 +222,18 @@ impl LineStarts {
     }
 }
 
-impl Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin::Written { file, line, overlaid, variables } = self else { return f.write_str("default") };
-        write!(f, "{}:{line}", printable(file))?;
-        if *overlaid {
-            f.write_str(", environment")?;
+impl Origin {
+    /// In a few words; `environment` is the one that was chosen.
+    fn told(&self, environment: Option<&str>) -> String {
+        let Origin::Written { file, line, overlaid, variables } = self else { return "default".to_owned() };
+        let mut told = format!("{}:{line}", printable(file));
+        if let Some(environment) = environment.filter(|_| *overlaid) {
+            told.push_str(&format!(", environment {}", printable(environment)));
         }
-        for used in variables {
-            write!(f, ", variable {}{}", used.name, if used.unset { " (its default)" } else { "" })?;
+        for Used { name, unset } in variables {
+            told.push_str(&format!(", variable {name}{}", if *unset { " (its default)" } else { "" }));
         }
-        Ok(())
+        told
     }
 }
 
@@ -252,14 +253,7 @@ impl Display for Effective {
                     Some(value) => format!("{key} = {}", one_line(value)),
                     None => format!("# {key}: {instead}"),
                 };
-                let origin = match origin {
-                    Origin::Written { overlaid: true, .. } => {
-                        let name = printable(self.environment.as_deref().unwrap_or_default());
-                        origin.to_string().replacen(", environment", &format!(", environment {name}"), 1)
-                    }
-                    origin => origin.to_string(),
-                };
-                writeln!(f, "{line:<ORIGIN_COLUMN$}  # {origin}")?;
+                writeln!(f, "{line:<ORIGIN_COLUMN$}  # {}", origin.told(self.environment.as_deref()))?;
             }
         }
         Ok(())

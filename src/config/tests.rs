@@ -63,6 +63,46 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(shown.contains("absent.toml:2:3: this byte is not UTF-8 text"), "{shown}");
 }
 
+/// What is said of the file `name` of a folder with these files.
+fn refusal(name: &str, files: impl IntoIterator<Item = (String, String)>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    files.into_iter().for_each(|(name, text)| std::fs::write(folder.path().join(name), text).unwrap());
+    load(&folder.path().join(name), None).unwrap_err().to_string()
+}
+
+#[test]
+fn includes_go_eight_deep_and_no_deeper() {
+    let chain = |length: usize| {
+        (0..length).map(|depth| (format!("{depth}.toml"), format!("include = [\"{}.toml\"]\n", depth + 1)))
+    };
+    let end = |depth: usize| (format!("{depth}.toml"), "[log]\n".to_owned());
+    let shown = refusal("0.toml", chain(8).chain([end(8)]));
+    assert!(shown.contains("no listener") && !shown.contains("too deep"), "{shown}");
+    let shown = refusal("0.toml", chain(9).chain([end(9)]));
+    assert!(shown.contains("8.toml:1:12: `9.toml` lies too deep"), "{shown}");
+}
+
+#[test]
+fn a_thousand_files_are_read_and_no_more() {
+    let files = (0..1001).map(|number| (format!("part-{number:04}.toml"), String::new()));
+    let first = ("first.toml".to_owned(), "include = ['part-*.toml']\n".to_owned());
+    let shown = refusal("first.toml", files.chain([first]));
+    assert!(shown.contains("the configuration is too long"), "{shown}");
+    assert!(shown.contains("expected at most 1000 files and 64 MiB in all"), "{shown}");
+}
+
+#[test]
+fn the_files_that_are_read_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("more")).unwrap();
+    std::fs::write(path("b.toml"), "include = ['more/*.toml', 'absent.toml']\n").unwrap();
+    std::fs::write(path("a.toml"), "").unwrap();
+    std::fs::write(path("more/c.toml"), "syntax error").unwrap();
+    assert_eq!(files(folder.path()).unwrap(), [path("a.toml"), path("b.toml"), path("more/c.toml")]);
+    assert!(files(&path("nowhere")).is_err());
+}
+
 /// Has two texts be files of one configuration, in surroundings in which every variable has the same value.
 fn check_two(texts: [&str; 2], environment: Option<&str>, value: Option<&str>) {
     let mut sources = Sources::new("two");
