@@ -12,15 +12,15 @@
 //!
 //! That all of this is true of the lowering is tested in `schema/tests.rs`.
 
+mod forms;
+
 use std::collections::BTreeMap;
-use std::fmt;
 
 use schemars::JsonSchema;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::spanned::Spanned;
+pub(super) use forms::{Duration, Quantity, Server, Size, Values};
 
 /// A whole configuration, or one file of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -137,16 +137,6 @@ pub(super) struct Upstream {
     pub(super) retry: Retry,
 }
 
-/// An item of `servers`: an address alone, or a table.
-#[derive(Debug, JsonSchema)]
-#[schemars(untagged)]
-pub(super) enum Server {
-    /// An address or a name, with a port, or `unix:` and a path.
-    Address(String),
-    /// The same with a weight.
-    Table(ServerTable),
-}
-
 /// `{ address = "…", weight = 3 }`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -209,25 +199,63 @@ pub(super) struct Retry {
     pub(super) backoff_max: Option<Spanned<Duration>>,
 }
 
-/// Routes with a host come before those without; then longer prefixes before shorter ones.
+/// Which route serves a request does not depend on their order: [configuration.md](configuration.md#routes) says which.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 #[schemars(extend("required" = ["upstream"]))]
 pub(super) struct Route {
-    /// The exact host, without port.
+    /// What records and metrics call the route: 1 to 128 visible characters of ASCII, unlike any other's.
+    #[schemars(length(min = 1, max = 128),
+        extend("x-default" = "its first host and its path, with `=` before an exact one: `example.com/api`"))]
+    pub(super) name: Option<Spanned<String>>,
+    /// The host, without port: `example.com`, `*.example.com` (one or more labels before it), `www.*` (one or more labels
+    /// after it), `[::1]`.
     #[schemars(extend("x-default" = "any"))]
     pub(super) host: Option<Spanned<String>>,
-    /// Path prefix, by whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
-    #[schemars(regex(pattern = "^/"), extend("default" = "/"))]
+    /// Several of them, in place of `host`; at most 10,000.
+    #[schemars(length(max = 10_000), extend("x-default" = "any"))]
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The exact path, in place of `prefix`.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "any below `prefix`"))]
+    pub(super) path: Option<Spanned<String>>,
+    /// The path and all below it, by whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "`/`"))]
     pub(super) prefix: Option<Spanned<String>>,
-    /// The name of an upstream.
+    /// Of the routes that match a request, one with a higher priority wins.
+    #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
+    pub(super) priority: Option<Spanned<i64>>,
+    /// The name of the upstream that serves it.
     pub(super) upstream: Option<Spanned<String>>,
-    /// Protocols that clients may switch to; `h2c`, `h2`, `http` and `tls` are refused.
-    #[schemars(extend("default" = ["websocket"]))]
+    /// Protocols that clients may switch to, at most 16; `h2c`, `h2`, `http` and `tls` are refused.
+    #[schemars(length(max = 16), extend("default" = ["websocket"]))]
     pub(super) upgrades: Option<Vec<Spanned<String>>>,
     /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy.
     #[serde(default)]
     pub(super) connect: bool,
+    /// Changes to the header fields of requests to the upstream.
+    #[serde(default)]
+    pub(super) request_headers: HeaderEdits,
+    /// Changes to the header fields of answers to the client.
+    #[serde(default)]
+    pub(super) response_headers: HeaderEdits,
+}
+
+/// `{ set = { "X-A" = "1" }, add = { "X-B" = ["2", "3"] }, remove = ["X-C"] }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct HeaderEdits {
+    /// Fields that take the place of all of their name; at most 64 lines with those of `add`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) set: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Fields that come after those that are there; a list makes several lines of one name.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) add: BTreeMap<Spanned<String>, Spanned<Values>>,
+    /// Names of fields that are left out; at most 64.
+    #[serde(default)]
+    #[schemars(length(max = 64), extend("default" = []))]
+    pub(super) remove: Vec<Spanned<String>>,
 }
 
 /// How much a peer may send or hold. `connections_per_client` and `glitches_per_client` count each shard for itself, by
@@ -375,46 +403,4 @@ pub(super) struct Dns {
     /// How long one question may take; it is asked twice.
     #[schemars(extend("default" = "2s", "x-range" = ["10ms", "60s"]))]
     pub(super) timeout: Option<Spanned<Duration>>,
-}
-
-impl<'de> Deserialize<'de> for Server {
-    /// By hand, because an untagged enum would lose the places of the table's values, and what is wrong with them.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Server, D::Error> {
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = Server;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address, or a table with `address` and `weight`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Server, E> {
-                Ok(Server::Address(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
-                ServerTable::deserialize(MapAccessDeserializer::new(map)).map(Server::Table)
-            }
-        }
-        deserializer.deserialize_any(Form)
-    }
-}
-
-/// A whole number and a unit of time: `250ms`, `10s`, `5m`, `1h`.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Duration(pub(super) Quantity);
-
-/// A whole number and a unit of size: `512B`, `16KiB`, `1MiB`, `2GiB`, `1TiB`.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Size(pub(super) Quantity);
-
-/// A duration or a size. Numbers without a unit are let in so that they can be refused with advice.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "invalid type, expected a string with a number and a unit")]
-pub(super) enum Quantity {
-    Text(String),
-    Integer(i64),
-    Float(f64),
 }

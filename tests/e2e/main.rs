@@ -14,6 +14,7 @@ mod expect;
 mod faults;
 mod forwarding;
 mod glitches;
+mod headers;
 mod health;
 mod limits;
 mod listeners;

@@ -42,7 +42,7 @@ pub(crate) fn edit_request(forwarding: Forwarding, ids: &RequestIds, client: &Cl
 }
 
 fn try_edit(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) -> Result<(), EditError> {
-    let Request { head, bytes, edits, id, keeps_id } = request;
+    let Request { head, bytes, edits, id, keeps_id, .. } = request;
     remove_by_name(edits, client, head, bytes)?;
     let kept = if client.trusted { head.names() } else { FieldNames::EMPTY };
     let keeps = |name| kept.contains(name);

@@ -4,6 +4,7 @@
 //! tells all errors. The Plan is given out only if there were none.
 
 mod dns;
+mod filter;
 mod limits;
 mod listener;
 mod route;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plan::Plan;
+use plan::filter::RequestFilter;
 use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
@@ -25,6 +26,7 @@ pub(crate) struct Proxy<'a> {
     pub(crate) pool: &'a Rc<Pool>,
     pub(crate) client: &'a Client,
     pub(crate) counters: &'a Counters,
+    pub(crate) request_filters: &'a [RequestFilter],
     pub(crate) response_edits: &'a Edits,
 }
 

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use plan::Plan;
+use plan::filter::RequestFilter;
 use ring::{Chunk, SpliceError};
 use wire::h1::Edits;
 
@@ -11,6 +12,7 @@ use super::proxy::{Attempt, Proxy};
 use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::filter;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
@@ -18,6 +20,7 @@ use crate::upstream::retry::Replay;
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
+    request_filters: &'a [RequestFilter],
     response_edits: &'a Edits,
     down: &'a mut D,
     up: &'a mut U,
@@ -76,6 +79,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
             plan: proxy.plan,
+            request_filters: proxy.request_filters,
             response_edits: proxy.response_edits,
             down,
             up,
@@ -172,7 +176,9 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
-                    self.up.finish(self.down.trailers())?;
+                    let trailers = self.down.trailers();
+                    self.up
+                        .finish(trailers.filter(|trailers| filter::passes_trailers(self.request_filters, trailers)))?;
                     self.request = Direction::Over;
                     return Ok(None);
                 }
