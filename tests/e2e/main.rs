@@ -6,6 +6,7 @@ mod balance;
 mod bodies;
 mod client_failures;
 mod clients;
+mod configuration;
 mod dns;
 mod documents;
 mod drain;
