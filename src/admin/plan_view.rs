@@ -3,9 +3,10 @@
 //! The plan crate knows no formats, so each of its structs has its view here. Destructuring names every field: a field that
 //! is added to the Plan and forgotten here does not compile.
 
+use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, Forwarding, HashKey, Health, Io, Limits, Listener, Overload, Plan, Retry, Route, Server, Shards,
-    Timeouts, TrustPolicy, Upstream,
+    AccessLog, Forwarding, HashKey, Health, Io, Limits, Listener, Overload, PathPattern, Plan, Retry, Route, Server,
+    Shards, Timeouts, TrustPolicy, Upstream,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -50,8 +51,35 @@ fn listener(listener: &Listener) -> Value {
 }
 
 fn route(route: &Route, upstream_name: &str) -> Value {
-    let Route { host, prefix, upstream: _, upgrades, connect } = route;
-    json!({ "host": host, "prefix": prefix, "upstream": upstream_name, "upgrades": upgrades, "connect": connect })
+    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, filters } = route;
+    let Filters { request, response } = filters;
+    let (exact, prefix) = match path {
+        PathPattern::Exact(path) => (Some(path), None),
+        PathPattern::Prefix(prefix) => (None, Some(prefix)),
+    };
+    json!({
+        "name": name,
+        "hosts": hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "path": exact,
+        "prefix": prefix,
+        "priority": priority,
+        "upstream": upstream_name,
+        "upgrades": upgrades,
+        "connect": connect,
+        "request_filters": request.iter().map(|RequestFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
+        "response_filters": response.iter().map(|ResponseFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
+    })
+}
+
+/// What `set` asks for is a name to remove and a line to add.
+fn headers(edits: &HeaderEdits) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let edits = edits.edits();
+    let added = text(edits.appended());
+    json!({ "headers": {
+        "removed": edits.removed_names().map(text).collect::<Vec<_>>(),
+        "added": added.lines().collect::<Vec<_>>(),
+    } })
 }
 
 fn upstream(upstream: &Upstream) -> Value {

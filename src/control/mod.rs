@@ -533,10 +533,8 @@ impl Control {
         ReloadOutcome::Swapped { stopped_us_max: longest.as_micros() as u64 }
     }
 
+    /// Watches the files that the configuration consists of now.
     fn watch_as(&mut self, read: &Read) {
-        if read.process.watch == self.watch.is_some() {
-            return;
-        }
         let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
         self.watch = watched.and_then(|watch| {
             watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()

@@ -71,12 +71,14 @@ pub(super) fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -
     }
 }
 
-/// The routes of `plan`, in the order in which they are tried.
+/// The routes of `plan`, as they are configured.
 pub(super) fn routes(plan: &Plan) -> Vec<RouteStatus> {
     let upstream = |route: &plan::Route| plan.upstreams[usize::from(route.upstream.0)].name.clone();
     let status = |route: &plan::Route| RouteStatus {
-        host: route.host.clone(),
-        path: route.prefix.clone(),
+        name: route.name.clone(),
+        hosts: route.hosts.iter().map(ToString::to_string).collect(),
+        path: route.path.to_string(),
+        priority: route.priority,
         upstream: upstream(route),
         requests: None,
     };

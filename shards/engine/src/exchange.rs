@@ -9,18 +9,19 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use plan::Route;
+use plan::{Route, RouteId};
 use ring::Chunk;
-use wire::h1::Edits;
-use wire::{BodyLength, FieldName, Method, RequestHead, Target};
+use wire::{BodyLength, FieldName, Method, RequestHead};
 
 use crate::client::Client;
 use crate::deadline::Deadline;
+use crate::filter;
 use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::record::Record;
 use crate::request_id::RequestId;
+use crate::route;
 use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
 use crate::upstream::pool::Pool;
@@ -36,8 +37,8 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
-    /// The changes to the head on its way to the upstream.
-    pub(crate) edits: Edits,
+    /// The route that it takes, once one is found.
+    pub(crate) route: Option<RouteId>,
     /// The name that we gave it, if we did.
     pub(crate) id: Option<RequestId>,
     /// Whether it goes on under the name that a trusted peer gave it.
@@ -64,64 +65,69 @@ impl Request {
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
-pub(crate) async fn run<D: Downstream>(
-    shard: &Rc<Shard>,
-    client: &Client,
-    request: &mut Request,
-    down: &mut D,
-    deadline: &mut Deadline,
-) -> Outcome {
-    let started = ring::now();
-    // The exchange finishes with the Plan it began with.
-    let serving = shard.serving();
-    (request.id, request.keeps_id) = (None, false);
-    let way = shard.overload.admit().and_then(|()| find_way(&serving, request));
-    // From here on the head may have to wait for as long as the upstream takes.
-    request.bytes.settle();
-    let result = match &way {
-        Ok(Way::Upstream(route, pool)) => {
-            forward::edit_request(serving.plan.forwarding, &shard.request_ids, client, request);
-            offer_upgrade(route, request);
-            let (counters, response_edits) = (&shard.counters, &shard.response_edits);
-            let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
-            let limit = serving.plan.timeouts.request;
-            let answer = match limit.is_zero() {
-                true => proxy.run(request, down, deadline).await,
-                // Off by default, and then it shall take no room.
-                false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
-            };
-            match answer {
-                // A tunnel has limits of its own.
-                Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn would keep its arguments twice, and many of these wait at once"
+)]
+pub(crate) fn run<'a, D: Downstream>(
+    shard: &'a Shard,
+    serving: &'a Serving,
+    client: &'a Client,
+    request: &'a mut Request,
+    down: &'a mut D,
+    deadline: &'a mut Deadline,
+) -> impl Future<Output = Outcome> + use<'a, D> {
+    async move {
+        let started = ring::now();
+        request.route = None;
+        forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
+        let way = shard.overload.admit().and_then(|()| find_way(serving, request));
+        // From here on the head may have to wait for as long as the upstream takes.
+        request.bytes.settle();
+        let result = match &way {
+            Ok(Way::Upstream(route, pool)) => {
+                let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
+                let limit = serving.plan.timeouts.request;
+                let answer = match limit.is_zero() {
+                    true => proxy.run(request, down, deadline).await,
+                    // Off by default, and then it shall take no room.
+                    false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
+                };
+                match answer {
+                    // A tunnel has limits of its own.
+                    Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                }
             }
-        }
-        Ok(Way::Here(status)) => {
-            down.respond(*status, &forward::own_edits(*status));
-            down.flush();
-            Ok(())
-        }
-        Err(error) => Err(*error),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Completed,
-        Err(mut error) => {
-            // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
-            if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
-                error.status = 408;
+            Ok(Way::Here(status)) => {
+                down.respond(*status, &forward::own_edits(*status));
+                down.flush();
+                Ok(())
             }
-            down.fail(&error);
-            down.flush();
-            Outcome::Failed(error)
-        }
-    };
-    let upstream = match &way {
-        Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
-        _ => None,
-    };
-    record(shard, client, request, down, upstream, outcome, started);
-    outcome
+            Err(error) => Err(*error),
+        };
+        let outcome = match result {
+            Ok(()) => Outcome::Completed,
+            Err(mut error) => {
+                // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
+                if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
+                    error.status = 408;
+                }
+                let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
+                down.fail(&error, &filter::on_own_answer(filters.unwrap_or_default()));
+                down.flush();
+                Outcome::Failed(error)
+            }
+        };
+        let upstream = match &way {
+            Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
+            _ => None,
+        };
+        let route = request.route.map(|id| serving.plan.routes[id].name.as_str());
+        record(shard, client, request, down, (route, upstream), outcome, started);
+        outcome
+    }
 }
 
 /// The future's result, unless `limit` passes before.
@@ -137,8 +143,8 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error
 }
 
 /// Where the request goes, if anywhere.
-fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Error> {
-    let (head, bytes) = (&request.head, &request.bytes);
+fn find_way<'a>(serving: &'a Serving, request: &mut Request) -> Result<Way<'a>, Error> {
+    let Request { head, bytes, route, .. } = request;
     // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
     if head.method() == Method::Trace {
         return Err(Error::new(Side::Client, Kind::Unsupported, 405));
@@ -149,14 +155,10 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
     if forward::hops_left(head, bytes)? == Some(0) {
         return Ok(Way::Here(204));
     }
-    let path = match head.target() {
-        // RFC 9112 §3.2.4: the asterisk means the server as a whole. CONNECT names no path at all.
-        Target::Asterisk | Target::Authority => b"/",
-        _ => head.path(bytes),
-    };
-    let route = serving.plan.routes.find(head.host(bytes), path);
+    *route = route::find(&serving.plan.routes, head, bytes);
+    let route = route.map(|id| &serving.plan.routes[id]);
     if head.method() == Method::Connect {
-        check_connect(route, head)?;
+        route::check_connect(route, head)?;
     }
     let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
     if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
@@ -165,33 +167,12 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
     Ok(Way::Upstream(route, serving.pool(route.upstream)))
 }
 
-/// A tunnel to anywhere is not for a reverse proxy to open: an upstream may, where a route says so.
-fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error> {
-    if !route.is_some_and(|route| route.connect) {
-        return Err(Error::new(Side::Client, Kind::Unsupported, 501));
-    }
-    // RFC 9110 §9.3.6: CONNECT has no content; what looks like it may be the tunnel's.
-    if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
-}
-
-/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
-fn offer_upgrade(route: &Route, request: &mut Request) {
-    let Request { head, bytes, edits, .. } = request;
-    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
-    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
-        return;
-    }
-    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
-        edits.offer(protocol).expect("what a route allows is a protocol");
-    }
-}
-
 fn record<D: Downstream>(
     shard: &Shard,
     client: &Client,
     request: &Request,
     down: &D,
-    upstream: Option<&str>,
+    (route, upstream): (Option<&str>, Option<&str>),
     outcome: Outcome,
     started: std::time::Instant,
 ) {
@@ -210,6 +191,7 @@ fn record<D: Downstream>(
             path: head.path_and_query(bytes),
             status,
             outcome,
+            route,
             upstream,
             request_id: request.id_text(),
             bytes_in: down.body_bytes_received(),
