@@ -68,9 +68,10 @@ pub(super) struct File {
     pub(super) dns: Dns,
     /// How the processes are run that serve.
     #[serde(default)]
-    pub(super) admin: Admin,
-    #[serde(default)]
     pub(super) process: Process,
+    /// Where and by whom a running Ringway may be looked at and told what to do ([operation.md](operation.md#the-admin-api)).
+    #[serde(default)]
+    pub(super) admin: Admin,
     /// What is different in one environment, by its name. `--env NAME` or `RINGWAY_ENV` chooses one.
     #[serde(default)]
     #[expect(dead_code, reason = "merged before this is lowered; here it is only described and checked for its shape")]
@@ -410,6 +411,22 @@ pub(super) struct Dns {
     pub(super) timeout: Option<Spanned<Duration>>,
 }
 
+/// `[process]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Process {
+    /// The account that the worker runs as, by name. It gives up all further groups; the supervisor keeps what it is, and has to
+    /// be root.
+    #[schemars(extend("x-default" = "as the supervisor"))]
+    pub(super) user: Option<Spanned<String>>,
+    /// Its group, by name; only beside `user`.
+    #[schemars(extend("x-default" = "the user's own"))]
+    pub(super) group: Option<Spanned<String>>,
+    /// Whether a change of the configuration's files is a reload.
+    #[serde(default)]
+    pub(super) watch: bool,
+}
+
 /// `[admin]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
@@ -429,20 +446,4 @@ pub(super) struct Admin {
     #[serde(default)]
     #[schemars(length(max = 64), extend("default" = []))]
     pub(super) origins: Vec<Spanned<String>>,
-}
-
-/// `[process]`
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a table")]
-pub(super) struct Process {
-    /// The account that the worker runs as, by name. It gives up all further groups; the supervisor keeps what it is, and has to
-    /// be root.
-    #[schemars(extend("x-default" = "as the supervisor"))]
-    pub(super) user: Option<Spanned<String>>,
-    /// Its group, by name; only beside `user`.
-    #[schemars(extend("x-default" = "the user's own"))]
-    pub(super) group: Option<Spanned<String>>,
-    /// Whether a change of the configuration's files is a reload.
-    #[serde(default)]
-    pub(super) watch: bool,
 }
