@@ -13,6 +13,8 @@ use crate::config::{self, Admin, Discovery, Loaded, Process};
 pub(crate) struct Asked {
     /// The configuration; `None` for the embedded default.
     pub(crate) config: Option<PathBuf>,
+    /// Which of its environments is laid over it, if any.
+    pub(crate) environment: Option<String>,
     /// Where to listen instead of where the configuration says.
     pub(crate) listen: Vec<Address>,
     /// The number of shards, instead of the configuration's.
@@ -28,7 +30,7 @@ impl Asked {
     /// All that is wrong with it, for people to read.
     pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
         let mut loaded = match (&self.config, self.demo) {
-            (Some(path), _) => config::load(path)?,
+            (Some(path), _) => config::load(path, self.environment.as_deref())?,
             (None, Some(demo)) => Loaded {
                 plan: config::embedded(demo),
                 log_level: Level::INFO,

@@ -3,9 +3,10 @@
 //! The plan crate knows no formats, so each of its structs has its view here. Destructuring names every field: a field that
 //! is added to the Plan and forgotten here does not compile.
 
+use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload, Plan, Retry,
-    Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
+    AccessLog, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload, PathPattern, Plan,
+    Retry, Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -63,17 +64,34 @@ fn listener(listener: &Listener) -> Value {
 
 fn route(route: &Route, upstream_name: &str) -> Value {
     let Route { name, hosts, path, priority, upstream: _, upgrades, connect, filters } = route;
+    let Filters { request, response } = filters;
+    let (exact, prefix) = match path {
+        PathPattern::Exact(path) => (Some(path), None),
+        PathPattern::Prefix(prefix) => (None, Some(prefix)),
+    };
     json!({
         "name": name,
         "hosts": hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "path": path.to_string(),
+        "path": exact,
+        "prefix": prefix,
         "priority": priority,
         "upstream": upstream_name,
         "upgrades": upgrades,
         "connect": connect,
-        "request_filters": filters.request.len(),
-        "response_filters": filters.response.len(),
+        "request_filters": request.iter().map(|RequestFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
+        "response_filters": response.iter().map(|ResponseFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
     })
+}
+
+/// What `set` asks for is a name to remove and a line to add.
+fn headers(edits: &HeaderEdits) -> Value {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let edits = edits.edits();
+    let added = text(edits.appended());
+    json!({ "headers": {
+        "removed": edits.removed_names().map(text).collect::<Vec<_>>(),
+        "added": added.lines().collect::<Vec<_>>(),
+    } })
 }
 
 fn metrics_view(metrics: &Metrics) -> Value {

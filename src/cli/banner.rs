@@ -95,16 +95,16 @@ impl Banner<'_> {
     fn request(&self) -> Option<String> {
         let routes = self.plan.routes.routes();
         let route = routes.iter().find(|route| route.hosts.is_empty()).or(routes.first())?;
-        let address = match self.plan.listeners.first()?.address.clone() {
-            // It may be another than was asked for: the kernel chooses where the port is 0.
-            Address::Tcp(_) => Address::Tcp(self.ready.listening.first()?.parse().ok()?),
-            unix @ Address::Unix(_) => unix,
-        };
         let host = route.hosts.first().map(|host| match host {
             HostPattern::Exact(host) => host.clone(),
             HostPattern::Suffix(suffix) => format!("www.{suffix}"),
             HostPattern::Prefix(prefix) => format!("{prefix}.example"),
         });
+        let address = match self.plan.listeners.first()?.address.clone() {
+            // It may be another than was asked for: the kernel chooses where the port is 0.
+            Address::Tcp(_) => Address::Tcp(self.ready.listening.first()?.parse().ok()?),
+            unix @ Address::Unix(_) => unix,
+        };
         Some(request_command(&address, host.as_deref(), route.path.text()))
     }
 }

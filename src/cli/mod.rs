@@ -5,10 +5,12 @@
 
 mod banner;
 mod check;
+mod config_show;
 mod figures;
 mod order;
 mod paper;
 mod remote;
+mod schema;
 mod serve;
 mod status;
 mod top;
@@ -36,7 +38,7 @@ const EXIT_STATUSES: [(u8, &str); 5] = [
     (0, "Done."),
     (FAILED, "The command could not do what was asked; standard error says why."),
     (USAGE, "The command line is wrong."),
-    (NOT_RUNNING, "No Ringway is running at the address."),
+    (NOT_RUNNING, "No Ringway is running at the address; for `check`: only an address cannot be listened on."),
     (REFUSED, "The running Ringway refused: an invalid configuration, a wrong token, an unknown server."),
 ];
 
@@ -67,6 +69,9 @@ enum Command {
     #[command(hide = true)]
     Worker(ServeArgs),
     /// Check a configuration without serving it
+    ///
+    /// Reads all files, looks names up, and binds every address without listening on it. Exit status: 0 if it could be
+    /// served, 1 if the configuration is wrong, 3 if only an address of it cannot be listened on.
     Check(CheckArgs),
     /// Have a running Ringway read its configuration again
     ///
@@ -82,6 +87,11 @@ enum Command {
     Status(status::StatusArgs),
     /// Watch a running Ringway: shards, routes, upstreams, rates
     Top(top::TopArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema(SchemaArgs),
+    /// Look at a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print completions for a shell
     Completions(paper::CompletionsArgs),
     /// Print the manual page
@@ -90,11 +100,19 @@ enum Command {
     Version,
 }
 
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the effective configuration: every key with its value, and where that comes from
+    Show(ShowArgs),
+}
+
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// The configuration to serve
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration to serve: a file, or a directory of which every *.toml is read
+    #[arg(short, long, value_name = "PATH")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
     /// Listen here instead of where the configuration says; may be given several times
     #[arg(short, long, value_name = "ADDRESS", value_parser = crate::config::parse_listen_address)]
     listen: Vec<Address>,
@@ -108,9 +126,50 @@ struct ServeArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The configuration to check
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration to check: a file, or a directory
+    #[arg(short, long, value_name = "PATH")]
     config: PathBuf,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Neither look names up nor bind addresses: check what is written alone
+    #[arg(long)]
+    offline: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The configuration to show: a file, or a directory
+    #[arg(short, long, value_name = "PATH")]
+    config: PathBuf,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SchemaArgs {
+    /// Print the reference page instead
+    #[arg(long, hide = true)]
+    markdown: bool,
+}
+
+#[derive(Debug, Args)]
+struct EnvironmentArgs {
+    /// Lay [environments.NAME] of the configuration over the rest of it
+    #[arg(long = "env", value_name = "NAME", env = "RINGWAY_ENV")]
+    environment: Option<String>,
+}
+
+impl EnvironmentArgs {
+    /// The environment that was asked for. A variable that is empty asks for none.
+    fn chosen(&self) -> Option<&str> {
+        self.environment.as_deref().filter(|name| !name.is_empty())
+    }
 }
 
 /// Does what the command line of this process asks for.
@@ -120,28 +179,37 @@ pub fn run() -> ExitCode {
         Ok(asked) => asked,
         Err(answer) => return usage(&answer),
     };
+    let succeeded = |()| ExitCode::SUCCESS;
     let done = match asked.command {
-        _ if asked.version => version::version(),
-        None => serve::serve(asked.serve),
-        Some(Command::Serve(args)) => serve::serve(args),
-        Some(Command::Worker(args)) => return worker::worker(args),
-        Some(Command::Check(args)) => check::check(&args.config),
-        Some(Command::Reload(args)) => order::reload(&args),
-        Some(Command::Stop(args)) => order::stop(&args),
-        Some(Command::Upgrade(args)) => order::upgrade(&args),
-        Some(Command::Status(args)) => status::status(&args),
-        Some(Command::Top(args)) => top::top(&args),
-        Some(Command::Completions(args)) => paper::completions(&args),
-        Some(Command::Man) => paper::man(),
-        Some(Command::Version) => version::version(),
+        _ if asked.version => version::version().map(succeeded),
+        None => serve::serve(asked.serve).map(succeeded),
+        Some(Command::Serve(args)) => serve::serve(args).map(succeeded),
+        Some(Command::Worker(args)) => Ok(worker::worker(args)),
+        Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Schema(args)) => schema::schema(args.markdown).map(succeeded),
+        Some(Command::Config(ConfigCommand::Show(args))) => config_show::show(&args).map(succeeded),
+        Some(Command::Reload(args)) => order::reload(&args).map(succeeded),
+        Some(Command::Stop(args)) => order::stop(&args).map(succeeded),
+        Some(Command::Upgrade(args)) => order::upgrade(&args).map(succeeded),
+        Some(Command::Status(args)) => status::status(&args).map(succeeded),
+        Some(Command::Top(args)) => top::top(&args).map(succeeded),
+        Some(Command::Completions(args)) => paper::completions(&args).map(succeeded),
+        Some(Command::Man) => paper::man().map(succeeded),
+        Some(Command::Version) => version::version().map(succeeded),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
+        // Who reads only the first lines has got what was asked for.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln_quietly(&format!("ringway: {error:#}"));
             ExitCode::from(error.downcast_ref().map_or(FAILED, remote::exit_status))
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Answers a request for help, or a command line that makes no sense.

@@ -8,6 +8,7 @@ use hyper::Method;
 use plan::Address;
 use serde::de::DeserializeOwned;
 
+use super::EnvironmentArgs;
 use crate::admin::client::{Client, ClientError};
 use crate::admin::{Admin, AdminAddress, Token, default_paths};
 use crate::config;
@@ -25,8 +26,10 @@ pub(super) struct RemoteArgs {
     #[arg(long, value_name = "FILE", env = "RINGWAY_ADMIN_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// The configuration that it runs by, which says both
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "PATH")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
 }
 
 impl RemoteArgs {
@@ -34,7 +37,7 @@ impl RemoteArgs {
     /// default.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let configured = match &self.config {
-            Some(path) => config::load(path)?.admin,
+            Some(path) => config::load(path, self.environment.chosen())?.admin,
             None => Admin::default(),
         };
         let address = match (self.admin.clone(), configured.address) {

@@ -54,12 +54,13 @@ pub(super) fn run(asked: Asked, loaded: Loaded, assignment: Option<Assignment>) 
 
 /// What is to be served: what the file says, or the embedded default together with the demo upstream that it needs.
 pub(super) fn asked(args: ServeArgs) -> anyhow::Result<Asked> {
+    let environment = args.environment.chosen().map(str::to_owned);
     let ServeArgs { config, listen, shards, .. } = args;
     let demo = match config {
         Some(_) => None,
         None => Some(demo::start().context("the demo upstream cannot be started")?),
     };
-    Ok(Asked { config, listen, shards, demo })
+    Ok(Asked { config, environment, listen, shards, demo })
 }
 
 fn program_name() -> String {

@@ -38,7 +38,6 @@ use heritage::Heritage;
 use orders::{Order, Orders};
 use parent::{Parent, Wish};
 use reload::{Difference, Prepared, Read};
-use survey::Survey;
 use watch::Watch;
 
 pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
@@ -321,28 +320,6 @@ impl Control {
         Ok(())
     }
 
-    /// Tells how things stand, when the shards have told what only they know.
-    fn survey(&mut self, to: oneshot::Sender<Status>) {
-        let mut status = self.status();
-        let survey = Survey { answers: self.fleet.survey(), named: survey::named(&self.plan, &self.resolution) };
-        tokio::spawn(async move {
-            survey.complete(&mut status).await;
-            let _ = to.send(status);
-        });
-    }
-
-    /// The Plan in force, with the servers that its upstreams have now.
-    fn plan_now(&self) -> Arc<Plan> {
-        if self.moved.is_empty() {
-            return Arc::clone(&self.plan);
-        }
-        let mut plan = Plan::clone(&self.plan);
-        for (upstream, servers) in &self.moved {
-            plan.upstreams[usize::from(upstream.0)].servers.clone_from(servers);
-        }
-        Arc::new(plan)
-    }
-
     /// Log files have been moved away. Standard output and standard error, where both logs go, cannot be.
     fn reopen_logs(&mut self) {
         tracing::debug!("no log file to be opened anew");
@@ -399,29 +376,6 @@ impl Control {
             metrics: self.metrics.carry(),
             hosts: self.resolution.known().map(|(host, addresses)| (host.to_owned(), addresses.to_vec())).collect(),
         });
-    }
-
-    fn status(&self) -> Status {
-        let (counters, shards) = (self.fleet.counters(&self.inherited.counters), self.fleet.statuses());
-        Status {
-            totals: survey::totals(&counters, &shards),
-            routes: survey::routes(&self.plan, &self.metrics),
-            upstreams: Vec::new(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            generation: self.generation,
-            supervised: self.parent.is_supervisor(),
-            phase: self.phase,
-            started_unix_s: self.began.unix_s,
-            uptime_s: self.began.at.elapsed().as_secs(),
-            config: self.asked.config.as_ref().map(|path| path.display().to_string()),
-            listening: self.ready.listening.clone(),
-            io: io_name(self.ready.backend).to_owned(),
-            shards,
-            counters,
-            reloads: Reloads { plans_retired: self.retired.len(), ..self.reloads.clone() },
-            crashes: self.crashes.clone(),
-        }
     }
 }
 
@@ -553,10 +507,8 @@ impl Control {
         ReloadOutcome::Swapped { stopped_us_max: longest.as_micros() as u64 }
     }
 
+    /// Watches the files that the configuration consists of now.
     fn watch_as(&mut self, read: &Read) {
-        if read.process.watch == self.watch.is_some() {
-            return;
-        }
         let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
         self.watch = watched.and_then(|watch| {
             watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()

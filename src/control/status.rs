@@ -37,7 +37,7 @@ pub(crate) struct Status {
     pub(crate) crashes: Crashes,
     /// What all shards have counted since the worker's start.
     pub(crate) totals: Totals,
-    /// The routes, in the order in which they are tried.
+    /// The routes, as they are configured.
     pub(crate) routes: Vec<RouteStatus>,
     /// The upstreams, in the order of the Plan.
     pub(crate) upstreams: Vec<UpstreamStatus>,
@@ -90,10 +90,14 @@ pub(crate) struct LatencyBucket {
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RouteStatus {
-    /// The host that it is for; none for any.
-    pub(crate) host: Option<String>,
-    /// The path that it is for.
+    /// What records and metrics call it.
+    pub(crate) name: String,
+    /// The hosts that it is for; none for any.
+    pub(crate) hosts: Vec<String>,
+    /// The path that it is for: a prefix, or exact where `=` stands before it.
     pub(crate) path: String,
+    /// What decides between routes for the same request; the largest wins.
+    pub(crate) priority: i32,
     /// The upstream that it leads to.
     pub(crate) upstream: String,
     /// Requests that took it; none while they are not counted by route.

@@ -1,6 +1,6 @@
 //! What the shards tell when they are asked how things stand, put together.
 //!
-//! Counters are read where they lie. What only a shard knows it tells through its mailbox; one that does not within
+//! [`Control::survey`] is what the admin API's status comes from. Counters are read where they lie. What only a shard knows it tells through its mailbox; one that does not within
 //! [`PATIENCE`] is stuck, and the status says so. The control loop does not wait for that: the survey goes on beside it.
 
 use std::collections::BTreeMap;
@@ -12,25 +12,74 @@ use engine::{ServerSnapshot, Snapshot, Standing};
 use plan::{Balance, Plan};
 use tokio::sync::oneshot;
 
-use crate::telemetry::metrics::Metrics;
-
-use super::status::{Phase, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus};
+use super::status::{
+    Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus,
+};
+use super::{Control, io_name};
 use crate::discovery::Resolution;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a shard may take to answer. Its loop turns in far less than a hundredth of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A question to all shards, under way.
-pub(super) struct Survey {
+struct Survey {
     /// By shard; none where the mailbox was full.
-    pub(super) answers: Vec<Option<oneshot::Receiver<Snapshot>>>,
+    answers: Vec<Option<oneshot::Receiver<Snapshot>>>,
     /// What is known of each server beside what the shards tell.
-    pub(super) named: BTreeMap<String, String>,
+    named: BTreeMap<String, String>,
+}
+
+impl Control {
+    /// Tells how things stand, when the shards have told what only they know.
+    pub(super) fn survey(&mut self, to: oneshot::Sender<Status>) {
+        let mut status = self.status();
+        let survey = Survey { answers: self.fleet.survey(), named: named(&self.plan, &self.resolution) };
+        tokio::spawn(async move {
+            survey.complete(&mut status).await;
+            let _ = to.send(status);
+        });
+    }
+
+    /// The Plan in force, with the servers that its upstreams have now.
+    pub(super) fn plan_now(&self) -> Arc<Plan> {
+        if self.moved.is_empty() {
+            return Arc::clone(&self.plan);
+        }
+        let mut plan = Plan::clone(&self.plan);
+        for (upstream, servers) in &self.moved {
+            plan.upstreams[usize::from(upstream.0)].servers.clone_from(servers);
+        }
+        Arc::new(plan)
+    }
+
+    fn status(&self) -> Status {
+        let (counters, shards) = (self.fleet.counters(&self.inherited.counters), self.fleet.statuses());
+        Status {
+            totals: totals(&counters, &shards),
+            routes: routes(&self.plan, &self.metrics),
+            upstreams: Vec::new(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            generation: self.generation,
+            supervised: self.parent.is_supervisor(),
+            phase: self.phase,
+            started_unix_s: self.began.unix_s,
+            uptime_s: self.began.at.elapsed().as_secs(),
+            config: self.asked.config.as_ref().map(|path| path.display().to_string()),
+            listening: self.ready.listening.clone(),
+            io: io_name(self.ready.backend).to_owned(),
+            shards,
+            counters,
+            reloads: Reloads { plans_retired: self.retired.len(), ..self.reloads.clone() },
+            crashes: self.crashes.clone(),
+        }
+    }
 }
 
 impl Survey {
     /// Waits for the shards and completes `status` by what they tell.
-    pub(super) async fn complete(self, status: &mut Status) {
+    async fn complete(self, status: &mut Status) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut snapshots = Vec::new();
         for (shard, answer) in status.shards.iter_mut().zip(self.answers) {
@@ -48,7 +97,7 @@ impl Survey {
 }
 
 /// What `counters`, by their names, and the shards' gauges say together.
-pub(super) fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -> Totals {
+fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -> Totals {
     let count = |name: &str| counters.get(name).copied().unwrap_or_default();
     let family = |name: &str| {
         let member = |counter: &str| Some(counter.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?.to_owned());
@@ -73,16 +122,15 @@ pub(super) fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -
     }
 }
 
-/// The routes of `plan`, in the order in which they are tried.
-pub(super) fn routes(plan: &Plan, metrics: &Metrics) -> Vec<RouteStatus> {
+/// The routes of `plan`, as they are configured.
+fn routes(plan: &Plan, metrics: &Metrics) -> Vec<RouteStatus> {
     let counted = metrics.requests_by_route();
     let upstream = |route: &plan::Route| plan.upstreams[usize::from(route.upstream.0)].name.clone();
     let status = |route: &plan::Route| RouteStatus {
-        host: (!route.hosts.is_empty()).then(|| {
-            let hosts: Vec<_> = route.hosts.iter().map(ToString::to_string).collect();
-            hosts.join(", ")
-        }),
+        name: route.name.clone(),
+        hosts: route.hosts.iter().map(ToString::to_string).collect(),
         path: route.path.to_string(),
+        priority: route.priority,
         upstream: upstream(route),
         requests: counted.get(&route.name).copied(),
     };
@@ -90,7 +138,7 @@ pub(super) fn routes(plan: &Plan, metrics: &Metrics) -> Vec<RouteStatus> {
 }
 
 /// The names of servers that have one, by upstream and address.
-pub(super) fn named(plan: &Plan, resolution: &Resolution) -> BTreeMap<String, String> {
+fn named(plan: &Plan, resolution: &Resolution) -> BTreeMap<String, String> {
     let key = |(id, address, name): (plan::UpstreamId, plan::Address, &str)| {
         let upstream = plan.upstreams.get(usize::from(id.0))?;
         Some((server_key(&upstream.name, &address.to_string()), name.to_owned()))

@@ -1,11 +1,14 @@
 //! A configuration whose changes are noticed as they are made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+
+use crate::config;
 
 /// How long nothing may change before what has changed is read: editors write a file in several steps.
 const QUIET: Duration = Duration::from_millis(200);
@@ -19,11 +22,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches the folder of the file at `path`, or the folder there: many editors, and those who mount configurations, replace
-    /// a file instead of writing to it. What else lies there may be noticed as well; a reload finds that nothing changed.
+    /// Watches the folders of the files that the configuration at `path` consists of: many editors, and those who mount
+    /// configurations, replace a file instead of writing to it. What else lies there may be noticed as well; a reload finds that
+    /// nothing changed.
     pub(super) fn new(path: &Path) -> anyhow::Result<Watch> {
-        let path = std::path::absolute(path)?;
-        let folder = if path.is_dir() { path } else { path.parent().map_or_else(PathBuf::new, Path::to_path_buf) };
+        let mut folders = BTreeSet::new();
+        for file in config::files(path)?.iter().map(PathBuf::as_path).chain([path]) {
+            let file = std::path::absolute(file)?;
+            folders.insert(if file.is_dir() {
+                file
+            } else {
+                file.parent().map_or_else(PathBuf::new, Path::to_path_buf)
+            });
+        }
         let (sender, changes) = mpsc::channel(1);
         let notice = move |event: notify::Result<notify::Event>| {
             let is_change = event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_)));
@@ -33,8 +44,10 @@ impl Watch {
             }
         };
         let mut watcher = notify::recommended_watcher(notice).context("files cannot be watched")?;
-        let watched = watcher.watch(&folder, RecursiveMode::NonRecursive);
-        watched.with_context(|| format!("{} cannot be watched", folder.display()))?;
+        for folder in folders {
+            let watched = watcher.watch(&folder, RecursiveMode::NonRecursive);
+            watched.with_context(|| format!("{} cannot be watched", folder.display()))?;
+        }
         Ok(Watch { changes, has_changed: false, _watcher: watcher })
     }
 

@@ -100,10 +100,16 @@ impl Supervisor {
 
     fn ask(&mut self, asker: Option<Asker>, version: String, question: Question) -> anyhow::Result<()> {
         let config = self.asked.config.as_ref().map(|path| path.as_os_str());
-        let words: Vec<&OsStr> = match (question, config) {
-            (Question::Check, Some(config)) => vec!["check".as_ref(), "--config".as_ref(), config],
+        let mut words: Vec<&OsStr> = match (question, config) {
+            // Its addresses are ours, and not free.
+            (Question::Check, Some(config)) => {
+                vec!["check".as_ref(), "--offline".as_ref(), "--config".as_ref(), config]
+            }
             _ => vec!["version".as_ref()],
         };
+        if let (Question::Check, Some(environment)) = (question, &self.asked.environment) {
+            words.extend([OsStr::new("--env"), environment.as_ref()]);
+        }
         let answer = rustix::fs::memfd_create("answer", rustix::fs::MemfdFlags::CLOEXEC)?;
         let mut command = self.program.question(&words);
         command.stdin(Stdio::null()).stdout(Stdio::from(answer.try_clone()?)).stderr(Stdio::from(answer.try_clone()?));

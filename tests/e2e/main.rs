@@ -9,6 +9,7 @@ mod bodies;
 mod cli;
 mod client_failures;
 mod clients;
+mod configuration;
 mod dns;
 mod documents;
 mod drain;

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use plan::{Route, RouteId};
 use ring::Chunk;
-use wire::h1::Edits;
 use wire::{BodyLength, FieldName, Method, RequestHead};
 
 use crate::client::Client;
@@ -38,10 +37,6 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
-    /// The changes to the head on its way to the upstream.
-    pub(crate) edits: Edits,
-    /// Those to the answer's head, where the route makes any.
-    pub(crate) response_edits: Edits,
     /// The route that it takes, once one is found.
     pub(crate) route: Option<RouteId>,
     /// The name that we gave it, if we did.
@@ -70,80 +65,79 @@ impl Request {
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
-pub(crate) async fn run<D: Downstream>(
-    shard: &Rc<Shard>,
-    client: &Client,
-    request: &mut Request,
-    down: &mut D,
-    deadline: &mut Deadline,
-) -> Outcome {
-    let started = ring::now();
-    // The exchange finishes with the Plan it began with.
-    let serving = shard.serving();
-    (request.id, request.keeps_id, request.route) = (None, false, None);
-    let mut tunnel_opened = None;
-    let way = shard.overload.admit().and_then(|()| find_way(&serving, request));
-    // From here on the head may have to wait for as long as the upstream takes.
-    request.bytes.settle();
-    let result = match &way {
-        Ok(Way::Upstream(route, pool)) => {
-            forward::edit_request(serving.plan.forwarding, &shard.request_ids, client, request);
-            route::offer_upgrade(route, request);
-            filter::on_request(&route.filters.request, request);
-            filter::on_response(&route.filters.response, &shard.response_edits, &mut request.response_edits);
-            let is_filtered = !route.filters.response.is_empty();
-            let response_edits = if is_filtered { &request.response_edits } else { &shard.response_edits };
-            let (counters, request_filters) = (&shard.counters, &route.filters.request[..]);
-            let proxy = Proxy { plan: &serving.plan, pool, client, counters, request_filters, response_edits };
-            let limit = serving.plan.timeouts.request;
-            let answer = match limit.is_zero() {
-                true => proxy.run(request, down, deadline).await,
-                // Off by default, and then it shall take no room.
-                false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
-            };
-            match answer {
-                // A tunnel has limits of its own.
-                Ok(Some(mut lease)) => {
-                    tunnel_opened = Some(ring::now());
-                    proxy.tunnel(down, &mut *lease, deadline).await
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn would keep its arguments twice, and many of these wait at once"
+)]
+pub(crate) fn run<'a, D: Downstream>(
+    shard: &'a Shard,
+    serving: &'a Serving,
+    client: &'a Client,
+    request: &'a mut Request,
+    down: &'a mut D,
+    deadline: &'a mut Deadline,
+) -> impl Future<Output = Outcome> + use<'a, D> {
+    async move {
+        let started = ring::now();
+        request.route = None;
+        let mut tunnel_opened = None;
+        forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
+        let way = shard.overload.admit().and_then(|()| find_way(serving, request));
+        // From here on the head may have to wait for as long as the upstream takes.
+        request.bytes.settle();
+        let result = match &way {
+            Ok(Way::Upstream(route, pool)) => {
+                let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
+                let limit = serving.plan.timeouts.request;
+                let answer = match limit.is_zero() {
+                    true => proxy.run(request, down, deadline).await,
+                    // Off by default, and then it shall take no room.
+                    false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
+                };
+                match answer {
+                    // A tunnel has limits of its own.
+                    Ok(Some(mut lease)) => {
+                        tunnel_opened = Some(ring::now());
+                        proxy.tunnel(down, &mut *lease, deadline).await
+                    }
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
                 }
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
             }
-        }
-        Ok(Way::Here(status)) => {
-            down.respond(*status, &forward::own_edits(*status));
-            down.flush();
-            Ok(())
-        }
-        Err(error) => Err(*error),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Completed,
-        Err(mut error) => {
-            // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
-            if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
-                error.status = 408;
+            Ok(Way::Here(status)) => {
+                down.respond(*status, &forward::own_edits(*status));
+                down.flush();
+                Ok(())
             }
-            let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
-            down.fail(&error, &filter::on_own_answer(filters.unwrap_or_default()));
-            down.flush();
-            Outcome::Failed(error)
+            Err(error) => Err(*error),
+        };
+        let outcome = match result {
+            Ok(()) => Outcome::Completed,
+            Err(mut error) => {
+                // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
+                if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
+                    error.status = 408;
+                }
+                let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
+                down.fail(&error, &filter::on_own_answer(filters.unwrap_or_default()));
+                down.flush();
+                Outcome::Failed(error)
+            }
+        };
+        let upstream = match &way {
+            Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
+            _ => None,
+        };
+        if let Some(tally) = serving.tallies.route(request.route) {
+            // A tunnel lasts as long as its ends like: how long it took to open is what a client waited for.
+            let ended = tunnel_opened.unwrap_or_else(ring::now);
+            let body_bytes = (down.body_bytes_received(), down.body_bytes_sent());
+            tally.note(status(down, outcome), outcome, body_bytes, ended.saturating_duration_since(started));
         }
-    };
-    let upstream = match &way {
-        Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
-        _ => None,
-    };
-    if let Some(tally) = serving.tallies.route(request.route) {
-        // A tunnel lasts as long as its ends like: how long it took to open is what a client waited for.
-        let ended = tunnel_opened.unwrap_or_else(ring::now);
-        let body_bytes = (down.body_bytes_received(), down.body_bytes_sent());
-        tally.note(status(down, outcome), outcome, body_bytes, ended.saturating_duration_since(started));
+        let route = request.route.map(|id| serving.plan.routes[id].name.as_str());
+        record(shard, client, request, down, (route, upstream), outcome, started);
+        outcome
     }
-    let route = request.route.map(|id| serving.plan.routes[id].name.as_str());
-    record(shard, client, request, down, (route, upstream), outcome, started);
-    outcome
 }
 
 /// The future's result, unless `limit` passes before.

@@ -1,6 +1,7 @@
 //! Which route a request takes, and what the route lets through.
 
 use plan::{Route, RouteId, RouteTable};
+use wire::h1::Edits;
 use wire::{BodyLength, Method, RequestHead, Target};
 
 use crate::exchange::Request;
@@ -26,8 +27,8 @@ pub(crate) fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result
 }
 
 /// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
-pub(crate) fn offer_upgrade(route: &Route, request: &mut Request) {
-    let Request { head, bytes, edits, .. } = request;
+pub(crate) fn offer_upgrade(route: &Route, request: &Request, edits: &mut Edits) {
+    let Request { head, bytes, .. } = request;
     // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
     if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
         return;

@@ -139,12 +139,12 @@ fn shard(index: usize, status: &Status, rates: &Rates<'_>) -> Row {
 
 fn routes(status: &Status, rates: &Rates<'_>) -> Vec<Row> {
     let row = |(index, route): (usize, &crate::control::RouteStatus)| {
-        let same = |before: &&crate::control::RouteStatus| before.host == route.host && before.path == route.path;
+        let same = |before: &&crate::control::RouteStatus| before.name == route.name;
         let before = |before: &Status| before.routes.get(index).filter(same).and_then(|before| before.requests);
         let requests = route.requests;
         let total = requests.map_or_else(|| "-".to_owned(), grouped);
         vec![
-            Cell::text(route.host.as_deref().unwrap_or("any")),
+            Cell::text(if route.hosts.is_empty() { "any".to_owned() } else { route.hosts.join(" ") }),
             Cell::text(&route.path),
             Cell::text(&route.upstream),
             Cell::rate(requests.and_then(|requests| rates.of(requests, before))),

@@ -39,7 +39,12 @@ fn status(second: u64) -> Status {
             "active": active, "idle_connections": 6 * share, "requests": requests / 4 * share, "failures": 17,
         })
     };
-    let route = |host: Option<&str>, path: &str, upstream: &str, share: u64| json!({ "host": host, "path": path, "upstream": upstream, "requests": requests / 10 * share });
+    let route = |host: &[&str], path: &str, upstream: &str, share: u64| {
+        json!({
+            "name": format!("{}{path}", host.concat()), "hosts": host, "path": path, "priority": 0, "upstream": upstream,
+            "requests": requests / 10 * share,
+        })
+    };
     let status = json!({
         "version": "0.1.0", "pid": 4711, "generation": 2, "supervised": true, "phase": "serving",
         "started_unix_s": 0, "uptime_s": 90_000 + second, "config": "/etc/ringway/ringway.toml",
@@ -54,7 +59,7 @@ fn status(second: u64) -> Status {
             "upstream_ejections": 2, "tunnels": 0, "bytes_received": requests * 120, "bytes_sent": requests * 860,
             "records_dropped": 0,
         },
-        "routes": [route(Some("api.example.com"), "/v2", "api", 3), route(None, "/", "app", 7)],
+        "routes": [route(&["api.example.com"], "/v2", "api", 3), route(&[], "/", "app", 7)],
         "upstreams": [
             { "name": "app", "balance": "round_robin", "connections": 40, "servers": [
                 server("192.0.2.10:9000", "up", 2, 5), server("192.0.2.11:9000", "ejected", 0, 0),

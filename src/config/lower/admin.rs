@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use plan::Address;
-use toml::Spanned;
-
 use super::too_many;
 use crate::admin::{Admin, AdminAddress};
 use crate::config::address;
 use crate::config::diagnostic::{Problem, Problems, quoted};
 use crate::config::raw;
+use crate::config::spanned::Spanned;
+use plan::Address;
 
 /// Names and origins are tried one by one, once a request.
 const NAMES_MAX: usize = 64;

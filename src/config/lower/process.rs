@@ -1,10 +1,9 @@
 //! `[process]`
 
-use toml::Spanned;
-
 use crate::config::Process;
 use crate::config::diagnostic::{Problem, Problems};
 use crate::config::raw;
+use crate::config::spanned::Spanned;
 
 /// As whom the worker runs, and what makes it reload. Whether there is such a user is found out when it is needed: the file may
 /// be checked on another machine.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
+use crate::config::spanned::Spanned;
 use plan::{HostPattern, PathPattern, Route, RouteTable, UpstreamId};
-use toml::Spanned;
 
 use super::upstream::Names;
 use super::{filter, integer, too_many};

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::config::spanned::Spanned;
 use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
-use toml::Spanned;
 
 use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};

@@ -2,14 +2,14 @@
 
 use plan::HeaderEdits;
 use wire::FieldName;
-use wire::h1::Trailers;
+use wire::h1::{Edits, Trailers};
 
 use crate::exchange::Request;
 
 /// Edits a request. Nothing that the client sends survives beside what is set: no other spelling of its name is passed on,
 /// and `Connection` names away only what the client sent itself, never a line of ours.
-pub(super) fn edit_request(headers: &HeaderEdits, request: &mut Request) {
-    let Request { head, bytes, edits, .. } = request;
+pub(super) fn edit_request(headers: &HeaderEdits, request: &Request, edits: &mut Edits) {
+    let Request { head, bytes, .. } = request;
     edits.extend(headers.edits());
     if !head.names().contains(FieldName::Other) {
         return;

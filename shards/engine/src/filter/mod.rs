@@ -9,10 +9,10 @@ use wire::h1::{Edits, Trailers};
 use crate::exchange::Request;
 
 /// Runs the filters of a request, once Ringway has said its own.
-pub(crate) fn on_request(filters: &[RequestFilter], request: &mut Request) {
+pub(crate) fn on_request(filters: &[RequestFilter], request: &Request, edits: &mut Edits) {
     for filter in filters {
         match filter {
-            RequestFilter::Headers(headers) => headers::edit_request(headers, request),
+            RequestFilter::Headers(headers) => headers::edit_request(headers, request, edits),
         }
     }
 }
@@ -24,10 +24,10 @@ pub(crate) fn passes_trailers(filters: &[RequestFilter], trailers: &Trailers) ->
     })
 }
 
-/// Puts the changes to the final answer's head into `edits`, where there are filters to make any: the `usual` ones, and theirs.
-pub(crate) fn on_response(filters: &[ResponseFilter], usual: &Edits, edits: &mut Edits) {
+/// The changes to the final answer's head: the `usual` ones, or those with the filters' in `edits`, which has room for them.
+pub(crate) fn on_response<'a>(filters: &[ResponseFilter], usual: &'a Edits, edits: &'a mut Edits) -> &'a Edits {
     if filters.is_empty() {
-        return;
+        return usual;
     }
     edits.clear();
     edits.extend(usual);
@@ -36,6 +36,7 @@ pub(crate) fn on_response(filters: &[ResponseFilter], usual: &Edits, edits: &mut
             ResponseFilter::Headers(headers) => edits.extend(headers.edits()),
         }
     }
+    edits
 }
 
 /// What an answer of Ringway's own says for the filters.

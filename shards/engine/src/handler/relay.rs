@@ -4,9 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use plan::Plan;
-use plan::filter::RequestFilter;
 use ring::{Chunk, SpliceError};
-use wire::h1::Edits;
 
 use super::passage::{Passage, Passed};
 use super::proxy::{Attempt, Proxy};
@@ -21,8 +19,7 @@ use crate::upstream::retry::Replay;
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
-    request_filters: &'a [RequestFilter],
-    response_edits: &'a Edits,
+    proxy: &'a Proxy<'a>,
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
@@ -84,8 +81,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let now = ring::now();
         Relay {
             plan: proxy.plan,
-            request_filters: proxy.request_filters,
-            response_edits: proxy.response_edits,
+            proxy,
             down,
             up,
             deadline,
@@ -186,9 +182,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
-                    let trailers = self.down.trailers();
-                    self.up
-                        .finish(trailers.filter(|trailers| filter::passes_trailers(self.request_filters, trailers)))?;
+                    let passes = |trailers: &&_| filter::passes_trailers(&self.proxy.route.filters.request, trailers);
+                    self.up.finish(self.down.trailers().filter(passes))?;
                     self.request = Direction::Over;
                     self.sent = ring::now();
                     return Ok(None);
@@ -216,10 +211,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             if kind != HeadKind::Informational {
                 self.attempt.pool.measure_head(self.sent);
             }
+            let mut filtered = self.proxy.shard.filtered_edits.borrow_mut();
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
-                    self.down.switch(head, bytes, self.response_edits);
+                    self.down.switch(head, bytes, self.proxy.response_edits(&mut filtered));
                     self.response = Direction::Switched;
                     return Ok(None);
                 }
@@ -228,7 +224,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
-                    self.down.send_head(head, bytes, self.response_edits, length);
+                    self.down.send_head(head, bytes, self.proxy.response_edits(&mut filtered), length);
                     self.response = Direction::Body;
                 }
             }

@@ -92,7 +92,7 @@ impl Ward {
         health.failures.set(known.failures);
         health.ejections.set(known.ejections);
         health.length.set(known.ejection);
-        if known.ejections > 0 {
+        if known.ejections > 0 && known.out_for.is_none() {
             health.returned.set(Some((now, known.ejection)));
         }
         if let Some(left) = known.out_for

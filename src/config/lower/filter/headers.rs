@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::config::spanned::Spanned;
 use plan::HeaderEdits;
 use plan::filter::HeaderError;
 use plan::filter::headers::Direction;
-use toml::Spanned;
 
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
 use crate::config::raw::{self, Values};
