@@ -430,7 +430,7 @@ pub(super) struct Process {
     pub(super) watch: bool,
 }
 
-/// What is counted, and how finely it is told; [metrics.md](metrics.md) lists it.
+/// [metrics.md](metrics.md) lists what is counted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Metrics {
