@@ -26,7 +26,8 @@ use crate::overload::Overload;
 use crate::record::{Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
-use crate::upstream::pool::{Janitor, Pool};
+use crate::upstream::janitor::Janitor;
+use crate::upstream::pool::Pool;
 use crate::wakers::{Place, Wakers};
 
 /// Requests that are kept for reuse: about as many as are under way at once.
