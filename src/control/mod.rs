@@ -43,6 +43,8 @@ pub(crate) use parent::Assignment;
 pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
 pub(crate) use survey::balance;
 
+/// How long the end waits for answers of the admin API to be given.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
 /// How often the shards are asked whether they move and what they know.
 const PULSE: Duration = Duration::from_secs(1);
 /// What to serve, and for whom.
@@ -82,7 +84,9 @@ pub(crate) fn serve(start: Start, on_ready: impl FnOnce(&Ready)) -> anyhow::Resu
     let served = runtime.block_on(async {
         control.open(sockets).await?;
         on_ready(&control.ready);
-        control.run().await
+        let served = control.run().await;
+        control.give_answers().await;
+        served
     });
     control.fleet.join();
     // Its last word.
@@ -110,6 +114,8 @@ struct Control {
     requests: mpsc::Receiver<Request>,
     /// Until this generation ends, or another takes its place: who looks at a drain shall see it.
     admin: Option<admin::Server>,
+    /// What the admin API still owes.
+    answers: Option<admin::Answers>,
     resolution: Resolution,
     watch: Option<Watch>,
     reading: Option<Reading>,
@@ -184,7 +190,7 @@ impl Control {
         let began = Began::now();
         let reloads = Reloads { loaded_unix_s: began.unix_s, ..Reloads::default() };
         let (handle, requests) = Handle::new();
-        let admin = admin::Server::start(&read.admin, handle, generation > 1)?;
+        let (admin, answers) = admin::Server::start(&read.admin, handle, generation > 1)?.unzip();
         let address = admin.as_ref().map(|server| server.address().clone());
         let ready = Ready { listening: sockets.addresses(), cores: fleet.cores(), backend, admin: address };
         let pulse = tokio::time::interval(parent.tick_interval_max().map_or(PULSE, |max| max.min(PULSE)));
@@ -199,6 +205,7 @@ impl Control {
             parent,
             requests,
             admin,
+            answers,
             resolution,
             watch,
             reading: None,
@@ -329,6 +336,23 @@ impl Control {
             self.stop().await?;
         }
         Ok(())
+    }
+
+    /// Whoever has asked for what ends this process is to learn what came of it.
+    async fn give_answers(&mut self) {
+        self.admin = None;
+        // Requests that wait get no other answer than that.
+        self.requests = mpsc::channel(1).1;
+        let answers = self.answers.take();
+        let given = async {
+            self.parent.settled().await;
+            if let Some(mut answers) = answers {
+                answers.given().await;
+            }
+        };
+        if tokio::time::timeout(ANSWERS_MAX, given).await.is_err() {
+            tracing::debug!("some who asked by the admin API go without an answer");
+        }
     }
 
     /// Looks after what takes care of itself, once in a while.
