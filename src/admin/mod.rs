@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use plan::Address;
 
 pub(crate) use listen::{default_paths, give_default_folder};
-pub(crate) use server::Server;
+pub(crate) use server::{Answers, Server};
 pub(crate) use token::Token;
 
 /// Where and by whom Ringway may be administered: `[admin]`.

@@ -1,6 +1,7 @@
 //! The server: bounds on what callers may take of the control thread.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use plan::Address;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::gate::Gate;
@@ -28,19 +29,42 @@ const BUFFER_BYTES_MAX: usize = 16 << 10;
 /// How long accepting rests when descriptors have run out.
 const REST: Duration = Duration::from_millis(100);
 
-/// The admin API of this process, for as long as it lives.
+/// The admin API of this process. When it is dropped, nobody new is listened to; requests under way still get their answers.
 #[derive(Debug)]
 pub(crate) struct Server {
     gate: Arc<RwLock<Gate>>,
     address: Address,
     accepting: JoinHandle<()>,
+    /// Ends with this, which tells the connections to end when they have answered.
+    _open: watch::Sender<()>,
+}
+
+/// The answers that are still to be given.
+#[derive(Debug)]
+pub(crate) struct Answers(mpsc::Receiver<Infallible>);
+
+impl Answers {
+    /// Waits until the last connection of a server that was dropped has ended.
+    pub(crate) async fn given(&mut self) {
+        // Nothing is ever sent: each connection holds a sender until it ends.
+        self.0.recv().await;
+    }
+}
+
+/// What all connections have in common.
+#[derive(Clone)]
+struct Shared {
+    gate: Arc<RwLock<Gate>>,
+    handle: Handle,
+    open: watch::Receiver<()>,
+    _answers: mpsc::Sender<Infallible>,
 }
 
 impl Server {
     /// Starts to answer, by way of `handle`; none if it is off, or if there is no place for a socket by default. `takes_over`
     /// says that a Ringway which listens at the same address is the one that this one replaces. To be called within the
     /// runtime of the control thread.
-    pub(crate) fn start(admin: &Admin, handle: Handle, takes_over: bool) -> anyhow::Result<Option<Server>> {
+    pub(crate) fn start(admin: &Admin, handle: Handle, takes_over: bool) -> anyhow::Result<Option<(Server, Answers)>> {
         let Some(address) = place(&admin.address) else { return Ok(None) };
         // Before the socket is there: nobody shall find it without its token.
         let token = admin.token_file.as_deref().map(Token::read).transpose()?;
@@ -54,8 +78,11 @@ impl Server {
         };
         let address = listening.address().clone();
         let gate = Arc::new(RwLock::new(Gate::new(admin, &address, token)));
-        let accepting = tokio::spawn(accept(listening, Arc::clone(&gate), handle));
-        Ok(Some(Server { gate, address, accepting }))
+        let (open, closing) = watch::channel(());
+        let (sender, answers) = mpsc::channel(1);
+        let shared = Shared { gate: Arc::clone(&gate), handle, open: closing, _answers: sender };
+        let accepting = tokio::spawn(accept(listening, shared));
+        Ok(Some((Server { gate, address, accepting, _open: open }, Answers(answers))))
     }
 
     /// Where it listens.
@@ -96,13 +123,13 @@ fn place(address: &AdminAddress) -> Option<Address> {
     }
 }
 
-async fn accept(listening: Listening, gate: Arc<RwLock<Gate>>, handle: Handle) {
+async fn accept(listening: Listening, shared: Shared) {
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&free).acquire_owned().await else { return };
         match listening.accept().await {
             Ok(connection) => {
-                let serving = serve(connection, Arc::clone(&gate), handle.clone());
+                let serving = serve(connection, shared.clone());
                 tokio::spawn(async move {
                     // Who is cut off by it has been slow for a long time.
                     let _ = tokio::time::timeout(CONNECTION_MAX, serving).await;
@@ -117,17 +144,26 @@ async fn accept(listening: Listening, gate: Arc<RwLock<Gate>>, handle: Handle) {
     }
 }
 
-async fn serve(connection: Box<dyn Connection>, gate: Arc<RwLock<Gate>>, handle: Handle) {
+async fn serve(connection: Box<dyn Connection>, shared: Shared) {
     let answer = service_fn(|request| {
-        let (gate, handle) = (Arc::clone(&gate), handle.clone());
+        let (gate, handle) = (Arc::clone(&shared.gate), shared.handle.clone());
         async move { Ok::<_, Infallible>(api::answer(request, &gate, &handle).await) }
     });
-    let served = http1::Builder::new()
+    let mut open = shared.open.clone();
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(TokioIo::new(connection), answer)
-        .await;
+        .serve_connection(TokioIo::new(connection), answer);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        // Nothing is ever sent: that there is no change to wait for any more means that the server is gone.
+        _ = open.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!("a connection of the admin API ended: {error}");
     }

@@ -20,10 +20,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use engine::{Backend, Command, Drain, NextPlan, Reply};
+use engine::{Backend, Command, Drain};
 use plan::{Address, Io, Plan, Server, UpstreamId};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::Interval;
 
 use crate::admin;
@@ -37,7 +36,7 @@ use fleet::{Event, Fleet};
 use heritage::Heritage;
 use orders::{Order, Orders};
 use parent::{Parent, Wish};
-use reload::{Difference, Prepared, Read};
+use reload::{Prepared, Read, Reading};
 use watch::Watch;
 
 pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
@@ -45,11 +44,10 @@ pub(crate) use parent::Assignment;
 pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
 pub(crate) use survey::balance;
 
+/// How long the end waits for answers of the admin API to be given.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
 /// How often the shards are asked whether they move and what they know.
 const PULSE: Duration = Duration::from_secs(1);
-/// How long shards may take to serve by another Plan before that is worth a line in the log.
-const TAKEN_MAX: Duration = Duration::from_secs(5);
-
 /// What to serve, and for whom.
 #[derive(Debug)]
 pub(crate) struct Start {
@@ -87,7 +85,9 @@ pub(crate) fn serve(start: Start, on_ready: impl FnOnce(&Ready)) -> anyhow::Resu
     let served = runtime.block_on(async {
         control.open(sockets).await?;
         on_ready(&control.ready);
-        control.run().await
+        let served = control.run().await;
+        control.give_answers().await;
+        served
     });
     control.fleet.join();
     // Its last word.
@@ -115,6 +115,8 @@ struct Control {
     requests: mpsc::Receiver<Request>,
     /// Until this generation ends, or another takes its place: who looks at a drain shall see it.
     admin: Option<admin::Server>,
+    /// What the admin API still owes.
+    answers: Option<admin::Answers>,
     resolution: Resolution,
     watch: Option<Watch>,
     reading: Option<Reading>,
@@ -132,14 +134,6 @@ struct Control {
     metrics: Metrics,
     /// What earlier generations have counted.
     inherited: Heritage,
-}
-
-/// A reload under way, beside the loop.
-struct Reading {
-    work: JoinHandle<Result<Box<Prepared>, String>>,
-    /// Whether names were looked up already.
-    has_looked_up: bool,
-    askers: Vec<oneshot::Sender<ReloadOutcome>>,
 }
 
 /// When this worker began, by both clocks.
@@ -201,7 +195,7 @@ impl Control {
         let began = Began::now();
         let reloads = Reloads { loaded_unix_s: began.unix_s, ..Reloads::default() };
         let (handle, requests) = Handle::new(metrics.clone());
-        let admin = admin::Server::start(&read.admin, handle, generation > 1)?;
+        let (admin, answers) = admin::Server::start(&read.admin, handle, generation > 1)?.unzip();
         let address = admin.as_ref().map(|server| server.address().clone());
         let ready = Ready { listening: sockets.addresses(), cores: fleet.cores(), backend, admin: address };
         let pulse = tokio::time::interval(parent.tick_interval_max().map_or(PULSE, |max| max.min(PULSE)));
@@ -216,6 +210,7 @@ impl Control {
             parent,
             requests,
             admin,
+            answers,
             resolution,
             watch,
             reading: None,
@@ -357,6 +352,23 @@ impl Control {
         Ok(())
     }
 
+    /// Whoever has asked for what ends this process is to learn what came of it.
+    async fn give_answers(&mut self) {
+        self.admin = None;
+        // Requests that wait get no other answer than that.
+        self.requests = mpsc::channel(1).1;
+        let answers = self.answers.take();
+        let given = async {
+            self.parent.settled().await;
+            if let Some(mut answers) = answers {
+                answers.given().await;
+            }
+        };
+        if tokio::time::timeout(ANSWERS_MAX, given).await.is_err() {
+            tracing::debug!("some who asked by the admin API go without an answer");
+        }
+    }
+
     /// Looks after what takes care of itself, once in a while.
     fn beat(&mut self) {
         self.retired.retain(|plan| Arc::strong_count(plan) > 1);
@@ -376,150 +388,6 @@ impl Control {
             metrics: self.metrics.carry(),
             hosts: self.resolution.known().map(|(host, addresses)| (host.to_owned(), addresses.to_vec())).collect(),
         });
-    }
-}
-
-/// Reloads.
-impl Control {
-    fn begin_reload(&mut self, asker: Option<oneshot::Sender<ReloadOutcome>>) {
-        if self.phase == Phase::Draining {
-            let reason = "this generation is ending".to_owned();
-            asker.map(|asker| asker.send(ReloadOutcome::Refused { reason }));
-        } else if self.reading.is_some() {
-            // What is being read may be older than what is asked for.
-            self.queued.get_or_insert_default().extend(asker);
-        } else {
-            self.start_reading(asker.into_iter().collect());
-        }
-    }
-
-    fn start_reading(&mut self, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
-        self.parent.reloading();
-        let asked = self.asked.clone();
-        let work = tokio::spawn(async move {
-            Ok(Box::new(Prepared { read: reload::read(asked).await?, first: FirstAnswers::default() }))
-        });
-        self.reading = Some(Reading { work, has_looked_up: false, askers });
-    }
-
-    /// A configuration has been read: has it in force, or tells why not.
-    async fn finish_reload(&mut self, result: Result<Box<Prepared>, String>) {
-        let Some(Reading { has_looked_up, askers, .. }) = self.reading.take() else { return };
-        let result = match result {
-            Ok(prepared) if !has_looked_up => {
-                let unknown = self.resolution.unknown_hosts(&prepared.read.discovery, &prepared.first);
-                if !unknown.is_empty() && self.read.difference(&prepared.read) == Difference::Plan {
-                    let work = tokio::spawn(reload::look_up(prepared, unknown));
-                    self.reading = Some(Reading { work, has_looked_up: true, askers });
-                    return;
-                }
-                Ok(prepared)
-            }
-            result => result,
-        };
-        self.conclude(result, askers).await;
-        if let Some(queued) = self.queued.take() {
-            self.start_reading(queued);
-        }
-    }
-
-    async fn conclude(&mut self, result: Result<Box<Prepared>, String>, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
-        let (outcome, askers) = match result {
-            Err(reason) => (ReloadOutcome::Refused { reason }, askers),
-            Ok(prepared) => match self.read.difference(&prepared.read) {
-                Difference::Nothing => (ReloadOutcome::Unchanged, askers),
-                Difference::Plan => (self.put_in_force(*prepared).await, askers),
-                Difference::Generation(what) => match self.parent.want_generation(askers) {
-                    Ok(()) => {
-                        tracing::info!(what, "what has changed wants a new generation");
-                        return self.parent.reloaded(false, self.plan.timeouts.drain);
-                    }
-                    Err(askers) => {
-                        let reason =
-                            format!("a running process cannot change {what}: restart it, or have a supervisor");
-                        (ReloadOutcome::Refused { reason }, askers)
-                    }
-                },
-            },
-        };
-        self.parent.reloaded(matches!(outcome, ReloadOutcome::Swapped { .. }), self.plan.timeouts.drain);
-        reload::tell_outcome(&outcome);
-        if let ReloadOutcome::Refused { reason } = &outcome {
-            self.reloads.refused += 1;
-            self.metrics.count_refused_reload();
-            self.reloads.last_refusal = Some(reason.clone());
-        } else {
-            self.reloads.done += 1;
-            self.metrics.count_reload();
-            self.reloads.last_refusal = None;
-        }
-        for asker in askers {
-            // It may have gone.
-            let _ = asker.send(outcome.clone());
-        }
-    }
-
-    async fn put_in_force(&mut self, prepared: Prepared) -> ReloadOutcome {
-        let Prepared { read, first } = prepared;
-        let mut plan = read.plan.clone();
-        if let Some(Err(error)) = self.admin.as_mut().map(|admin| admin.reconfigure(&read.admin)) {
-            return ReloadOutcome::Refused { reason: format!("{error:#}") };
-        }
-        if let Err(error) = self.resolution.follow(read.discovery.clone(), &mut plan, &first) {
-            return ReloadOutcome::Refused { reason: format!("{error:#}") };
-        }
-        let upstreams = reload::origins(&self.plan, &self.moved, &plan);
-        let plan = Arc::new(plan);
-        let mut recordings = match self.fleet.record_anew(&self.plan, &plan) {
-            Ok(recordings) => recordings.into_iter(),
-            Err(error) => return ReloadOutcome::Refused { reason: format!("{error:#}") },
-        };
-        let mut tallies = self.metrics.tallies(&plan).into_iter();
-        let (sender, mut told) = mpsc::unbounded_channel();
-        let command = |_| {
-            let sender = sender.clone();
-            // Nobody listens any more if this took too long.
-            let taken = Reply::new(move |stopped| _ = sender.send(stopped));
-            let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
-            let (tallies, recording) = (tallies.next().unwrap_or_default(), recordings.next());
-            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, recording, taken }))
-        };
-        self.fleet.order(command).await;
-        drop(sender);
-        let mut longest = Duration::ZERO;
-        loop {
-            match tokio::time::timeout(TAKEN_MAX, told.recv()).await {
-                Ok(Some(stopped)) => longest = longest.max(stopped),
-                Ok(None) => break,
-                Err(_) => {
-                    tracing::error!("a shard has not taken the new configuration yet");
-                    break;
-                }
-            }
-        }
-        self.fleet.finish_old_records();
-        self.watch_as(&read);
-        self.retired.push(std::mem::replace(&mut self.plan, plan));
-        self.read = read;
-        self.moved.clear();
-        self.reloads.loaded_unix_s = Began::now().unix_s;
-        self.metrics.note_load();
-        ReloadOutcome::Swapped { stopped_us_max: longest.as_micros() as u64 }
-    }
-
-    /// Watches the files that the configuration consists of now.
-    fn watch_as(&mut self, read: &Read) {
-        let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
-        self.watch = watched.and_then(|watch| {
-            watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()
-        });
-    }
-}
-
-impl Reading {
-    async fn done(reading: &mut Option<Reading>) -> Result<Box<Prepared>, String> {
-        let Some(reading) = reading else { return std::future::pending().await };
-        (&mut reading.work).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 }
 

@@ -236,6 +236,15 @@ impl Parent {
         }
     }
 
+    /// Waits until whoever asked for something that a supervisor does has an answer. Wishes come too late then.
+    pub(super) async fn settled(&mut self) {
+        let Parent::Supervisor(line) = self else { return };
+        while !line.asked.is_empty() {
+            let Some((order, descriptors)) = line.orders.recv().await else { return };
+            let _ = line.understand(order, &descriptors);
+        }
+    }
+
     /// Has everything end. Returns whether that is for somebody else to order.
     pub(super) fn want_stop(&self) -> bool {
         match self {

@@ -6,14 +6,23 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use engine::Origin;
+use engine::{Command, NextPlan, Origin, Reply};
 use plan::{Plan, Server, UpstreamId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::handle::ReloadOutcome;
+use super::status::Phase;
+use super::watch::Watch;
+use super::{Began, Control};
 use crate::asked::Asked;
 use crate::config::{Admin, Discovery, Loaded, Process};
 use crate::discovery::FirstAnswers;
+
+/// How long shards may take to serve by another Plan before that is worth a line in the log.
+const TAKEN_MAX: Duration = Duration::from_secs(5);
 
 /// A configuration as it was read, before names became addresses: what the next one is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +76,159 @@ impl Read {
         } else {
             Difference::Plan
         }
+    }
+}
+
+/// A reload under way, beside the loop.
+pub(super) struct Reading {
+    work: JoinHandle<Result<Box<Prepared>, String>>,
+    /// Whether names were looked up already.
+    has_looked_up: bool,
+    askers: Vec<oneshot::Sender<ReloadOutcome>>,
+}
+
+impl Reading {
+    pub(super) async fn done(reading: &mut Option<Reading>) -> Result<Box<Prepared>, String> {
+        let Some(reading) = reading else { return std::future::pending().await };
+        (&mut reading.work).await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+impl Control {
+    /// Has the configuration read again, and tells `asker` what came of it.
+    pub(super) fn begin_reload(&mut self, asker: Option<oneshot::Sender<ReloadOutcome>>) {
+        if self.phase == Phase::Draining {
+            let reason = "this generation is ending".to_owned();
+            asker.map(|asker| asker.send(ReloadOutcome::Refused { reason }));
+        } else if self.reading.is_some() {
+            // What is being read may be older than what is asked for.
+            self.queued.get_or_insert_default().extend(asker);
+        } else {
+            self.start_reading(asker.into_iter().collect());
+        }
+    }
+
+    fn start_reading(&mut self, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
+        self.parent.reloading();
+        let asked = self.asked.clone();
+        let work =
+            tokio::spawn(
+                async move { Ok(Box::new(Prepared { read: read(asked).await?, first: FirstAnswers::default() })) },
+            );
+        self.reading = Some(Reading { work, has_looked_up: false, askers });
+    }
+
+    /// A configuration has been read: has it in force, or tells why not.
+    pub(super) async fn finish_reload(&mut self, result: Result<Box<Prepared>, String>) {
+        let Some(Reading { has_looked_up, askers, .. }) = self.reading.take() else { return };
+        let result = match result {
+            Ok(prepared) if !has_looked_up => {
+                let unknown = self.resolution.unknown_hosts(&prepared.read.discovery, &prepared.first);
+                if !unknown.is_empty() && self.read.difference(&prepared.read) == Difference::Plan {
+                    let work = tokio::spawn(look_up(prepared, unknown));
+                    self.reading = Some(Reading { work, has_looked_up: true, askers });
+                    return;
+                }
+                Ok(prepared)
+            }
+            result => result,
+        };
+        self.conclude(result, askers).await;
+        if let Some(queued) = self.queued.take() {
+            self.start_reading(queued);
+        }
+    }
+
+    async fn conclude(&mut self, result: Result<Box<Prepared>, String>, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
+        let (outcome, askers) = match result {
+            Err(reason) => (ReloadOutcome::Refused { reason }, askers),
+            Ok(prepared) => match self.read.difference(&prepared.read) {
+                Difference::Nothing => (ReloadOutcome::Unchanged, askers),
+                Difference::Plan => (self.put_in_force(*prepared).await, askers),
+                Difference::Generation(what) => match self.parent.want_generation(askers) {
+                    Ok(()) => {
+                        tracing::info!(what, "what has changed wants a new generation");
+                        return self.parent.reloaded(false, self.plan.timeouts.drain);
+                    }
+                    Err(askers) => {
+                        let reason =
+                            format!("a running process cannot change {what}: restart it, or have a supervisor");
+                        (ReloadOutcome::Refused { reason }, askers)
+                    }
+                },
+            },
+        };
+        self.parent.reloaded(matches!(outcome, ReloadOutcome::Swapped { .. }), self.plan.timeouts.drain);
+        tell_outcome(&outcome);
+        if let ReloadOutcome::Refused { reason } = &outcome {
+            self.reloads.refused += 1;
+            self.metrics.count_refused_reload();
+            self.reloads.last_refusal = Some(reason.clone());
+        } else {
+            self.reloads.done += 1;
+            self.metrics.count_reload();
+            self.reloads.last_refusal = None;
+        }
+        for asker in askers {
+            // It may have gone.
+            let _ = asker.send(outcome.clone());
+        }
+    }
+
+    async fn put_in_force(&mut self, prepared: Prepared) -> ReloadOutcome {
+        let Prepared { read, first } = prepared;
+        let mut plan = read.plan.clone();
+        if let Some(Err(error)) = self.admin.as_mut().map(|admin| admin.reconfigure(&read.admin)) {
+            return ReloadOutcome::Refused { reason: format!("{error:#}") };
+        }
+        if let Err(error) = self.resolution.follow(read.discovery.clone(), &mut plan, &first) {
+            return ReloadOutcome::Refused { reason: format!("{error:#}") };
+        }
+        let upstreams = origins(&self.plan, &self.moved, &plan);
+        let plan = Arc::new(plan);
+        let mut recordings = match self.fleet.record_anew(&self.plan, &plan) {
+            Ok(recordings) => recordings.into_iter(),
+            Err(error) => return ReloadOutcome::Refused { reason: format!("{error:#}") },
+        };
+        let mut tallies = self.metrics.tallies(&plan).into_iter();
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let command = |_| {
+            let sender = sender.clone();
+            // Nobody listens any more if this took too long.
+            let taken = Reply::new(move |stopped| _ = sender.send(stopped));
+            let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
+            let (tallies, recording) = (tallies.next().unwrap_or_default(), recordings.next());
+            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, recording, taken }))
+        };
+        self.fleet.order(command).await;
+        drop(sender);
+        let mut longest = Duration::ZERO;
+        loop {
+            match tokio::time::timeout(TAKEN_MAX, told.recv()).await {
+                Ok(Some(stopped)) => longest = longest.max(stopped),
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::error!("a shard has not taken the new configuration yet");
+                    break;
+                }
+            }
+        }
+        self.fleet.finish_old_records();
+        self.watch_as(&read);
+        self.retired.push(std::mem::replace(&mut self.plan, plan));
+        self.read = read;
+        self.moved.clear();
+        self.reloads.loaded_unix_s = Began::now().unix_s;
+        self.metrics.note_load();
+        ReloadOutcome::Swapped { stopped_us_max: longest.as_micros() as u64 }
+    }
+
+    /// Watches the files that the configuration consists of now.
+    fn watch_as(&mut self, read: &Read) {
+        let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
+        self.watch = watched.and_then(|watch| {
+            watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()
+        });
     }
 }
 

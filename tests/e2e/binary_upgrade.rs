@@ -16,8 +16,9 @@ fn install(folder: &Path) {
     fs::rename(folder.join("new"), folder.join("ringway")).unwrap();
 }
 
-fn inode(path: impl AsRef<Path>) -> u64 {
-    fs::metadata(path).unwrap().ino()
+/// Which file that is; `None` for that of a process that has ended.
+fn inode(path: impl AsRef<Path>) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
 #[track_caller]

@@ -77,6 +77,25 @@ fn reload_tells_whether_the_new_configuration_is_in_force() {
 }
 
 #[test]
+fn whoever_orders_the_end_of_a_worker_is_answered_by_it() {
+    let origin = answering(OK);
+    let config = |shards| Config::to(origin.address()).shards(shards);
+    let proxy = Ringway::start_supervised(BINARY, config(1));
+    for generation in 2..6 {
+        proxy.rewrite(config(2 - generation % 2));
+        let output = ringway(&["reload", "--admin", &socket(&proxy)]);
+        let told = text(&output.stdout);
+        assert!(told.contains(&format!("generation {generation} serves by it")), "{told}{}", text(&output.stderr));
+    }
+    for generation in 6..8 {
+        let output = ringway(&["upgrade", "--admin", &socket(&proxy)]);
+        let told = text(&output.stdout);
+        assert!(told.contains(&format!("generation {generation} serves")), "{told}{}", text(&output.stderr));
+    }
+    assert_eq!(proxy.connect().exchange("GET", &standard::get("/")).unwrap().status(), 200);
+}
+
+#[test]
 fn stop_waits_for_the_end_if_asked_to() {
     let origin = answering(OK);
     let mut proxy = before(&origin);

@@ -27,7 +27,8 @@ use crate::record::{Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, Tallies};
-use crate::upstream::pool::{Janitor, Pool};
+use crate::upstream::janitor::Janitor;
+use crate::upstream::pool::Pool;
 use crate::wakers::{Place, Wakers};
 
 /// Requests that are kept for reuse: about as many as are under way at once.

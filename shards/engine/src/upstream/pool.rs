@@ -23,6 +23,7 @@ use super::balance::{self, Balancer};
 use super::connect::connect;
 use super::health::{Change, Verdict, Ward};
 use super::http1::Http1Upstream;
+use super::janitor::Janitor;
 use super::retry::{self, Budget};
 use super::server::{Server, Ticket, Tried, View};
 use crate::client::Client;
@@ -65,15 +66,6 @@ pub(crate) struct Held {
     janitor: Rc<Janitor>,
     /// The Plan in force has no such upstream: what is under way ends in peace, nothing is kept.
     closing: Cell<bool>,
-}
-
-/// Drops what has died or aged among the idle connections of all pools of a shard.
-pub(crate) struct Janitor {
-    waker: RefCell<Option<Waker>>,
-    /// Whether it will look by itself when the oldest connection is due.
-    scheduled: Cell<bool>,
-    /// The pools of the Plan in force.
-    pools: RefCell<Rc<[Rc<Pool>]>>,
 }
 
 /// A connection in use. When dropped it is closed; [`Lease::give_back`] keeps it.
@@ -344,7 +336,7 @@ impl Pool {
     }
 
     /// Drops idle connections that have stirred or are too old. Returns when the next one will be too old.
-    fn sweep(&self, cx: &Context<'_>, now: Instant) -> Option<Instant> {
+    pub(super) fn sweep(&self, cx: &Context<'_>, now: Instant) -> Option<Instant> {
         let keep_alive = self.policy().keep_alive_timeout;
         let mut due = None::<Instant>;
         for server in self.servers.borrow().iter() {
@@ -481,55 +473,6 @@ impl Drop for Place<'_> {
         self.0.open.set(self.0.open.get() - 1);
         self.0.count(|tally| tally.connections.sub(1));
         self.0.wake_waiting();
-    }
-}
-
-impl Default for Janitor {
-    fn default() -> Janitor {
-        Janitor { waker: RefCell::default(), scheduled: Cell::default(), pools: RefCell::new(Rc::new([])) }
-    }
-}
-
-impl Janitor {
-    /// Has an idle connection watched; `false` if it has ended already, or if there is no janitor.
-    fn watches(&self, connection: &mut Http1Upstream) -> bool {
-        let waker = self.waker.borrow();
-        let Some(waker) = &*waker else { return false };
-        if !self.scheduled.replace(true) {
-            waker.wake_by_ref();
-        }
-        connection.poll_stirred(&Context::from_waker(waker)).is_pending()
-    }
-
-    /// From now on these pools are kept clean.
-    pub(crate) fn follow(&self, pools: &Rc<[Rc<Pool>]>) {
-        *self.pools.borrow_mut() = Rc::clone(pools);
-        // Their policies may have idle connections end sooner.
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Keeps the pools clean, for as long as the shard runs.
-    pub(crate) async fn run(self: Rc<Self>) {
-        let mut deadline = Deadline::new();
-        poll_fn(|cx| {
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
-            loop {
-                let now = ring::now();
-                let pools = Rc::clone(&self.pools.borrow());
-                let due = pools.iter().filter_map(|pool| pool.sweep(cx, now)).min();
-                self.scheduled.set(due.is_some());
-                match due {
-                    Some(due) => deadline.set_at(due),
-                    None => deadline.clear(),
-                }
-                if deadline.poll(cx).is_pending() {
-                    return Poll::Pending::<()>;
-                }
-            }
-        })
-        .await;
     }
 }
 
