@@ -106,7 +106,12 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         overload: Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
-        shards: Shards { count: cores_available(), pin: true, io: Io::Auto },
+        shards: Shards {
+            count: cores_available(),
+            pin: true,
+            io: Io::Auto,
+            splice_bytes_min: Shards::SPLICE_BYTES_MIN,
+        },
         access_log: AccessLog::Off,
     }
 }

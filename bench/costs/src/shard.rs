@@ -114,7 +114,7 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
         overload: plan::Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
-        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
         // The engine goes by the recorder that it is given.
         access_log: AccessLog::Off,
     }

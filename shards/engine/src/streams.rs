@@ -42,8 +42,12 @@ pub(crate) enum HeadKind {
 
 /// Where a body comes from.
 pub(crate) trait Source {
-    /// Ready with the number of data bytes that may now be taken from [`Source::source`] past this stream; 0 if they are too
-    /// few to be worth it, or if that cannot be done.
+    /// How many data bytes come next in one run, without framing between them; 0 where they cannot be taken past this stream.
+    fn run_bytes(&self) -> u64 {
+        0
+    }
+    /// Ready with the number of data bytes of the run that may now be taken from [`Source::source`] past this stream; 0 if none
+    /// may.
     fn poll_run(&mut self, _: &Context<'_>) -> Poll<u64> {
         Poll::Ready(0)
     }

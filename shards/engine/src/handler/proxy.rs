@@ -134,7 +134,7 @@ impl Proxy<'_> {
     ) -> Result<(), Error> {
         self.counters.tunnels.add(1);
         deadline.set(self.plan.timeouts.tunnel_idle);
-        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
+        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan);
         let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
         let (received, sent) = tunnel.bytes();
         drop(tunnel);

@@ -131,7 +131,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             // A body of which a copy is kept has to be seen.
             let passed = match self.replay.is_recording() {
                 true => Passed::Nothing,
-                false => self.request_splice.poll(cx, self.down, self.up),
+                false => self.request_splice.poll(cx, self.down, self.up, self.plan.shards.splice_bytes_min),
             };
             if self.request_splice.has_begun() {
                 self.replay.break_off();
@@ -214,7 +214,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             }
         }
         loop {
-            match self.response_splice.poll(cx, self.up, self.down) {
+            match self.response_splice.poll(cx, self.up, self.down, self.plan.shards.splice_bytes_min) {
                 Passed::Nothing => {}
                 Passed::Some(_) => {
                     self.progress = true;

@@ -11,18 +11,17 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use plan::Plan;
 use ring::{Splice, SpliceError};
 
 use crate::deadline::Deadline;
 use crate::outcome::{Error, Kind, Side};
 use crate::streams::TunnelEnd;
 
-/// Bytes in full buffers, one after the other, from which on a direction is spliced.
-const POURING_BYTES: usize = 64 << 10;
+/// Bytes in full buffers, one after the other, from which on a direction is spliced: as many as so many waits bring at least.
+const POURING_WAITS: usize = 4;
 /// A receive of at least this many bytes counts as a full buffer.
 const FULL_BYTES: usize = 4096;
-/// What a wait for the source brings at least while bytes pour.
-const POURED_BYTES_MIN: usize = 16 << 10;
 /// Waits in a row that bring less, after which a direction is copied again.
 const CALM_WAITS: u8 = 4;
 /// Bytes that one direction moves before others get their turn.
@@ -34,13 +33,17 @@ pub(super) struct Tunnel<A, B> {
     upstream: B,
     /// How long it may be without a byte in either direction.
     idle: Duration,
+    /// What a wait for the source brings at least while bytes pour.
+    poured_bytes_min: usize,
     inward: Direction,
     outward: Direction,
 }
 
 impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
-    pub(super) fn new(client: A, upstream: B, idle: Duration) -> Tunnel<A, B> {
-        Tunnel { client, upstream, idle, inward: Direction::default(), outward: Direction::default() }
+    pub(super) fn new(client: A, upstream: B, plan: &Plan) -> Tunnel<A, B> {
+        let idle = plan.timeouts.tunnel_idle;
+        let poured_bytes_min = usize::try_from(plan.shards.splice_bytes_min / 2).unwrap_or(usize::MAX);
+        Tunnel { client, upstream, idle, poured_bytes_min, inward: Direction::default(), outward: Direction::default() }
     }
 
     /// Bytes that came from the client, and bytes that went to it.
@@ -51,8 +54,14 @@ impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
     /// Ready when both directions have ended, when a connection has failed, or when neither has moved a byte for too long.
     pub(super) fn poll(&mut self, cx: &Context<'_>, deadline: &mut Deadline) -> Poll<Result<(), Error>> {
         let before = self.bytes();
-        let inward = self.inward.poll(cx, &mut self.client, &mut self.upstream).map_err(Error::client_gone);
-        let outward = self.outward.poll(cx, &mut self.upstream, &mut self.client).map_err(|_| Error::UPSTREAM_GONE);
+        let inward = self
+            .inward
+            .poll(cx, &mut self.client, &mut self.upstream, self.poured_bytes_min)
+            .map_err(Error::client_gone);
+        let outward = self
+            .outward
+            .poll(cx, &mut self.upstream, &mut self.client, self.poured_bytes_min)
+            .map_err(|_| Error::UPSTREAM_GONE);
         match (inward?, outward?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
             _ if self.bytes() != before => deadline.set(self.idle),
@@ -96,6 +105,7 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
+        poured_bytes_min: usize,
     ) -> Result<Poll<()>, io::Error> {
         let start = self.bytes;
         while !matches!(self.state, State::Ended) {
@@ -104,9 +114,13 @@ impl Direction {
                 return Ok(Poll::Pending);
             }
             let step = match &mut self.state {
-                State::Copying => self.copy(cx, from, to)?,
+                State::Copying => {
+                    let copied = self.copy(cx, from, to)?;
+                    self.judge_pouring(from, to, poured_bytes_min);
+                    copied
+                }
                 State::Settling => self.settle(cx, from, to)?,
-                State::Splicing(_) => self.splice(cx, from, to)?,
+                State::Splicing(_) => self.splice(cx, from, to, poured_bytes_min)?,
                 State::Ending => to.poll_end(cx).map(|_| self.state = State::Ended),
                 State::Ended => Poll::Ready(()),
             };
@@ -134,14 +148,19 @@ impl Direction {
         };
         self.bytes += bytes.len() as u64;
         self.pouring = if bytes.len() >= FULL_BYTES { self.pouring + bytes.len() } else { 0 };
-        if self.pouring >= POURING_BYTES && !self.unspliceable && matches!(self.state, State::Copying) {
+        to.send_bytes(bytes);
+        Ok(Poll::Ready(()))
+    }
+
+    /// Leaves copying once enough bytes have come in full buffers, one after the other.
+    fn judge_pouring<A: TunnelEnd, B: TunnelEnd>(&mut self, from: &mut A, to: &mut B, poured_bytes_min: usize) {
+        let pours = self.pouring >= poured_bytes_min.saturating_mul(POURING_WAITS);
+        if pours && !self.unspliceable && matches!(self.state, State::Copying) {
             self.unspliceable = from.socket().is_none() || to.socket().is_none();
             if !self.unspliceable {
                 self.state = State::Settling;
             }
         }
-        to.send_bytes(bytes);
-        Ok(Poll::Ready(()))
     }
 
     /// Ends the receive in flight and sends what it brought.
@@ -173,6 +192,7 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
+        poured_bytes_min: usize,
     ) -> io::Result<Poll<()>> {
         let State::Splicing(splice) = &mut self.state else { return Ok(Poll::Ready(())) };
         let (Some(source), Some(sink)) = (from.socket(), to.socket()) else { return Ok(Poll::Pending) };
@@ -195,7 +215,7 @@ impl Direction {
                 match std::mem::take(&mut self.poured) {
                     // The other direction was polled, and this one with it.
                     0 => {}
-                    1..POURED_BYTES_MIN => self.calm_waits += 1,
+                    poured if poured < poured_bytes_min => self.calm_waits += 1,
                     _ => self.calm_waits = 0,
                 }
                 if self.calm_waits < CALM_WAITS || !splice.is_empty() {

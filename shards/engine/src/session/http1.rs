@@ -336,6 +336,10 @@ fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
 }
 
 impl Source for Http1 {
+    fn run_bytes(&self) -> u64 {
+        self.connection.body_run()
+    }
+
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
         poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
     }

@@ -273,7 +273,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         overload: plan::Overload::default(),
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),
-        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
         access_log: AccessLog::Off,
     })
 }

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use plan::Plan;
 use ring::{Chunk, ReadMode, Stream};
 use wire::h1::{ClientConnection, Edits, Parsed, Trailers};
 use wire::{BodyLength, Limits, Method, RequestHead, ResponseHead};
@@ -79,14 +80,18 @@ impl Http1Upstream {
     }
 
     /// Lets go of what the last exchange held.
-    pub(super) fn rest(&mut self) {
-        self.expected = expected_mode(self.connection.body_received());
+    pub(super) fn rest(&mut self, plan: &Plan) {
+        self.expected = expected_mode(self.connection.body_received(), plan);
         self.head_bytes = Chunk::default();
         self.idle_since = ring::now();
     }
 }
 
 impl Source for Http1Upstream {
+    fn run_bytes(&self) -> u64 {
+        self.connection.body_run()
+    }
+
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
         poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
     }
