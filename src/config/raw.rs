@@ -180,8 +180,8 @@ pub(super) struct Shards {
     pub(super) count: Option<Spanned<i64>>,
     pub(super) pin: Option<bool>,
     pub(super) io: Option<Spanned<String>>,
-    /// Bytes of a body in one run from which they pass from socket to socket inside the kernel; twice as many that pour through a
-    /// tunnel. 4KiB to 1TiB, default 32KiB; 1TiB never splices.
+    /// Bytes of a body in one run from which they pass from socket to socket inside the kernel; as many at a time, twice in a
+    /// row, through a tunnel. 4KiB to 1TiB, default 32KiB; 1TiB never splices.
     pub(super) splice_bytes_min: Option<Spanned<Quantity>>,
 }
 

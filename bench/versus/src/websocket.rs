@@ -19,6 +19,10 @@ use bench_common::{
     wrk::Load,
 };
 use clap::Subcommand;
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollEvent, EpollTimeout},
+};
 
 use crate::scenario::Scenario;
 
@@ -110,6 +114,14 @@ pub(crate) fn load(
         serde_json::from_str(output.trim()).with_context(|| format!("not the figures of a load:\n{output}"))?;
     ensure!(load.requests > 0, "no message came back");
     Ok(load)
+}
+
+/// How many events there are. None, where the wait was interrupted: by a stop and a continuation, for instance.
+fn wait(epoll: &Epoll, events: &mut [EpollEvent], timeout: EpollTimeout) -> anyhow::Result<usize> {
+    match epoll.wait(events, timeout) {
+        Err(Errno::EINTR) => Ok(0),
+        waited => Ok(waited?),
+    }
 }
 
 /// This program, to be started again. Not by its path, at which a newer build may stand by now.

@@ -82,8 +82,7 @@ pub(crate) async fn run<D: Downstream>(
         Ok(Way::Upstream(route, pool)) => {
             forward::edit_request(serving.plan.forwarding, &shard.request_ids, client, request);
             offer_upgrade(route, request);
-            let (counters, response_edits) = (&shard.counters, &shard.response_edits);
-            let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
+            let proxy = Proxy { plan: &serving.plan, pool, client, shard };
             let limit = serving.plan.timeouts.request;
             let answer = match limit.is_zero() {
                 true => proxy.run(request, down, deadline).await,

@@ -78,8 +78,8 @@ pub(crate) trait Sink {
 /// One side of a tunnel, once both sides have left HTTP: bytes as they are. A plain connection is one, and so is a stream of
 /// HTTP/2 that was opened by an extended CONNECT (RFC 8441).
 pub(crate) trait TunnelEnd {
-    /// The next bytes, never none; `None` once the peer has ended its sending.
-    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>>;
+    /// The next bytes, never none; `None` once the peer has ended its sending. `large` says that many will come at once.
+    fn poll_bytes(&mut self, cx: &Context<'_>, large: bool) -> Poll<io::Result<Option<Chunk>>>;
     /// Sends bytes. They leave with this tick.
     fn send_bytes(&mut self, bytes: Chunk);
     /// Ready when more may be sent.

@@ -56,7 +56,7 @@ pub struct Shards {
     /// By which of the kernel's interfaces they move bytes.
     pub io: Io,
     /// Data bytes of a body in one run (the rest of the body, or of a chunk) from which it passes from socket to socket inside
-    /// the kernel; twice as many that pour through a tunnel. 4 KiB to 1 TiB, which nothing reaches.
+    /// the kernel; as many at a time, twice in a row, through a tunnel. 4 KiB to 1 TiB, which nothing reaches.
     pub splice_bytes_min: u64,
 }
 

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{ACCEPT, KEY, frame, frame::Frame};
+use super::{ACCEPT, KEY, frame, frame::Frame, wait};
 
 /// Bytes that one read takes: more than the largest usual message.
 const READ_BYTES: usize = 64 << 10;
@@ -28,7 +28,7 @@ pub(super) fn serve(address: SocketAddr) -> anyhow::Result<()> {
     let mut events = [EpollEvent::empty(); EVENTS_MAX];
     let mut piece = vec![0; READ_BYTES];
     loop {
-        let count = epoll.wait(&mut events, EpollTimeout::NONE)?;
+        let count = wait(&epoll, &mut events, EpollTimeout::NONE)?;
         for event in &events[..count] {
             if event.data() == LISTENER {
                 accept(&listener, &epoll, &mut connections)?;

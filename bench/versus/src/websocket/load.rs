@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use bench_common::wrk::Load;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::{ACCEPT, KEY, frame, frame::Frame};
+use super::{ACCEPT, KEY, frame, frame::Frame, wait};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -44,7 +44,7 @@ pub(super) fn run(address: SocketAddr, connections: u32, message_bytes: usize, s
     let start = Instant::now();
     let window = Duration::from_secs(seconds.into());
     while start.elapsed() < window {
-        let count = epoll.wait(&mut events, EpollTimeout::from(WAIT_MS))?;
+        let count = wait(&epoll, &mut events, EpollTimeout::from(WAIT_MS))?;
         for event in &events[..count] {
             let client = &mut clients[usize::try_from(event.data())?];
             if event.events().contains(EpollFlags::EPOLLOUT) {

@@ -5,27 +5,28 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plan::Plan;
-use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
 use crate::client::Client;
-use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
+use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
 use crate::upstream::pool::{Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
 use crate::upstream::server::Tried;
+
+/// The shard stops.
+const CUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 503).by(Limit::Drain);
 
 /// What an attempt needs to know.
 pub(crate) struct Proxy<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) pool: &'a Rc<Pool>,
     pub(crate) client: &'a Client,
-    pub(crate) counters: &'a Counters,
-    pub(crate) response_edits: &'a Edits,
+    pub(crate) shard: &'a Shard,
 }
 
 /// How far the attempts at one request have come.
@@ -88,7 +89,7 @@ impl Proxy<'_> {
                     error.retry_safe = lost && replay.is_whole() && (is_idempotent || !lease.has_sent());
                     // A connection that died while it was idle looks alive until it is used: no fault of the server.
                     if error.retry_safe && lease.reused && !attempts.fresh {
-                        self.counters.upstream_retries.add(1);
+                        self.shard.counters.upstream_retries.add(1);
                         attempts.fresh = true;
                         attempts.sent -= 1;
                         continue;
@@ -122,7 +123,7 @@ impl Proxy<'_> {
         let attempt = Attempt { pool: self.pool, judge, is_repeatable };
         connection.send_head(&request.head, &request.bytes, &request.edits);
         let mut relay = Relay::new(self, request, down, connection, deadline, replay, attempt);
-        poll_fn(|cx| relay.poll(cx)).await
+        poll_fn(|cx| self.unless_cut(relay.poll(cx))).await
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.
@@ -132,10 +133,10 @@ impl Proxy<'_> {
         up: &mut U,
         deadline: &mut Deadline,
     ) -> Result<(), Error> {
-        self.counters.tunnels.add(1);
+        self.shard.counters.tunnels.add(1);
         deadline.set(self.plan.timeouts.tunnel_idle);
         let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan);
-        let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
+        let ended = poll_fn(|cx| self.unless_cut(tunnel.poll(cx, deadline))).await;
         let (received, sent) = tunnel.bytes();
         drop(tunnel);
         down.count_tunnel(received, sent);
@@ -158,13 +159,13 @@ impl Proxy<'_> {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
                         return Poll::Ready(leased);
                     }
-                    down.poll_failed(cx).map(Err)
+                    self.unless_cut(down.poll_failed(cx).map(Err))
                 });
                 leased.await
             };
             match leased {
                 Err(error) if error.side == Side::Upstream && self.pool.has_untried(&attempts.tried) => {
-                    self.counters.upstream_failovers.add(1);
+                    self.shard.counters.upstream_failovers.add(1);
                 }
                 leased => return leased,
             }
@@ -176,9 +177,17 @@ impl Proxy<'_> {
         deadline.set(self.pool.backoff(retry));
         poll_fn(|cx| match down.poll_failed(cx) {
             Poll::Ready(error) => Poll::Ready(Err(error)),
-            Poll::Pending => deadline.poll(cx).map(Ok),
+            Poll::Pending => self.unless_cut(deadline.poll(cx).map(Ok)),
         })
         .await
+    }
+
+    /// What came of a wait, unless it is over for want of time: the shard stops, and has waited as long as it may.
+    fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
+        match waited {
+            Poll::Pending if self.shard.is_cutting() => Poll::Ready(Err(CUT)),
+            waited => waited,
+        }
     }
 }
 

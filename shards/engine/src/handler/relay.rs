@@ -76,7 +76,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
             plan: proxy.plan,
-            response_edits: proxy.response_edits,
+            response_edits: &proxy.shard.response_edits,
             down,
             up,
             deadline,
@@ -163,7 +163,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                 }
                 Poll::Ready(Ok(())) => {}
             }
-            let Poll::Ready(part) = self.down.poll_body(cx) else { return Ok(Some(WaitsFor::ClientBody)) };
+            let Poll::Ready(part) = self.down.poll_body(cx) else {
+                // A chunk may have been announced.
+                self.count_request(0)?;
+                return Ok(Some(WaitsFor::ClientBody));
+            };
             self.progress = true;
             match part? {
                 BodyPart::Data(data) => {
@@ -180,9 +184,10 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         }
     }
 
+    /// Holds the body to its limit, with what is announced of it: the rest of a chunk too large needs not be awaited.
     fn count_request(&mut self, bytes: usize) -> Result<(), Error> {
         self.body_bytes += bytes as u64;
-        if self.body_bytes > self.plan.limits.body_bytes_max {
+        if self.body_bytes.saturating_add(self.down.run_bytes()) > self.plan.limits.body_bytes_max {
             return Err(Error::new(Side::Client, Kind::TooLarge, 413).by(Limit::BodyBytes));
         }
         Ok(())

@@ -4,8 +4,9 @@
 //! then. Each direction has a back-pressure and an end of its own: when one side has ended its sending, the other is told
 //! and may go on.
 //!
-//! Messages of a WebSocket are small, and for them a standing receive and a send cost least. A direction through which bytes
-//! pour is spliced instead, from socket to socket inside the kernel, until it has calmed down.
+//! Most messages of a WebSocket are small, and for them a standing receive and a send cost least; larger ones come by one
+//! receive into large buffers. A direction through which bytes pour is spliced instead, from socket to socket inside the
+//! kernel, until it has calmed down.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -18,11 +19,9 @@ use crate::deadline::Deadline;
 use crate::outcome::{Error, Kind, Side};
 use crate::streams::TunnelEnd;
 
-/// Bytes in full buffers, one after the other, from which on a direction is spliced: as many as so many waits bring at least.
-const POURING_WAITS: usize = 4;
-/// A receive of at least this many bytes counts as a full buffer.
-const FULL_BYTES: usize = 4096;
-/// Waits in a row that bring less, after which a direction is copied again.
+/// A wait for the source that brings as many bytes was worth a large receive.
+const LARGE_BYTES: usize = 4096;
+/// Waits in a row that bring less than a direction's way of reading is for, after which it gives that way up.
 const CALM_WAITS: u8 = 4;
 /// Bytes that one direction moves before others get their turn.
 const MOVED_BYTES_MAX: usize = 1 << 20;
@@ -33,7 +32,7 @@ pub(super) struct Tunnel<A, B> {
     upstream: B,
     /// How long it may be without a byte in either direction.
     idle: Duration,
-    /// What a wait for the source brings at least while bytes pour.
+    /// What a wait for the source brings at least where bytes pour.
     poured_bytes_min: usize,
     inward: Direction,
     outward: Direction,
@@ -42,7 +41,7 @@ pub(super) struct Tunnel<A, B> {
 impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
     pub(super) fn new(client: A, upstream: B, plan: &Plan) -> Tunnel<A, B> {
         let idle = plan.timeouts.tunnel_idle;
-        let poured_bytes_min = usize::try_from(plan.shards.splice_bytes_min / 2).unwrap_or(usize::MAX);
+        let poured_bytes_min = usize::try_from(plan.shards.splice_bytes_min).unwrap_or(usize::MAX);
         Tunnel { client, upstream, idle, poured_bytes_min, inward: Direction::default(), outward: Direction::default() }
     }
 
@@ -76,11 +75,14 @@ impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
 struct Direction {
     state: State,
     bytes: u64,
-    /// While copying: bytes that came in full buffers, one after the other.
-    pouring: usize,
-    /// While splicing: bytes since the last wait for the source, and waits that brought little.
+    /// Bytes since the last wait for the source.
     poured: usize,
+    /// While copying: bytes of the waits before, as long as each brought enough to be spliced.
+    pouring: usize,
+    /// Waits in a row that brought little.
     calm_waits: u8,
+    /// While copying: large receives are worth it.
+    large: bool,
     /// There is no way around copying: an end is no plain connection, or the system grants no pipe.
     unspliceable: bool,
 }
@@ -115,11 +117,11 @@ impl Direction {
             }
             let step = match &mut self.state {
                 State::Copying => {
-                    let copied = self.copy(cx, from, to)?;
-                    self.judge_pouring(from, to, poured_bytes_min);
+                    let copied = self.copy(cx, from, to, poured_bytes_min)?;
+                    self.judge(from, to, poured_bytes_min);
                     copied
                 }
-                State::Settling => self.settle(cx, from, to)?,
+                State::Settling => self.settle(cx, from, to, poured_bytes_min)?,
                 State::Splicing(_) => self.splice(cx, from, to, poured_bytes_min)?,
                 State::Ending => to.poll_end(cx).map(|_| self.state = State::Ended),
                 State::Ended => Poll::Ready(()),
@@ -132,7 +134,13 @@ impl Direction {
     }
 
     /// One receive, one send.
-    fn copy<A: TunnelEnd, B: TunnelEnd>(&mut self, cx: &Context<'_>, from: &mut A, to: &mut B) -> io::Result<Poll<()>> {
+    fn copy<A: TunnelEnd, B: TunnelEnd>(
+        &mut self,
+        cx: &Context<'_>,
+        from: &mut A,
+        to: &mut B,
+        poured_bytes_min: usize,
+    ) -> io::Result<Poll<()>> {
         match to.poll_room(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => {
@@ -141,20 +149,23 @@ impl Direction {
             }
             Poll::Pending => return Ok(Poll::Pending),
         }
-        let Poll::Ready(received) = from.poll_bytes(cx) else { return Ok(Poll::Pending) };
+        let Poll::Ready(received) = from.poll_bytes(cx, self.large) else {
+            self.note_wait(poured_bytes_min);
+            return Ok(Poll::Pending);
+        };
         let Some(bytes) = received? else {
             self.state = State::Ending;
             return Ok(Poll::Ready(()));
         };
         self.bytes += bytes.len() as u64;
-        self.pouring = if bytes.len() >= FULL_BYTES { self.pouring + bytes.len() } else { 0 };
+        self.poured += bytes.len();
         to.send_bytes(bytes);
         Ok(Poll::Ready(()))
     }
 
-    /// Leaves copying once enough bytes have come in full buffers, one after the other.
-    fn judge_pouring<A: TunnelEnd, B: TunnelEnd>(&mut self, from: &mut A, to: &mut B, poured_bytes_min: usize) {
-        let pours = self.pouring >= poured_bytes_min.saturating_mul(POURING_WAITS);
+    /// Leaves copying where bytes pour.
+    fn judge<A: TunnelEnd, B: TunnelEnd>(&mut self, from: &mut A, to: &mut B, poured_bytes_min: usize) {
+        let pours = self.pouring.saturating_add(self.poured) >= poured_bytes_min.saturating_mul(2);
         if pours && !self.unspliceable && matches!(self.state, State::Copying) {
             self.unspliceable = from.socket().is_none() || to.socket().is_none();
             if !self.unspliceable {
@@ -163,16 +174,29 @@ impl Direction {
         }
     }
 
+    /// Takes note while copying that the source is waited for: what came since the last time tells how to read on.
+    fn note_wait(&mut self, poured_bytes_min: usize) {
+        let poured = match std::mem::take(&mut self.poured) {
+            // The other direction was polled, and this one with it.
+            0 => return,
+            poured => poured,
+        };
+        self.pouring = if poured >= poured_bytes_min { self.pouring.saturating_add(poured) } else { 0 };
+        self.calm_waits = if poured >= LARGE_BYTES { 0 } else { self.calm_waits.saturating_add(1) };
+        self.large = poured >= LARGE_BYTES || (self.large && self.calm_waits < CALM_WAITS);
+    }
+
     /// Ends the receive in flight and sends what it brought.
     fn settle<A: TunnelEnd, B: TunnelEnd>(
         &mut self,
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
+        poured_bytes_min: usize,
     ) -> io::Result<Poll<()>> {
         match from.poll_quiet(cx) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(false) => self.copy(cx, from, to),
+            Poll::Ready(false) => self.copy(cx, from, to, poured_bytes_min),
             Poll::Ready(true) => {
                 (self.pouring, self.poured, self.calm_waits) = (0, 0, 0);
                 match Splice::until_end() {
@@ -215,13 +239,14 @@ impl Direction {
                 match std::mem::take(&mut self.poured) {
                     // The other direction was polled, and this one with it.
                     0 => {}
-                    poured if poured < poured_bytes_min => self.calm_waits += 1,
+                    // Half as many: a direction shall not change its ways to and fro.
+                    poured if poured < poured_bytes_min / 2 => self.calm_waits += 1,
                     _ => self.calm_waits = 0,
                 }
                 if self.calm_waits < CALM_WAITS || !splice.is_empty() {
                     return Ok(Poll::Pending);
                 }
-                self.state = State::Copying;
+                (self.state, self.calm_waits) = (State::Copying, 0);
                 Ok(Poll::Ready(()))
             }
         }
