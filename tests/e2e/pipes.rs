@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use kit::{Config, Process, Ringway, eventually, standard};
+use kit::{Config, Origin, Process, Ringway, eventually, pattern, standard};
 
 use crate::{BINARY, start};
 
@@ -47,6 +47,50 @@ fn bodies_are_spliced_from_the_size_that_is_configured() {
         assert_eq!(counts.contains_key("ring_bytes_spliced"), spliced, "{length} bytes, {threshold}: {counts:?}");
         assert_eq!(counts.get("ring_pipes_refused"), None, "{counts:?}");
     }
+}
+
+#[test]
+fn chunks_that_are_large_are_spliced_both_ways() {
+    const CHUNK: usize = 200_000;
+    let origin = Origin::start(|peer, _| {
+        while let Some(head) = peer.read_head()? {
+            let mut check = pattern::Check::default();
+            peer.read_body(head.request_framing(), &mut |piece| check.update(piece))?;
+            if head.method() == "PUT" {
+                check.assert_whole(LARGE);
+            }
+            peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            peer.send_pattern_chunked(if head.method() == "PUT" { 0 } else { LARGE }, CHUNK)?;
+        }
+        Ok(())
+    });
+    for method in ["GET", "PUT"] {
+        let ringway = start(Config::to(origin.address()));
+        let mut client = ringway.connect();
+        client
+            .send(format!("{method} / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n").as_bytes())
+            .unwrap();
+        client.send_pattern_chunked(if method == "PUT" { LARGE } else { 0 }, CHUNK).unwrap();
+        client.read_pattern_response(method, if method == "PUT" { 0 } else { LARGE }).unwrap();
+        // Chunks whose beginning came with the one before are copied; not all are that.
+        let counts = ringway.stop_and_count();
+        assert!(
+            counts.get("ring_bytes_spliced").is_some_and(|bytes| *bytes > CHUNK as u64 / 2),
+            "{method}: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn uploads_are_spliced() {
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()));
+    let mut client = ringway.connect();
+    client.send(format!("PUT / HTTP/1.1\r\nHost: t\r\nContent-Length: {LARGE}\r\n\r\n").as_bytes()).unwrap();
+    client.send_pattern(0, LARGE).unwrap();
+    assert_eq!(client.read_response("PUT").unwrap().head.field("x-body"), Some(&LARGE.to_string()[..]));
+    let counts = ringway.stop_and_count();
+    assert!(counts["ring_bytes_spliced"] > LARGE / 2, "{counts:?}");
 }
 
 #[test]
@@ -153,7 +197,7 @@ signal.pause()
     }
 
     /// The proxy as this user, before the standard origin.
-    fn proxy(&self) -> (kit::Origin, Ringway) {
+    fn proxy(&self) -> (Origin, Ringway) {
         let origin = standard::start();
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
         let ringway = Ringway::start_by(&command, BINARY, Config::to(origin.address()));

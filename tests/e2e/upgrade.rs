@@ -219,6 +219,7 @@ fn bytes_that_pour_both_ways_arrive_whole_and_small_ones_after_them() {
     client.assert_ends();
     let record = ringway.record_of("/chat");
     assert_eq!((record["bytes_in"].as_u64(), record["bytes_out"].as_u64()), (Some(LENGTH + 200), Some(LENGTH + 200)));
+    assert!(ringway.stop_and_count()["ring_bytes_spliced"] > LENGTH / 10, "what pours is spliced");
 }
 
 #[test]

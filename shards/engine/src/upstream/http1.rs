@@ -33,6 +33,9 @@ pub(crate) struct Http1Upstream {
     expected: ReadMode,
     /// Bytes that the kernel had taken when this exchange began.
     sent_before: u64,
+    /// A run of the body has passed by: what comes next is the frame of a chunk, and perhaps another run, which no large
+    /// receive shall take.
+    passed: bool,
     /// Whether any byte of this exchange's answer has arrived.
     answered: bool,
     /// The Host of a request that came without one.
@@ -55,6 +58,7 @@ impl Http1Upstream {
             length: BodyLength::None,
             expected: ReadMode::Head,
             sent_before: 0,
+            passed: false,
             answered: false,
             authority,
             idle_since: ring::now(),
@@ -102,6 +106,7 @@ impl Source for Http1Upstream {
 
     fn pass(&mut self, bytes: usize) {
         self.connection.pass_body(bytes as u64);
+        self.passed = true;
     }
 }
 
@@ -130,7 +135,7 @@ impl Upstream for Http1Upstream {
 
     fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits) {
         self.sent_before = self.stream.bytes_sent();
-        self.answered = false;
+        (self.answered, self.passed) = (false, false);
         self.method = head.method();
         self.connection.write_head(self.outbox.bytes(), head, bytes, edits, self.authority.as_bytes());
     }
@@ -206,10 +211,12 @@ impl Upstream for Http1Upstream {
                 continue;
             }
             let mode = match self.expected {
+                _ if self.passed => ReadMode::Once,
                 ReadMode::Once | ReadMode::Body => ReadMode::Body,
                 ReadMode::Head => read_mode(self.length, self.connection.body_received()),
             };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));
+            self.passed = false;
             // A reset does not end a body, not even one that lasts until the connection's end.
             let ended = filled.is_ok_and(|filled| filled || self.connection.handle_eof().is_ok());
             if !ended {
