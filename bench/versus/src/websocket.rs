@@ -2,7 +2,7 @@
 //!
 //! No installed program of ours loads a WebSocket, so this one does: it starts itself again in two roles, each a process
 //! of its own and pinned like any other, so that what they spend is counted apart. [`echo`] is the server behind the
-//! proxy, [`load`] the clients before it, [`frame`] what both speak. Each of them is one thread on epoll.
+//! proxy, [`mod@load`] the clients before it, [`frame`] what both speak. Each of them is one thread on epoll.
 //!
 //! They do what the comparison needs and no more: one message under way on a connection, one frame a message.
 
