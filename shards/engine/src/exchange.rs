@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use plan::Route;
 use ring::Chunk;
-use wire::h1::Edits;
 use wire::{BodyLength, FieldName, Method, RequestHead, Target};
 
 use crate::client::Client;
@@ -36,8 +35,6 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
-    /// The changes to the head on its way to the upstream.
-    pub(crate) edits: Edits,
     /// The name that we gave it, if we did.
     pub(crate) id: Option<RequestId>,
     /// Whether it goes on under the name that a trusted peer gave it.
@@ -64,63 +61,66 @@ impl Request {
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
-pub(crate) async fn run<D: Downstream>(
-    shard: &Rc<Shard>,
-    client: &Client,
-    request: &mut Request,
-    down: &mut D,
-    deadline: &mut Deadline,
-) -> Outcome {
-    let started = ring::now();
-    // The exchange finishes with the Plan it began with.
-    let serving = shard.serving();
-    (request.id, request.keeps_id) = (None, false);
-    let way = shard.overload.admit().and_then(|()| find_way(&serving, request));
-    // From here on the head may have to wait for as long as the upstream takes.
-    request.bytes.settle();
-    let result = match &way {
-        Ok(Way::Upstream(route, pool)) => {
-            forward::edit_request(serving.plan.forwarding, &shard.request_ids, client, request);
-            offer_upgrade(route, request);
-            let proxy = Proxy { plan: &serving.plan, pool, client, shard };
-            let limit = serving.plan.timeouts.request;
-            let answer = match limit.is_zero() {
-                true => proxy.run(request, down, deadline).await,
-                // Off by default, and then it shall take no room.
-                false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
-            };
-            match answer {
-                // A tunnel has limits of its own.
-                Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn would keep its arguments twice, and many of these wait at once"
+)]
+pub(crate) fn run<'a, D: Downstream>(
+    shard: &'a Shard,
+    serving: &'a Serving,
+    client: &'a Client,
+    request: &'a mut Request,
+    down: &'a mut D,
+    deadline: &'a mut Deadline,
+) -> impl Future<Output = Outcome> + use<'a, D> {
+    async move {
+        let started = ring::now();
+        forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
+        let way = shard.overload.admit().and_then(|()| find_way(serving, request));
+        // From here on the head may have to wait for as long as the upstream takes.
+        request.bytes.settle();
+        let result = match &way {
+            Ok(Way::Upstream(route, pool)) => {
+                let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
+                let limit = serving.plan.timeouts.request;
+                let answer = match limit.is_zero() {
+                    true => proxy.run(request, down, deadline).await,
+                    // Off by default, and then it shall take no room.
+                    false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
+                };
+                match answer {
+                    // A tunnel has limits of its own.
+                    Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                }
             }
-        }
-        Ok(Way::Here(status)) => {
-            down.respond(*status, &forward::own_edits(*status));
-            down.flush();
-            Ok(())
-        }
-        Err(error) => Err(*error),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Completed,
-        Err(mut error) => {
-            // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
-            if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
-                error.status = 408;
+            Ok(Way::Here(status)) => {
+                down.respond(*status, &forward::own_edits(*status));
+                down.flush();
+                Ok(())
             }
-            down.fail(&error);
-            down.flush();
-            Outcome::Failed(error)
-        }
-    };
-    let upstream = match &way {
-        Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
-        _ => None,
-    };
-    record(shard, client, request, down, upstream, outcome, started);
-    outcome
+            Err(error) => Err(*error),
+        };
+        let outcome = match result {
+            Ok(()) => Outcome::Completed,
+            Err(mut error) => {
+                // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
+                if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
+                    error.status = 408;
+                }
+                down.fail(&error);
+                down.flush();
+                Outcome::Failed(error)
+            }
+        };
+        let upstream = match &way {
+            Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
+            _ => None,
+        };
+        record(shard, client, request, down, upstream, outcome, started);
+        outcome
+    }
 }
 
 /// The future's result, unless `limit` passes before.
@@ -171,18 +171,6 @@ fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error>
     }
     // RFC 9110 §9.3.6: CONNECT has no content; what looks like it may be the tunnel's.
     if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
-}
-
-/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
-fn offer_upgrade(route: &Route, request: &mut Request) {
-    let Request { head, bytes, edits, .. } = request;
-    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
-    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
-        return;
-    }
-    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
-        edits.offer(protocol).expect("what a route allows is a protocol");
-    }
 }
 
 fn record<D: Downstream>(

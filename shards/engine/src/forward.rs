@@ -7,9 +7,9 @@
 
 use std::fmt::Write as _;
 
-use plan::Forwarding;
+use plan::{Forwarding, Plan, Route};
 use wire::h1::{EditError, Edits};
-use wire::{FieldName, FieldNames, Method, RequestHead, Version};
+use wire::{BodyLength, FieldName, FieldNames, Method, RequestHead, Version};
 
 use crate::client::Client;
 use crate::exchange::Request;
@@ -35,14 +35,22 @@ const PROTOCOL: &[u8] = b"http";
 /// The name under which Ringway stands in Via.
 const PSEUDONYM: &[u8] = b"ringway";
 
-/// Decides the changes to a request's head.
-pub(crate) fn edit_request(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
-    request.edits.clear();
-    try_edit(forwarding, ids, client, request).expect("what was checked at the gate is fit to be written again");
+/// Gives `request` the name that it goes on under: a trusted peer's is kept.
+pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
+    request.keeps_id = forwarding.request_id && client.trusted && request.head.names().contains(FieldName::XRequestId);
+    request.id = (forwarding.request_id && !request.keeps_id).then(|| ids.next());
 }
 
-fn try_edit(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) -> Result<(), EditError> {
-    let Request { head, bytes, edits, id, keeps_id } = request;
+/// Decides the changes to a request's head on its way to the upstream. They are made anew for each attempt: to keep them
+/// would take more room than an exchange has while it waits.
+pub(crate) fn edit_request(edits: &mut Edits, plan: &Plan, route: &Route, client: &Client, request: &Request) {
+    edits.clear();
+    try_edit(edits, plan.forwarding, client, request).expect("what was checked at the gate is fit to be written again");
+    offer_upgrade(edits, route, request);
+}
+
+fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request: &Request) -> Result<(), EditError> {
+    let Request { head, bytes, .. } = request;
     remove_by_name(edits, client, head, bytes)?;
     let kept = if client.trusted { head.names() } else { FieldNames::EMPTY };
     let keeps = |name| kept.contains(name);
@@ -52,35 +60,46 @@ fn try_edit(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: 
     let address = client.text().as_bytes();
     // A trusted peer that tells whom it forwards for has its reasons not to say it twice.
     if !keeps(FieldName::XRealIp) && !keeps(FieldName::XForwardedFor) {
-        edits.append(b"X-Real-IP", address)?;
+        edits.add(FieldName::XRealIp, address)?;
     }
     extend_list(edits, kept, head, bytes, FieldName::XForwardedFor, address)?;
     if !keeps(FieldName::XForwardedProto) {
-        edits.append(b"X-Forwarded-Proto", PROTOCOL)?;
+        edits.add(FieldName::XForwardedProto, PROTOCOL)?;
     }
     if let Some(authority) = head.authority()
         && !keeps(FieldName::XForwardedHost)
     {
-        edits.append(b"X-Forwarded-Host", authority.of(bytes))?;
+        edits.add(FieldName::XForwardedHost, authority.of(bytes))?;
     }
     if forwarding.forwarded {
         let element = forwarded_element(client, head, bytes);
         extend_list(edits, kept, head, bytes, FieldName::Forwarded, element.as_bytes())?;
     }
-    *keeps_id = forwarding.request_id && keeps(FieldName::XRequestId);
-    if forwarding.request_id && !*keeps_id {
-        edits.append(b"X-Request-Id", id.insert(ids.next()))?;
+    if let Some(id) = &request.id {
+        edits.add(FieldName::XRequestId, id)?;
     }
     if let Ok(Some(hops)) = hops_left(head, bytes) {
         edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
     }
-    edits.append(b"Via", via(head.version()))
+    edits.add(FieldName::Via, via(head.version()))
+}
+
+/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
+fn offer_upgrade(edits: &mut Edits, route: &Route, request: &Request) {
+    let Request { head, bytes, .. } = request;
+    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
+    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
+        return;
+    }
+    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
+        edits.offer(protocol).expect("what a route allows is a protocol");
+    }
 }
 
 /// The changes to every response's head.
 pub(crate) fn response_edits() -> Edits {
     let mut edits = Edits::new();
-    edits.append(b"Via", via(Version::Http11)).expect("a constant field is valid");
+    edits.add(FieldName::Via, via(Version::Http11)).expect("a constant field is valid");
     edits
 }
 
@@ -88,7 +107,9 @@ pub(crate) fn response_edits() -> Edits {
 pub(crate) fn own_edits(status: u16) -> Edits {
     let mut edits = Edits::new();
     if matches!(status, 204 | 405) {
-        edits.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS").expect("a constant field is valid");
+        edits
+            .add(FieldName::Allow, b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
+            .expect("a constant field is valid");
     }
     edits
 }
@@ -157,7 +178,7 @@ fn extend_list(
     element: &[u8],
 ) -> Result<(), EditError> {
     if !kept.contains(name) {
-        return edits.append(name.as_str().as_bytes(), element);
+        return edits.add(name, element);
     }
     let lines = head.fields().iter().filter(|field| field.token == name);
     let mut list: Vec<&[u8]> = lines.map(|field| field.value.of(bytes)).collect();
