@@ -1,235 +1,410 @@
 //! The configuration as it is written, key by key. Nothing is required and nothing is checked here, only typed: what is
 //! missing or out of range is found when the structs are lowered, where all such errors can be told at once.
+//!
+//! This is also where keys are described, once for all: the JSON Schema, the reference page and `ringway config show` are
+//! made from the comments and attributes of these fields. Each field has
+//!
+//! - a comment that says what it means;
+//! - `default`, the value of a key that is left out, as it would be written; or `x-default`, a few words where there is no
+//!   such value; or it stands among the `required` of its struct;
+//! - `range`, or `x-range` for durations and sizes, where there are bounds; `enum`, where only some words are allowed;
+//! - `x-type`, where its kind of text has a name.
+//!
+//! That all of this is true of the lowering is tested in `schema/tests.rs`.
+
+mod forms;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use toml::Spanned;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-/// A whole file.
-#[derive(Debug, Default, Deserialize)]
+use super::spanned::Spanned;
+pub(super) use forms::{Duration, Quantity, Server, Size, Values};
+
+/// A whole configuration, or one file of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct File {
+    /// More files: paths and patterns, relative to this one. They may stand where this one's folder is or elsewhere, and may
+    /// include others themselves.
+    #[serde(default)]
+    #[schemars(extend("default" = [], "x-type" = "path or pattern"))]
+    #[expect(dead_code, reason = "followed before this is read; here it is only described and checked for its shape")]
+    pub(super) include: Vec<Spanned<String>>,
+    /// Where clients are accepted. At least one.
     #[serde(default)]
     pub(super) listeners: Vec<Spanned<Listener>>,
+    /// The groups of servers that requests are proxied to, each by its name: 1 to 64 letters of ASCII, digits, `-`, `_` and
+    /// `.`. At least one.
     #[serde(default)]
     pub(super) upstreams: BTreeMap<Spanned<String>, Upstream>,
+    /// Which upstream serves which host and path. At least one.
     #[serde(default)]
     pub(super) routes: Vec<Spanned<Route>>,
+    /// How much a peer may send or hold.
     #[serde(default)]
     pub(super) limits: Limits,
+    /// How long a client may take. The time-outs of upstreams stand with them.
     #[serde(default)]
     pub(super) timeouts: Timeouts,
+    /// When a shard that has too much to do refuses new requests.
     #[serde(default)]
     pub(super) overload: Overload,
+    /// Whose forwarding headers are believed.
     #[serde(default)]
     pub(super) trust: Trust,
+    /// What requests tell upstreams about clients besides the usual.
     #[serde(default)]
     pub(super) forwarding: Forwarding,
+    /// How the work is laid over the machine's cores.
     #[serde(default)]
     pub(super) shards: Shards,
+    /// What is written down.
     #[serde(default)]
     pub(super) log: Log,
+    /// Who is asked for the addresses of servers that are known by name.
     #[serde(default)]
     pub(super) dns: Dns,
+    /// What is different in one environment, by its name. `--env NAME` or `RINGWAY_ENV` chooses one.
+    #[serde(default)]
+    #[expect(dead_code, reason = "merged before this is lowered; here it is only described and checked for its shape")]
+    pub(super) environments: BTreeMap<Spanned<String>, Overlay>,
 }
 
-/// `[[listeners]]`
+/// `[environments.NAME]`: anything that a file may hold, but for `include` and `environments`, which are refused before
+/// this is read.
 #[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Overlay(#[expect(dead_code, reason = "only read for its shape; it is merged as a tree")] File);
+
+/// `[[listeners]]`
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["address"]))]
 pub(super) struct Listener {
+    /// Where clients are accepted. Port 0 lets the kernel choose.
+    #[schemars(extend("x-type" = "address"))]
     pub(super) address: Option<Spanned<String>>,
+    /// Connections that the kernel holds until they are accepted.
+    #[schemars(range(min = 1, max = 65_535), extend("default" = 4096))]
     pub(super) backlog: Option<Spanned<i64>>,
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["servers"]))]
 pub(super) struct Upstream {
+    /// Addresses or names (`app.internal:8080`); with a weight as `{ address = "b:2", weight = 3 }`. At least one.
+    #[schemars(length(min = 1))]
     pub(super) servers: Option<Spanned<Vec<Spanned<Server>>>>,
-    pub(super) connect_timeout: Option<Spanned<Quantity>>,
-    pub(super) head_timeout: Option<Spanned<Quantity>>,
-    pub(super) body_idle_timeout: Option<Spanned<Quantity>>,
-    pub(super) body_rate_min: Option<Spanned<Quantity>>,
-    pub(super) keep_alive_timeout: Option<Spanned<Quantity>>,
+    /// Opening a connection, and waiting for one to be free.
+    #[schemars(extend("default" = "2s", "x-range" = ["1ms", "24h"]))]
+    pub(super) connect_timeout: Option<Spanned<Duration>>,
+    /// From the request's end to the answer's head.
+    #[schemars(extend("default" = "60s", "x-range" = ["1ms", "24h"]))]
+    pub(super) head_timeout: Option<Spanned<Duration>>,
+    /// How long a body may stand still.
+    #[schemars(extend("default" = "60s", "x-range" = ["1ms", "24h"]))]
+    pub(super) body_idle_timeout: Option<Spanned<Duration>>,
+    /// Bytes a second that a server must take of a request's body or send of an answer's, on average after
+    /// `timeouts.body_rate_grace`; `0B` demands none, so that a stream of events may trickle.
+    #[schemars(extend("default" = "0B", "x-range" = ["0B", "1GiB"]))]
+    pub(super) body_rate_min: Option<Spanned<Size>>,
+    /// How long an unused connection is kept.
+    #[schemars(extend("default" = "30s", "x-range" = ["1ms", "24h"]))]
+    pub(super) keep_alive_timeout: Option<Spanned<Duration>>,
+    /// Unused connections that a shard keeps; not more than `connections`.
+    #[schemars(range(min = 0, max = 1_000_000), extend("default" = 512))]
     pub(super) idle_connections: Option<Spanned<i64>>,
+    /// Connections that a shard opens.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16_384))]
     pub(super) connections: Option<Spanned<i64>>,
+    /// How requests are spread over the servers.
+    #[schemars(extend("default" = "round_robin",
+        "enum" = ["round_robin", "least_connections", "random_two", "source_hash", "consistent_hash"]))]
     pub(super) balance: Option<Spanned<String>>,
+    /// What `consistent_hash` goes by: `source`, `path` or `header:NAME`; a request without the field goes by its source.
+    #[schemars(regex(pattern = r"^(source|path|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})$"),
+        extend("x-default" = "`source`"))]
     pub(super) hash: Option<Spanned<String>>,
+    /// When a server is passed over.
     #[serde(default)]
     pub(super) health: Health,
+    /// When a request is sent again to another server. A server gets the same request once.
     #[serde(default)]
     pub(super) retry: Retry,
 }
 
-/// An item of `servers`: an address alone, or a table.
-#[derive(Debug)]
-pub(super) enum Server {
-    Address(String),
-    Table(ServerTable),
-}
-
 /// `{ address = "…", weight = 3 }`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["address"]))]
 pub(super) struct ServerTable {
+    /// An address or a name, with a port, or `unix:` and a path.
+    #[schemars(extend("x-type" = "address"))]
     pub(super) address: Option<Spanned<String>>,
+    /// The server's share of the requests, beside the weights of the others.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 1))]
     pub(super) weight: Option<Spanned<i64>>,
 }
 
-/// `[upstreams.NAME.health]`
-#[derive(Debug, Default, Deserialize)]
+/// A server that fails time after time is ejected: it gets no requests for a while, then one at a time as a trial, and all
+/// of its share once a trial has succeeded.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Health {
+    /// Failures in a row that eject; 0 never ejects.
+    #[schemars(range(min = 0, max = 1000), extend("default" = 5))]
     pub(super) failures: Option<Spanned<i64>>,
-    pub(super) ejection_base: Option<Spanned<Quantity>>,
-    pub(super) ejection_max: Option<Spanned<Quantity>>,
+    /// The first ejection; the *n*-th in a row lasts *n* times as long, less up to a fifth at random.
+    #[schemars(extend("default" = "10s", "x-range" = ["1ms", "24h"]))]
+    pub(super) ejection_base: Option<Spanned<Duration>>,
+    /// The longest ejection.
+    #[schemars(extend("default" = "5m", "x-range" = ["1ms", "24h"]))]
+    pub(super) ejection_max: Option<Spanned<Duration>>,
+    /// Percentage of the servers that may be ejected at once; where 100 leaves none, all are used.
+    #[schemars(range(min = 0, max = 100), extend("default" = 50))]
     pub(super) eject_share_max: Option<Spanned<i64>>,
+    /// Answers that count as failures.
+    #[schemars(inner(range(min = 400, max = 599)), extend("default" = [502, 503, 504]))]
     pub(super) failure_statuses: Option<Vec<Spanned<i64>>>,
 }
 
-/// `[upstreams.NAME.retry]`
-#[derive(Debug, Default, Deserialize)]
+/// When a request is sent again to another server. A server gets the same request once.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Retry {
+    /// How often a request is sent at most, the first time included.
+    #[schemars(range(min = 1, max = 8), extend("default" = 2))]
     pub(super) attempts: Option<Spanned<i64>>,
+    /// Retries for every hundred requests of a shard.
+    #[schemars(range(min = 0, max = 100), extend("default" = 20))]
     pub(super) budget: Option<Spanned<i64>>,
+    /// Retries a second and shard that are allowed however few requests there are.
+    #[schemars(range(min = 0, max = 10_000), extend("default" = 10))]
     pub(super) budget_min: Option<Spanned<i64>>,
-    pub(super) body_bytes: Option<Spanned<Quantity>>,
+    /// The longest body that is kept to be sent again.
+    #[schemars(extend("default" = "64KiB", "x-range" = ["0B", "16MiB"]))]
+    pub(super) body_bytes: Option<Spanned<Size>>,
+    /// Answers after which another server is asked.
+    #[schemars(inner(range(min = 400, max = 599)), extend("default" = []))]
     pub(super) statuses: Option<Vec<Spanned<i64>>>,
-    pub(super) backoff_base: Option<Spanned<Quantity>>,
-    pub(super) backoff_max: Option<Spanned<Quantity>>,
+    /// The longest pause before the first retry; it doubles for each further one, and a random part of it is waited.
+    #[schemars(extend("default" = "25ms", "x-range" = ["1ms", "24h"]))]
+    pub(super) backoff_base: Option<Spanned<Duration>>,
+    /// The longest pause.
+    #[schemars(extend("default" = "250ms", "x-range" = ["1ms", "24h"]))]
+    pub(super) backoff_max: Option<Spanned<Duration>>,
 }
 
-/// `[[routes]]`
-#[derive(Debug, Deserialize)]
+/// Which route serves a request does not depend on their order: [configuration.md](configuration.md#routes) says which.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["upstream"]))]
 pub(super) struct Route {
+    /// What records and metrics call the route: 1 to 128 visible characters of ASCII, unlike any other's.
+    #[schemars(length(min = 1, max = 128),
+        extend("x-default" = "its first host and its path, with `=` before an exact one: `example.com/api`"))]
+    pub(super) name: Option<Spanned<String>>,
+    /// The host, without port: `example.com`, `*.example.com` (one or more labels before it), `www.*` (one or more labels
+    /// after it), `[::1]`.
+    #[schemars(extend("x-default" = "any"))]
     pub(super) host: Option<Spanned<String>>,
+    /// Several of them, in place of `host`; at most 10,000.
+    #[schemars(length(max = 10_000), extend("x-default" = "any"))]
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The exact path, in place of `prefix`.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "any below `prefix`"))]
+    pub(super) path: Option<Spanned<String>>,
+    /// The path and all below it, by whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "`/`"))]
     pub(super) prefix: Option<Spanned<String>>,
+    /// Of the routes that match a request, one with a higher priority wins.
+    #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
+    pub(super) priority: Option<Spanned<i64>>,
+    /// The name of the upstream that serves it.
     pub(super) upstream: Option<Spanned<String>>,
+    /// Protocols that clients may switch to, at most 16; `h2c`, `h2`, `http` and `tls` are refused.
+    #[schemars(length(max = 16), extend("default" = ["websocket"]))]
     pub(super) upgrades: Option<Vec<Spanned<String>>>,
+    /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy.
     #[serde(default)]
     pub(super) connect: bool,
+    /// Changes to the header fields of requests to the upstream.
+    #[serde(default)]
+    pub(super) request_headers: HeaderEdits,
+    /// Changes to the header fields of answers to the client.
+    #[serde(default)]
+    pub(super) response_headers: HeaderEdits,
 }
 
-/// `[limits]`
-#[derive(Debug, Default, Deserialize)]
+/// `{ set = { "X-A" = "1" }, add = { "X-B" = ["2", "3"] }, remove = ["X-C"] }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct HeaderEdits {
+    /// Fields that take the place of all of their name; at most 64 lines with those of `add`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) set: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Fields that come after those that are there; a list makes several lines of one name.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) add: BTreeMap<Spanned<String>, Spanned<Values>>,
+    /// Names of fields that are left out; at most 64.
+    #[serde(default)]
+    #[schemars(length(max = 64), extend("default" = []))]
+    pub(super) remove: Vec<Spanned<String>>,
+}
+
+/// How much a peer may send or hold. `connections_per_client` and `glitches_per_client` count each shard for itself, by
+/// IPv4 address or IPv6 /64 network; peers that `[trust]` names, and those on Unix sockets, are not counted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Limits {
-    pub(super) head_bytes: Option<Spanned<Quantity>>,
-    pub(super) uri_bytes: Option<Spanned<Quantity>>,
+    /// Bytes of a head; more is answered with 431, or 414 for the request line alone. An upstream's makes a 502.
+    #[schemars(extend("default" = "32KiB", "x-range" = ["1KiB", "1MiB"]))]
+    pub(super) head_bytes: Option<Spanned<Size>>,
+    /// Bytes of a request's target; more is answered with 414.
+    #[schemars(extend("default" = "8KiB", "x-range" = ["16B", "1MiB"]))]
+    pub(super) uri_bytes: Option<Spanned<Size>>,
+    /// Fields of a head; more is answered with 431. An upstream's makes a 502.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
     pub(super) fields: Option<Spanned<i64>>,
-    pub(super) field_bytes: Option<Spanned<Quantity>>,
-    pub(super) body_bytes: Option<Spanned<Quantity>>,
-    pub(super) body_rate_min: Option<Spanned<Quantity>>,
+    /// Bytes of one field; more is answered with 431. An upstream's makes a 502.
+    #[schemars(extend("default" = "16KiB", "x-range" = ["64B", "1MiB"]))]
+    pub(super) field_bytes: Option<Spanned<Size>>,
+    /// Bytes of a request's body; more is answered with 413.
+    #[schemars(extend("default" = "1TiB", "x-range" = ["0B", "1048576TiB"]))]
+    pub(super) body_bytes: Option<Spanned<Size>>,
+    /// Bytes a second of a client that sends a body or takes an answer, on average after `timeouts.body_rate_grace`; below
+    /// it, 408, or the connection is closed. `0B` demands none.
+    #[schemars(extend("default" = "240B", "x-range" = ["0B", "1GiB"]))]
+    pub(super) body_rate_min: Option<Spanned<Size>>,
+    /// Client connections of a shard; at the limit it accepts no more until one has ended.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 100_000))]
     pub(super) connections: Option<Spanned<i64>>,
+    /// Connections of one client; one more is closed at once. 0 sets no bound, since many may stand behind one address.
+    #[schemars(range(min = 0, max = 10_000_000), extend("default" = 0))]
     pub(super) connections_per_client: Option<Spanned<i64>>,
+    /// Requests of a connection; the last answer says `Connection: close`. 0 sets no bound: a connection costs no more for
+    /// being old.
+    #[schemars(range(min = 0, max = 4_294_967_295i64), extend("default" = 0))]
     pub(super) requests_per_connection: Option<Spanned<i64>>,
+    /// Breaches of the protocol in a minute; beyond it, new connections of that client are closed at once, for a minute. 0
+    /// sets no bound. A refused head, a malformed body and a time-out of the client are a breach each; a client that leaves
+    /// before its answer counts a hundredth of one.
+    #[schemars(range(min = 0, max = 1_000_000), extend("default" = 100))]
     pub(super) glitches_per_client: Option<Spanned<i64>>,
 }
 
-/// `[timeouts]`
-#[derive(Debug, Default, Deserialize)]
+/// How long a client may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Timeouts {
-    pub(super) head: Option<Spanned<Quantity>>,
-    pub(super) body_idle: Option<Spanned<Quantity>>,
-    pub(super) body_rate_grace: Option<Spanned<Quantity>>,
-    pub(super) request: Option<Spanned<Quantity>>,
-    pub(super) keep_alive: Option<Spanned<Quantity>>,
-    pub(super) drain: Option<Spanned<Quantity>>,
-    pub(super) tunnel_idle: Option<Spanned<Quantity>>,
+    /// From a request's first byte (the first: from the accept) to the end of its head; progress does not extend it.
+    #[schemars(extend("default" = "10s", "x-range" = ["1ms", "24h"]))]
+    pub(super) head: Option<Spanned<Duration>>,
+    /// How long a client may neither send its body nor read its answer.
+    #[schemars(extend("default" = "30s", "x-range" = ["1ms", "24h"]))]
+    pub(super) body_idle: Option<Spanned<Duration>>,
+    /// How far a body may fall behind its `body_rate_min`, on either side, counting only the time in which that side is
+    /// waited for.
+    #[schemars(extend("default" = "10s", "x-range" = ["1ms", "24h"]))]
+    pub(super) body_rate_grace: Option<Spanned<Duration>>,
+    /// From the end of a request's head to the end of its answer; `0s` sets no bound.
+    #[schemars(extend("default" = "0s", "x-range" = ["0s", "24h"]))]
+    pub(super) request: Option<Spanned<Duration>>,
+    /// How long a connection may be idle.
+    #[schemars(extend("default" = "60s", "x-range" = ["1ms", "24h"]))]
+    pub(super) keep_alive: Option<Spanned<Duration>>,
+    /// How long exchanges may go on after SIGTERM.
+    #[schemars(extend("default" = "30s", "x-range" = ["0s", "24h"]))]
+    pub(super) drain: Option<Spanned<Duration>>,
+    /// How long a tunnel may be without a byte in either direction.
+    #[schemars(extend("default" = "10m", "x-range" = ["1ms", "24h"]))]
+    pub(super) tunnel_idle: Option<Spanned<Duration>>,
 }
 
-/// `[overload]`
-#[derive(Debug, Default, Deserialize)]
+/// When a shard that has too much to do refuses new requests.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Overload {
-    pub(super) queue_time: Option<Spanned<Quantity>>,
-    pub(super) interval: Option<Spanned<Quantity>>,
+    /// How long work that is ready may wait for its turn in a shard; `0s` refuses nothing.
+    #[schemars(extend("default" = "100ms", "x-range" = ["0s", "1m"]))]
+    pub(super) queue_time: Option<Spanned<Duration>>,
+    /// How long it must wait longer than that until new requests are refused (503, `Retry-After: 1`); a queue that comes back
+    /// within it is refused at once.
+    #[schemars(extend("default" = "500ms", "x-range" = ["10ms", "1m"]))]
+    pub(super) interval: Option<Spanned<Duration>>,
 }
 
-/// `[trust]`
-#[derive(Debug, Default, Deserialize)]
+/// Whose forwarding headers are believed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Trust {
+    /// CIDR blocks of peers whose forwarding headers are believed.
     #[serde(default)]
+    #[schemars(extend("default" = [], "x-type" = "network"))]
     pub(super) networks: Vec<Spanned<String>>,
+    /// Whether peers on Unix sockets are believed.
     #[serde(default)]
     pub(super) unix: bool,
 }
 
-/// `[forwarding]`
-#[derive(Debug, Default, Deserialize)]
+/// What requests tell upstreams about clients besides the usual.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Forwarding {
+    /// Whether requests are named by `X-Request-Id`.
     #[serde(default)]
     pub(super) request_id: bool,
+    /// Whether `Forwarded` (RFC 7239) is sent beside `X-Forwarded-*`.
     #[serde(default)]
     pub(super) forwarded: bool,
 }
 
-/// `[shards]`
-#[derive(Debug, Default, Deserialize)]
+/// How the work is laid over the machine's cores.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Shards {
+    /// Number of shards.
+    #[schemars(range(min = 1, max = 1024), extend("x-default" = "cores that this process may use"))]
     pub(super) count: Option<Spanned<i64>>,
+    /// Whether each is pinned to a core.
+    #[schemars(extend("default" = true))]
     pub(super) pin: Option<bool>,
+    /// By which interface of the kernel they move bytes; `auto` takes epoll where io_uring is refused or too old.
+    #[schemars(extend("default" = "auto", "enum" = ["auto", "io_uring", "epoll"]))]
     pub(super) io: Option<Spanned<String>>,
-    /// Bytes of a body in one run from which they pass from socket to socket inside the kernel; as many at a time, twice in a
-    /// row, through a tunnel. 4KiB to 1TiB, default 32KiB; 1TiB never splices.
-    pub(super) splice_bytes_min: Option<Spanned<Quantity>>,
+    /// Bytes of a body in one run (the rest of it, or of a chunk) from which they pass from socket to socket inside the kernel,
+    /// without being copied; as many at a time, twice in a row, through a tunnel. `1TiB` never splices.
+    #[schemars(extend("default" = "32KiB", "x-range" = ["4KiB", "1TiB"]))]
+    pub(super) splice_bytes_min: Option<Spanned<Size>>,
 }
 
-/// `[log]`
-#[derive(Debug, Default, Deserialize)]
+/// What is written down.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Log {
+    /// How much the program's own log says.
+    #[schemars(extend("default" = "info", "enum" = ["error", "warn", "info", "debug", "trace"]))]
     pub(super) level: Option<Spanned<String>>,
+    /// Whether each exchange is written to standard output, as one JSON object a line.
+    #[schemars(extend("default" = "off", "enum" = ["off", "json"]))]
     pub(super) access: Option<Spanned<String>>,
 }
 
-/// `[dns]`
-#[derive(Debug, Default, Deserialize)]
+/// Who is asked for the addresses of servers that are known by name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Dns {
+    /// Whom to ask, `192.0.2.53` or `127.0.0.1:5353`.
     #[serde(default)]
+    #[schemars(length(max = 16), extend("x-default" = "those of `/etc/resolv.conf`", "x-type" = "address"))]
     pub(super) servers: Vec<Spanned<String>>,
-    pub(super) timeout: Option<Spanned<Quantity>>,
-}
-
-impl<'de> Deserialize<'de> for Server {
-    /// By hand, because an untagged enum would lose the places of the table's values, and what is wrong with them.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Server, D::Error> {
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = Server;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address, or a table with `address` and `weight`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Server, E> {
-                Ok(Server::Address(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
-                ServerTable::deserialize(MapAccessDeserializer::new(map)).map(Server::Table)
-            }
-        }
-        deserializer.deserialize_any(Form)
-    }
-}
-
-/// A duration or a size. Numbers without a unit are let in so that they can be refused with advice.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "invalid type, expected a string with a number and a unit")]
-pub(super) enum Quantity {
-    Text(String),
-    Integer(i64),
-    Float(f64),
+    /// How long one question may take; it is asked twice.
+    #[schemars(extend("default" = "2s", "x-range" = ["10ms", "60s"]))]
+    pub(super) timeout: Option<Spanned<Duration>>,
 }

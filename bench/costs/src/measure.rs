@@ -107,7 +107,8 @@ impl Bench<'_> {
     }
 
     fn start_shard(&self, scenario: Scenario, recorder: Option<engine::Recorder>) -> anyhow::Result<Shard> {
-        Shard::start(self.upstream, scenario.connections, recorder, self.arguments.shard_core)
+        let edited = matches!(scenario.work, Work::Requests(Requests { edited: true, .. }));
+        Shard::start(self.upstream, scenario.connections, edited, recorder, self.arguments.shard_core)
     }
 
     fn wrk(&self, shard: &Shard, connections: u32) -> Wrk<'_> {

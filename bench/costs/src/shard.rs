@@ -10,9 +10,11 @@ use std::{
 use anyhow::{Context, anyhow};
 use bench_common::affinity;
 use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec};
+use plan::filter::headers::Direction;
+use plan::filter::{RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
-    Upstream, UpstreamId,
+    AccessLog, Address, Filters, Forwarding, HeaderEdits, Limits, Listener, Plan, Route, RouteTable, Server, Shards,
+    Timeouts, TrustPolicy, Upstream, UpstreamId,
 };
 
 /// Longer than any run: idle connections must not end while they are counted.
@@ -31,10 +33,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Starts it on `core`, between a loopback address and `upstream`, ready for that many connections.
+    /// Starts it on `core`, between a loopback address and `upstream`, ready for that many connections; `edited` says whether
+    /// the route edits header fields.
     pub(crate) fn start(
         upstream: SocketAddr,
         connections: u32,
+        edited: bool,
         recorder: Option<Recorder>,
         core: usize,
     ) -> anyhow::Result<Self> {
@@ -44,7 +48,7 @@ impl Shard {
         let local = socket2::SockRef::from(&socket).local_addr()?;
         let counters = Arc::<Counters>::default();
         let spec = Spec {
-            plan: Arc::new(plan(listener, upstream, connections)),
+            plan: Arc::new(plan(listener, upstream, connections, edited)),
             listeners: vec![socket],
             recorder,
             counters: Arc::clone(&counters),
@@ -99,7 +103,7 @@ impl Drop for Shard {
 }
 
 /// Everything to one upstream, which keeps as many connections as the clients need; the rest as it comes.
-fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
+fn plan(listener: Listener, upstream: SocketAddr, connections: u32, edited: bool) -> Plan {
     let server = Server::new(Address::Tcp(upstream));
     Plan {
         listeners: vec![listener],
@@ -108,7 +112,10 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
             keep_alive_timeout: IDLE_TIMEOUT,
             ..Upstream::new("app", vec![server])
         }],
-        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
+        routes: RouteTable::new(vec![Route {
+            filters: if edited { edits() } else { Filters::default() },
+            ..Route::new(None, "/", UpstreamId(0))
+        }]),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         overload: plan::Overload::default(),
@@ -117,5 +124,19 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
         // The engine goes by the recorder that it is given.
         access_log: AccessLog::Off,
+    }
+}
+
+/// A field set, one added and one removed, in each direction.
+fn edits() -> Filters {
+    let edits = |direction| {
+        let mut edits = HeaderEdits::new(direction);
+        let added = edits.set("X-Team", "red").and_then(|()| edits.add("X-Tag", "edge"));
+        added.and_then(|()| edits.remove("X-Debug")).expect("fields that routes may change");
+        edits
+    };
+    Filters {
+        request: vec![RequestFilter::Headers(edits(Direction::Requests))],
+        response: vec![ResponseFilter::Headers(edits(Direction::Responses))],
     }
 }

@@ -9,17 +9,19 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use plan::Route;
+use plan::{Route, RouteId};
 use ring::Chunk;
-use wire::{BodyLength, FieldName, Method, RequestHead, Target};
+use wire::{BodyLength, FieldName, Method, RequestHead};
 
 use crate::client::Client;
 use crate::deadline::Deadline;
+use crate::filter;
 use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::record::Record;
 use crate::request_id::RequestId;
+use crate::route;
 use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
 use crate::upstream::pool::Pool;
@@ -35,6 +37,8 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
+    /// The route that it takes, once one is found.
+    pub(crate) route: Option<RouteId>,
     /// The name that we gave it, if we did.
     pub(crate) id: Option<RequestId>,
     /// Whether it goes on under the name that a trusted peer gave it.
@@ -75,6 +79,7 @@ pub(crate) fn run<'a, D: Downstream>(
 ) -> impl Future<Output = Outcome> + use<'a, D> {
     async move {
         let started = ring::now();
+        request.route = None;
         forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
         let way = shard.overload.admit().and_then(|()| find_way(serving, request));
         // From here on the head may have to wait for as long as the upstream takes.
@@ -109,7 +114,8 @@ pub(crate) fn run<'a, D: Downstream>(
                 if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
                     error.status = 408;
                 }
-                down.fail(&error);
+                let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
+                down.fail(&error, &filter::on_own_answer(filters.unwrap_or_default()));
                 down.flush();
                 Outcome::Failed(error)
             }
@@ -118,7 +124,8 @@ pub(crate) fn run<'a, D: Downstream>(
             Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
             _ => None,
         };
-        record(shard, client, request, down, upstream, outcome, started);
+        let route = request.route.map(|id| serving.plan.routes[id].name.as_str());
+        record(shard, client, request, down, (route, upstream), outcome, started);
         outcome
     }
 }
@@ -136,8 +143,8 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error
 }
 
 /// Where the request goes, if anywhere.
-fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Error> {
-    let (head, bytes) = (&request.head, &request.bytes);
+fn find_way<'a>(serving: &'a Serving, request: &mut Request) -> Result<Way<'a>, Error> {
+    let Request { head, bytes, route, .. } = request;
     // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
     if head.method() == Method::Trace {
         return Err(Error::new(Side::Client, Kind::Unsupported, 405));
@@ -148,14 +155,10 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
     if forward::hops_left(head, bytes)? == Some(0) {
         return Ok(Way::Here(204));
     }
-    let path = match head.target() {
-        // RFC 9112 §3.2.4: the asterisk means the server as a whole. CONNECT names no path at all.
-        Target::Asterisk | Target::Authority => b"/",
-        _ => head.path(bytes),
-    };
-    let route = serving.plan.routes.find(head.host(bytes), path);
+    *route = route::find(&serving.plan.routes, head, bytes);
+    let route = route.map(|id| &serving.plan.routes[id]);
     if head.method() == Method::Connect {
-        check_connect(route, head)?;
+        route::check_connect(route, head)?;
     }
     let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
     if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
@@ -164,21 +167,12 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
     Ok(Way::Upstream(route, serving.pool(route.upstream)))
 }
 
-/// A tunnel to anywhere is not for a reverse proxy to open: an upstream may, where a route says so.
-fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error> {
-    if !route.is_some_and(|route| route.connect) {
-        return Err(Error::new(Side::Client, Kind::Unsupported, 501));
-    }
-    // RFC 9110 §9.3.6: CONNECT has no content; what looks like it may be the tunnel's.
-    if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
-}
-
 fn record<D: Downstream>(
     shard: &Shard,
     client: &Client,
     request: &Request,
     down: &D,
-    upstream: Option<&str>,
+    (route, upstream): (Option<&str>, Option<&str>),
     outcome: Outcome,
     started: std::time::Instant,
 ) {
@@ -197,6 +191,7 @@ fn record<D: Downstream>(
             path: head.path_and_query(bytes),
             status,
             outcome,
+            route,
             upstream,
             request_id: request.id_text(),
             bytes_in: down.body_bytes_received(),

@@ -9,12 +9,14 @@ use std::fmt::Write as _;
 
 use plan::{Forwarding, Plan, Route};
 use wire::h1::{EditError, Edits};
-use wire::{BodyLength, FieldName, FieldNames, Method, RequestHead, Version};
+use wire::{FieldName, FieldNames, Method, RequestHead, Version};
 
 use crate::client::Client;
 use crate::exchange::Request;
+use crate::filter;
 use crate::outcome::Error;
 use crate::request_id::RequestIds;
+use crate::route;
 
 /// Headers by which an upstream learns who the client is: never a stranger's word.
 const IDENTITY: FieldNames = FieldNames::of(&[
@@ -46,7 +48,8 @@ pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, re
 pub(crate) fn edit_request(edits: &mut Edits, plan: &Plan, route: &Route, client: &Client, request: &Request) {
     edits.clear();
     try_edit(edits, plan.forwarding, client, request).expect("what was checked at the gate is fit to be written again");
-    offer_upgrade(edits, route, request);
+    route::offer_upgrade(route, request, edits);
+    filter::on_request(&route.filters.request, request, edits);
 }
 
 fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request: &Request) -> Result<(), EditError> {
@@ -82,18 +85,6 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
         edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
     }
     edits.add(FieldName::Via, via(head.version()))
-}
-
-/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
-fn offer_upgrade(edits: &mut Edits, route: &Route, request: &Request) {
-    let Request { head, bytes, .. } = request;
-    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
-    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
-        return;
-    }
-    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
-        edits.offer(protocol).expect("what a route allows is a protocol");
-    }
 }
 
 /// The changes to every response's head.

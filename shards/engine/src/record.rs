@@ -20,6 +20,8 @@ pub(crate) struct Record<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) status: u16,
     pub(crate) outcome: Outcome,
+    /// The route's name, if one was found.
+    pub(crate) route: Option<&'a str>,
     pub(crate) upstream: Option<&'a str>,
     /// The request's name; empty for none.
     pub(crate) request_id: &'a [u8],
@@ -65,6 +67,11 @@ impl Recorder {
         let _ = write!(line, "\",\"status\":{},\"outcome\":\"{}\"", record.status, record.outcome.as_str());
         if let Outcome::Failed(Error { limit: Some(limit), .. }) = record.outcome {
             let _ = write!(line, ",\"limit\":\"{}\"", limit.as_str());
+        }
+        if let Some(route) = record.route {
+            line.extend_from_slice(b",\"route\":\"");
+            write_escaped(line, route.as_bytes());
+            line.push(b'"');
         }
         if let Some(upstream) = record.upstream {
             line.extend_from_slice(b",\"upstream\":\"");
@@ -173,6 +180,7 @@ mod tests {
             path,
             status: 200,
             outcome: Outcome::Completed,
+            route: Some("a.example/"),
             upstream: Some("app"),
             request_id: b"",
             bytes_in: 0,
@@ -202,6 +210,7 @@ mod tests {
             path: b"/",
             status: 200,
             outcome: Outcome::Completed,
+            route: None,
             upstream: None,
             request_id: b"",
             bytes_in: 0,

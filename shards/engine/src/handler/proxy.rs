@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plan::{Plan, Route};
+use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::filter;
 use crate::forward;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::shard::Shard;
@@ -131,6 +133,11 @@ impl Proxy<'_> {
         connection.send_head(&request.head, &request.bytes, &edits);
         let mut relay = Relay::new(self, request, down, connection, deadline, replay, attempt);
         poll_fn(move |cx| self.unless_cut(relay.poll(cx)))
+    }
+
+    /// The changes to the final answer's head. `filtered` has room for those of the route.
+    pub(super) fn response_edits<'e>(&'e self, filtered: &'e mut Edits) -> &'e Edits {
+        filter::on_response(&self.route.filters.response, &self.shard.response_edits, filtered)
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.

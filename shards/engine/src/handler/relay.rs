@@ -4,13 +4,13 @@ use std::task::{Context, Poll};
 
 use plan::Plan;
 use ring::{Chunk, SpliceError};
-use wire::h1::Edits;
 
 use super::passage::{Passage, Passed};
 use super::proxy::{Attempt, Proxy};
 use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::filter;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
@@ -18,7 +18,7 @@ use crate::upstream::retry::Replay;
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
-    response_edits: &'a Edits,
+    proxy: &'a Proxy<'a>,
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
@@ -76,7 +76,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
             plan: proxy.plan,
-            response_edits: &proxy.shard.response_edits,
+            proxy,
             down,
             up,
             deadline,
@@ -176,7 +176,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
-                    self.up.finish(self.down.trailers())?;
+                    let passes = |trailers: &&_| filter::passes_trailers(&self.proxy.route.filters.request, trailers);
+                    self.up.finish(self.down.trailers().filter(passes))?;
                     self.request = Direction::Over;
                     return Ok(None);
                 }
@@ -201,10 +202,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let kind = kind?;
             let length = self.up.body_length();
             let (head, bytes) = self.up.response();
+            let mut filtered = self.proxy.shard.filtered_edits.borrow_mut();
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
-                    self.down.switch(head, bytes, self.response_edits);
+                    self.down.switch(head, bytes, self.proxy.response_edits(&mut filtered));
                     self.response = Direction::Switched;
                     return Ok(None);
                 }
@@ -213,7 +215,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
-                    self.down.send_head(head, bytes, self.response_edits, length);
+                    self.down.send_head(head, bytes, self.proxy.response_edits(&mut filtered), length);
                     self.response = Direction::Body;
                 }
             }

@@ -240,7 +240,7 @@ impl Http1 {
             RequestError::FieldTooLarge { .. } => Some(Limit::FieldBytes),
             _ => None,
         };
-        self.answer(&error, Some(refused));
+        self.answer(&error, Some(refused), &Edits::new());
         self.flush();
         error
     }
@@ -256,6 +256,7 @@ impl Http1 {
             path: b"",
             status: error.status,
             outcome,
+            route: None,
             upstream: None,
             request_id: b"",
             bytes_in: 0,
@@ -318,8 +319,8 @@ impl Http1 {
         }
     }
 
-    /// Answers in our own name.
-    fn answer(&mut self, error: &Error, detail: Option<&RequestError>) {
+    /// Answers in our own name; `extra` is what the route says besides.
+    fn answer(&mut self, error: &Error, detail: Option<&RequestError>, extra: &Edits) {
         let text = own_text(error, detail);
         self.status = Some(error.status);
         self.end_if_draining();
@@ -328,6 +329,7 @@ impl Http1 {
             // RFC 9110 §10.2.3
             edits.add(FieldName::RetryAfter, b"1").expect("a constant field is valid");
         }
+        edits.extend(extra);
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);
     }
 }
@@ -458,7 +460,7 @@ impl Downstream for Http1 {
         self.connection.write_own(self.outbox.bytes(), status, "", b"", edits);
     }
 
-    fn fail(&mut self, error: &Error) {
+    fn fail(&mut self, error: &Error, edits: &Edits) {
         if error.kind == Kind::Gone && error.side == Side::Client {
             return self.connection.force_close();
         }
@@ -467,7 +469,7 @@ impl Downstream for Http1 {
             if error.side == Side::Client || !self.connection.request_complete() {
                 self.connection.force_close();
             }
-            self.answer(error, None);
+            self.answer(error, None, edits);
         } else {
             // The rest is missing, and the connection's end says so.
             self.connection.force_close();
