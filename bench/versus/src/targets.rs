@@ -1,6 +1,7 @@
 //! What is measured: Ringway, its peers, and the bare proxies, each set for the same work.
 //!
-//! Every target gets one worker, keep-alive on both sides, no access log, and the core that its process is started on.
+//! Every target gets one worker, keep-alive on both sides, no access log unless its name says so, and the core that its process
+//! is started on.
 //! One file per target holds its settings and why they are fair.
 
 mod bare;
@@ -35,8 +36,14 @@ pub(crate) enum Target {
     RingwayEpoll,
     /// Ringway that splices bodies from this size on.
     RingwaySplice(Body),
+    /// Ringway as it is run every day: access log, metrics, an edit of a header, and the admin socket.
+    RingwayDaily,
     Nginx,
+    /// nginx with its access log.
+    NginxLogged,
     Haproxy,
+    /// HAProxy with its access log.
+    HaproxyLogged,
     /// A proxy of `bench/runtimes`, by the name that its command line knows.
     Bare(String),
 }
@@ -59,12 +66,12 @@ pub(crate) struct Running {
 impl Target {
     /// Whether it is one of the programs that Ringway is held against.
     pub(crate) fn is_peer(&self) -> bool {
-        matches!(self, Self::Nginx | Self::Haproxy)
+        matches!(self, Self::Nginx | Self::NginxLogged | Self::Haproxy | Self::HaproxyLogged)
     }
 
     /// Whether it is Ringway, on whichever backend.
     pub(crate) fn is_ringway(&self) -> bool {
-        matches!(self, Self::Ringway | Self::RingwayEpoll | Self::RingwaySplice(_))
+        matches!(self, Self::Ringway | Self::RingwayEpoll | Self::RingwaySplice(_) | Self::RingwayDaily)
     }
 
     /// Starts it on `core` in front of `upstream`, and checks that it serves the scenario's body.
@@ -95,12 +102,16 @@ impl Target {
     }
 
     fn launch(&self, programs: &Programs, site: &Site<'_>) -> anyhow::Result<Command> {
+        let ringway = |settings: ringway::Settings| ringway::launch(programs.ringway()?, site, &settings);
         match self {
-            Self::Ringway => ringway::launch(programs.ringway()?, site, "io_uring", None),
-            Self::RingwayEpoll => ringway::launch(programs.ringway()?, site, "epoll", None),
-            Self::RingwaySplice(size) => ringway::launch(programs.ringway()?, site, "io_uring", Some(*size)),
-            Self::Nginx => nginx::launch(&programs.nginx, site),
-            Self::Haproxy => haproxy::launch(programs.haproxy()?, site),
+            Self::Ringway => ringway(ringway::Settings::default()),
+            Self::RingwayEpoll => ringway(ringway::Settings { io: "epoll", ..Default::default() }),
+            Self::RingwaySplice(size) => ringway(ringway::Settings { splice_min: Some(*size), ..Default::default() }),
+            Self::RingwayDaily => ringway(ringway::Settings { daily: true, ..Default::default() }),
+            Self::Nginx => nginx::launch(&programs.nginx, site, false),
+            Self::NginxLogged => nginx::launch(&programs.nginx, site, true),
+            Self::Haproxy => haproxy::launch(programs.haproxy()?, site, false),
+            Self::HaproxyLogged => haproxy::launch(programs.haproxy()?, site, true),
             Self::Bare(runtime) => Ok(bare::launch(programs.runtimes()?, runtime, site)),
         }
     }
@@ -112,8 +123,11 @@ impl fmt::Display for Target {
             Self::Ringway => formatter.write_str("ringway"),
             Self::RingwayEpoll => formatter.write_str("ringway-epoll"),
             Self::RingwaySplice(size) => write!(formatter, "{SPLICE_PREFIX}{}", size.name()),
+            Self::RingwayDaily => formatter.write_str("ringway-daily"),
             Self::Nginx => formatter.write_str("nginx"),
+            Self::NginxLogged => formatter.write_str("nginx-logged"),
             Self::Haproxy => formatter.write_str("haproxy"),
+            Self::HaproxyLogged => formatter.write_str("haproxy-logged"),
             Self::Bare(runtime) => write!(formatter, "bare-{runtime}"),
         }
     }
@@ -126,8 +140,11 @@ impl FromStr for Target {
         match text {
             "ringway" => Ok(Self::Ringway),
             "ringway-epoll" => Ok(Self::RingwayEpoll),
+            "ringway-daily" => Ok(Self::RingwayDaily),
             "nginx" => Ok(Self::Nginx),
+            "nginx-logged" => Ok(Self::NginxLogged),
             "haproxy" => Ok(Self::Haproxy),
+            "haproxy-logged" => Ok(Self::HaproxyLogged),
             _ if text.starts_with(SPLICE_PREFIX) => {
                 let size = Body::by_name(&text[SPLICE_PREFIX.len()..]).filter(|size| size.is_large());
                 Ok(Self::RingwaySplice(size.context("expected a size, such as ringway-splice-16k")?))
@@ -151,8 +168,11 @@ mod tests {
 
     #[test]
     fn a_target_reads_as_it_prints() {
-        for text in ["ringway", "ringway-epoll", "ringway-splice-16k", "nginx", "haproxy", "bare-epoll"] {
-            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        let daily = ["ringway-daily", "nginx-logged", "haproxy-logged"];
+        for text in
+            ["ringway", "ringway-epoll", "ringway-splice-16k", "nginx", "haproxy", "bare-epoll"].iter().chain(&daily)
+        {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), *text);
         }
     }
 

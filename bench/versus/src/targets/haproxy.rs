@@ -7,15 +7,15 @@ use anyhow::Context;
 use super::Site;
 use crate::scenario::Work;
 
-pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command> {
+pub(super) fn launch(program: &Path, site: &Site<'_>, logs: bool) -> anyhow::Result<Command> {
     let config = site.directory.join("haproxy.cfg");
-    fs::write(&config, config_text(site)).context("cannot write the configuration of haproxy")?;
+    fs::write(&config, config_text(site, logs)).context("cannot write the configuration of haproxy")?;
     let mut command = Command::new(program);
     command.arg("-db").arg("-f").arg(config);
     Ok(command)
 }
 
-fn config_text(site: &Site<'_>) -> String {
+fn config_text(site: &Site<'_>, logs: bool) -> String {
     let Site { listen, upstream, scenario, .. } = site;
     // Clients only, twice, because the connections of one run of the load generator may still be closing when those of
     // the next arrive.
@@ -33,6 +33,11 @@ fn config_text(site: &Site<'_>) -> String {
         Work::Echo(message_bytes) => format!("    tune.bufsize {}\n", (2 * message_bytes).max(16 << 10)),
         Work::Download(_) | Work::Upload(_) => String::new(),
     };
+    // It writes no files: its log goes to standard output, which is one here.
+    let (log, http_log) = match logs {
+        true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
+        false => ("", ""),
+    };
     // The two ratios: HAProxy closes idle upstream connections above a quarter of the descriptors that it derives from
     // maxconn. Requests would then open new ones, and maxconn would decide the result.
     format!(
@@ -42,7 +47,7 @@ fn config_text(site: &Site<'_>) -> String {
     maxpipes {pipes_max}
     tune.pool-low-fd-ratio 100
     tune.pool-high-fd-ratio 100
-{buffer}
+{buffer}{log}
 defaults
     mode http
     timeout connect 5s
@@ -51,7 +56,7 @@ defaults
     timeout http-keep-alive 600s
     timeout tunnel 600s
     http-reuse always
-{splice}
+{splice}{http_log}
 frontend web
     bind {listen}
     default_backend app
