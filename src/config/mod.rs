@@ -23,7 +23,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use plan::{
-    AccessLog, Address, Forwarding, Io, Limits, Listener, Overload, Plan, Route, RouteTable, Server, Shards, Timeouts,
+    AccessLogs, Address, Forwarding, Io, Limits, Listener, Overload, Plan, Route, RouteTable, Server, Shards, Timeouts,
     TrustPolicy,
 };
 use plan::{Upstream, UpstreamId};
@@ -107,7 +107,7 @@ pub fn embedded(demo: SocketAddr) -> Plan {
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
         shards: Shards { count: cores_available(), pin: true, io: Io::Auto },
-        access_log: AccessLog::Off,
+        access_logs: AccessLogs::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use core_affinity::CoreId;
 use engine::{Backend, Command, Counters, RingConfig, Sender, Spec};
-use plan::{AccessLog, Plan};
+use plan::Plan;
 use tokio::sync::mpsc;
 
 use super::listeners::Listeners;
@@ -22,7 +22,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 pub(super) struct Fleet {
     shards: Vec<Running>,
     pub(super) events: mpsc::UnboundedReceiver<Event>,
-    writer: Option<AccessWriter>,
+    writer: AccessWriter,
 }
 
 struct Running {
@@ -42,14 +42,15 @@ impl Fleet {
     pub(super) fn start(plan: &Arc<Plan>, backend: Backend, listeners: &mut Listeners) -> anyhow::Result<Fleet> {
         let (sender, events) = mpsc::unbounded_channel();
         let cores = if plan.shards.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
-        let mut writer = (plan.access_log == AccessLog::Json).then(AccessWriter::new);
+        let mut writer = AccessWriter::default();
+        let mut outlets = writer.apply(plan, usize::from(plan.shards.count))?.into_iter();
         let mut shards = Vec::new();
         for shard in 0..usize::from(plan.shards.count) {
             let counters = Arc::<Counters>::default();
             let spec = Spec {
                 plan: Arc::clone(plan),
                 listeners: listeners.of_shard(shard)?,
-                recorder: writer.as_mut().map(AccessWriter::recorder),
+                outlets: outlets.next().unwrap_or_default(),
                 counters: Arc::clone(&counters),
                 ring: RingConfig { backend, ..RingConfig::default() },
             };
@@ -60,9 +61,6 @@ impl Fleet {
                 .spawn(move || run_shard(shard, core, spec, &sender))
                 .context("a shard's thread cannot be started")?;
             shards.push(Running { thread: Some(thread), core, commands: None, counters });
-        }
-        if let Some(writer) = &mut writer {
-            writer.start()?;
         }
         Ok(Fleet { shards, events, writer })
     }
@@ -129,9 +127,12 @@ impl Fleet {
                 let _ = thread.join();
             }
         }
-        if let Some(writer) = self.writer.take() {
-            writer.finish();
-        }
+        std::mem::take(&mut self.writer).finish();
+    }
+
+    /// Has the files of the access log opened anew.
+    pub(super) fn reopen_logs(&self) {
+        self.writer.reopen();
     }
 }
 

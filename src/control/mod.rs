@@ -1,13 +1,14 @@
 //! The control thread: opens the listening sockets, starts the shards, watches them, and stops them.
 
 mod fleet;
+#[allow(dead_code, reason = "reloads, upgrades and the admin API are about to ask by it")]
 mod handle;
 mod listeners;
 mod panics;
 mod status;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use engine::{Backend, Command};
@@ -19,8 +20,8 @@ use crate::discovery::{Discovery, Resolution};
 use fleet::{Event, Fleet};
 use listeners::Listeners;
 
-pub(crate) use handle::{Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
-pub(crate) use status::{Crashes, Phase, Reloads, ShardStatus, Status};
+pub(crate) use handle::{Handle, ReloadOutcome, Request, UpgradeOutcome};
+pub(crate) use status::{Crashes, Phase, Reloads, Status};
 
 /// What came of a start, told once every shard accepts connections.
 #[derive(Debug)]
@@ -44,7 +45,9 @@ pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(
     let mut orders = Orders::new().context("signals cannot be received")?;
 
     // The admin API gets a clone of the handle here, and its task is spawned on this runtime.
-    let (_handle, requests) = Handle::new();
+    let (handle, requests) = Handle::new();
+    let moved_away = signal(SignalKind::user_defined1()).context("signals cannot be received")?;
+    tokio::spawn(reopen_logs(moved_away, handle));
     let mut listeners = Listeners::open(&plan)?;
     let resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
     let plan = Arc::new(plan);
@@ -158,7 +161,7 @@ impl Control<'_> {
             Request::Upgrade(to) => {
                 let _ = to.send(UpgradeOutcome::Refused { reason: "not built yet".to_owned() });
             }
-            Request::ReopenLogs => {}
+            Request::ReopenLogs => self.fleet.reopen_logs(),
         }
         false
     }
@@ -201,6 +204,15 @@ fn backend(io: Io) -> anyhow::Result<Backend> {
             Ok(Backend::Epoll)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Has the log files opened anew whenever `moved_away` comes: SIGUSR1, as for nginx.
+async fn reopen_logs(mut moved_away: Signal, handle: Handle) {
+    while moved_away.recv().await.is_some() {
+        if handle.reopen_logs().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -9,10 +9,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use bench_common::affinity;
-use engine::{Command, Counters, Recorder, RingConfig, Sender, Spec};
+use engine::{Command, Counters, NextOutlet, Outlet, RingConfig, Sender, Spec};
+use plan::access_log::{Format, Place, Share};
 use plan::{
-    AccessLog, Address, Forwarding, Limits, Listener, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy,
-    Upstream, UpstreamId,
+    AccessLog, AccessLogId, AccessLogs, Address, Forwarding, Limits, Listener, LogTarget, LogTargetId, Plan, Route,
+    RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream, UpstreamId,
 };
 
 /// Longer than any run: idle connections must not end while they are counted.
@@ -35,7 +36,7 @@ impl Shard {
     pub(crate) fn start(
         upstream: SocketAddr,
         connections: u32,
-        recorder: Option<Recorder>,
+        outlet: Option<Outlet>,
         core: usize,
     ) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -44,9 +45,9 @@ impl Shard {
         let local = socket2::SockRef::from(&socket).local_addr()?;
         let counters = Arc::<Counters>::default();
         let spec = Spec {
-            plan: Arc::new(plan(listener, upstream, connections)),
+            plan: Arc::new(plan(listener, upstream, connections, outlet.is_some())),
             listeners: vec![socket],
-            recorder,
+            outlets: outlet.map(NextOutlet::New).into_iter().collect(),
             counters: Arc::clone(&counters),
             ring: RingConfig::default(),
         };
@@ -99,8 +100,10 @@ impl Drop for Shard {
 }
 
 /// Everything to one upstream, which keeps as many connections as the clients need; the rest as it comes.
-fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
+fn plan(listener: Listener, upstream: SocketAddr, connections: u32, is_logged: bool) -> Plan {
     let server = Server::new(Address::Tcp(upstream));
+    let access_logs = if is_logged { json_log() } else { AccessLogs::default() };
+    let route = Route { access_log: access_logs.default, ..Route::new(None, "/", UpstreamId(0)) };
     Plan {
         listeners: vec![listener],
         upstreams: vec![Upstream {
@@ -108,14 +111,21 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32) -> Plan {
             keep_alive_timeout: IDLE_TIMEOUT,
             ..Upstream::new("app", vec![server])
         }],
-        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
+        routes: RouteTable::new(vec![route]),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         overload: plan::Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
-        // The engine goes by the recorder that it is given.
-        access_log: AccessLog::Off,
+        access_logs,
     }
+}
+
+/// One log of all exchanges, as `access_log = "json"` is.
+fn json_log() -> AccessLogs {
+    let format = Format::json(Format::JSON_FIELDS.iter().copied()).expect("the fields of the format exist");
+    let log = AccessLog { target: LogTargetId(0), format, only: None, share: Share::ALL, always: None };
+    let target = LogTarget { place: Place::Stdout, waiting_bytes_max: 1 << 20 };
+    AccessLogs { logs: vec![log], targets: vec![target], default: Some(AccessLogId(0)) }
 }

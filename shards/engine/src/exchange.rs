@@ -3,13 +3,14 @@
 //! This is where an exchange branches; everything it calls computes and returns. It knows neither sockets nor protocols:
 //! the client's side is a [`Downstream`], be it a whole HTTP/1 connection or one stream of many.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plan::Route;
+use plan::{AccessLogId, Forwarding, Plan, Route};
 use ring::Chunk;
 use wire::h1::Edits;
 use wire::{BodyLength, FieldName, Method, RequestHead, Target};
@@ -19,7 +20,7 @@ use crate::deadline::Deadline;
 use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
-use crate::record::Record;
+use crate::record::{Keeper, KeptFields, Record};
 use crate::request_id::RequestId;
 use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
@@ -38,6 +39,10 @@ pub(crate) struct Request {
     pub(crate) bytes: Chunk,
     /// The changes to the head on its way to the upstream.
     pub(crate) edits: Edits,
+    /// The changes to the head of its response, where they differ from one request to the next.
+    pub(crate) response_edits: Edits,
+    /// What its record will show of the response.
+    pub(crate) kept: RefCell<KeptFields>,
     /// The name that we gave it, if we did.
     pub(crate) id: Option<RequestId>,
     /// Whether it goes on under the name that a trusted peer gave it.
@@ -61,6 +66,11 @@ impl Request {
             None => b"",
         }
     }
+
+    /// The name that the client is told; empty for none.
+    fn returned_id(&self, forwarding: Forwarding) -> &[u8] {
+        if forwarding.return_request_id { self.id_text() } else { b"" }
+    }
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
@@ -74,16 +84,23 @@ pub(crate) async fn run<D: Downstream>(
     let started = ring::now();
     // The exchange finishes with the Plan it began with.
     let serving = shard.serving();
-    (request.id, request.keeps_id) = (None, false);
-    let way = shard.overload.admit().and_then(|()| find_way(&serving, request));
+    let forwarding = serving.plan.forwarding;
+    forward::name_request(forwarding, &shard.request_ids, client, request);
+    request.kept.get_mut().clear();
+    let mut route = None;
+    let way = shard.overload.admit().and_then(|()| find_way(&serving, request, &mut route));
     // From here on the head may have to wait for as long as the upstream takes.
     request.bytes.settle();
     let result = match &way {
         Ok(Way::Upstream(route, pool)) => {
-            forward::edit_request(serving.plan.forwarding, &shard.request_ids, client, request);
+            forward::edit_request(forwarding, client, request);
             offer_upgrade(route, request);
-            let (counters, response_edits) = (&shard.counters, &shard.response_edits);
-            let proxy = Proxy { plan: &serving.plan, pool, client, counters, response_edits };
+            edit_response(forwarding, request);
+            let request = &*request;
+            let response_edits =
+                if forwarding.return_request_id { &request.response_edits } else { &shard.response_edits };
+            let keeper = keeper(&serving.plan, route, request);
+            let proxy = Proxy { plan: &serving.plan, pool, client, counters: &shard.counters, response_edits, keeper };
             let limit = serving.plan.timeouts.request;
             let answer = match limit.is_zero() {
                 true => proxy.run(request, down, deadline).await,
@@ -98,7 +115,7 @@ pub(crate) async fn run<D: Downstream>(
             }
         }
         Ok(Way::Here(status)) => {
-            down.respond(*status, &forward::own_edits(*status));
+            down.respond(*status, &forward::own_edits(*status, request.returned_id(forwarding)));
             down.flush();
             Ok(())
         }
@@ -111,17 +128,47 @@ pub(crate) async fn run<D: Downstream>(
             if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
                 error.status = 408;
             }
-            down.fail(&error);
+            down.fail(&error, request.returned_id(forwarding));
             down.flush();
             Outcome::Failed(error)
         }
     };
+    shard.note(client, outcome);
+    let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
     let upstream = match &way {
         Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
         _ => None,
     };
-    record(shard, client, request, down, upstream, outcome, started);
+    record(shard, &serving, (log, upstream), (client, request), down, outcome, started);
     outcome
+}
+
+/// Writes the exchange down in that log.
+fn record<D: Downstream>(
+    shard: &Shard,
+    serving: &Serving,
+    (log, upstream): (Option<AccessLogId>, Option<&str>),
+    (client, request): (&Client, &Request),
+    down: &D,
+    outcome: Outcome,
+    started: Instant,
+) {
+    let (now, kept) = (ring::now(), request.kept.borrow());
+    shard.record(serving, log, now, || Record {
+        client: client.text(),
+        request: Some((&request.head, &request.bytes)),
+        response: &kept,
+        status: match outcome {
+            Outcome::Completed => down.status().unwrap_or(0),
+            Outcome::Failed(error) => down.status().unwrap_or(error.status),
+        },
+        outcome,
+        upstream,
+        request_id: request.id_text(),
+        bytes_in: down.body_bytes_received(),
+        bytes_out: down.body_bytes_sent(),
+        duration: now.saturating_duration_since(started),
+    });
 }
 
 /// The future's result, unless `limit` passes before.
@@ -136,8 +183,8 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error
     .await
 }
 
-/// Where the request goes, if anywhere.
-fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Error> {
+/// Where the request goes, if anywhere. Whatever comes of it, `found` is the route that it fell to.
+fn find_way<'a>(serving: &'a Serving, request: &Request, found: &mut Option<&'a Route>) -> Result<Way<'a>, Error> {
     let (head, bytes) = (&request.head, &request.bytes);
     // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
     if head.method() == Method::Trace {
@@ -155,6 +202,7 @@ fn find_way<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Erro
         _ => head.path(bytes),
     };
     let route = serving.plan.routes.find(head.host(bytes), path);
+    *found = route;
     if head.method() == Method::Connect {
         check_connect(route, head)?;
     }
@@ -174,6 +222,21 @@ fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error>
     if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
 }
 
+/// Decides the changes to the response's head, where they are not the same for all.
+fn edit_response(forwarding: Forwarding, request: &mut Request) {
+    if forwarding.return_request_id {
+        let mut edits = std::mem::take(&mut request.response_edits);
+        forward::name_response(&mut edits, request.id_text());
+        request.response_edits = edits;
+    }
+}
+
+/// What keeps the fields of the response that the route's log asks for.
+fn keeper<'a>(plan: &'a Plan, route: &Route, request: &'a Request) -> Keeper<'a> {
+    let log = route.access_log.map(|log| plan.access_logs.log(log));
+    Keeper { names: log.map_or(&[], |log| &log.format.response_headers), kept: &request.kept }
+}
+
 /// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
 fn offer_upgrade(route: &Route, request: &mut Request) {
     let Request { head, bytes, edits, .. } = request;
@@ -184,37 +247,4 @@ fn offer_upgrade(route: &Route, request: &mut Request) {
     if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
         edits.offer(protocol).expect("what a route allows is a protocol");
     }
-}
-
-fn record<D: Downstream>(
-    shard: &Shard,
-    client: &Client,
-    request: &Request,
-    down: &D,
-    upstream: Option<&str>,
-    outcome: Outcome,
-    started: std::time::Instant,
-) {
-    shard.note(client, outcome);
-    let now = ring::now();
-    shard.record(now, || {
-        let (head, bytes) = (&request.head, &request.bytes);
-        let status = match outcome {
-            Outcome::Completed => down.status().unwrap_or(0),
-            Outcome::Failed(error) => down.status().unwrap_or(error.status),
-        };
-        Record {
-            client: client.text(),
-            method: head.method_name(bytes),
-            host: head.host(bytes),
-            path: head.path_and_query(bytes),
-            status,
-            outcome,
-            upstream,
-            request_id: request.id_text(),
-            bytes_in: down.body_bytes_received(),
-            bytes_out: down.body_bytes_sent(),
-            duration: now.saturating_duration_since(started),
-        }
-    });
 }

@@ -35,14 +35,21 @@ const PROTOCOL: &[u8] = b"http";
 /// The name under which Ringway stands in Via.
 const PSEUDONYM: &[u8] = b"ringway";
 
-/// Decides the changes to a request's head.
-pub(crate) fn edit_request(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
-    request.edits.clear();
-    try_edit(forwarding, ids, client, request).expect("what was checked at the gate is fit to be written again");
+/// Gives the request a name, if requests have names and no trusted peer gave it one.
+pub(crate) fn name_request(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
+    let named = forwarding.names_requests();
+    request.keeps_id = named && client.trusted && request.head.names().contains(FieldName::XRequestId);
+    request.id = (named && !request.keeps_id).then(|| ids.next());
 }
 
-fn try_edit(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) -> Result<(), EditError> {
-    let Request { head, bytes, edits, id, keeps_id } = request;
+/// Decides the changes to a request's head.
+pub(crate) fn edit_request(forwarding: Forwarding, client: &Client, request: &mut Request) {
+    request.edits.clear();
+    try_edit(forwarding, client, request).expect("what was checked at the gate is fit to be written again");
+}
+
+fn try_edit(forwarding: Forwarding, client: &Client, request: &mut Request) -> Result<(), EditError> {
+    let Request { head, bytes, edits, id, .. } = request;
     remove_by_name(edits, client, head, bytes)?;
     let kept = if client.trusted { head.names() } else { FieldNames::EMPTY };
     let keeps = |name| kept.contains(name);
@@ -67,9 +74,10 @@ fn try_edit(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: 
         let element = forwarded_element(client, head, bytes);
         extend_list(edits, kept, head, bytes, FieldName::Forwarded, element.as_bytes())?;
     }
-    *keeps_id = forwarding.request_id && keeps(FieldName::XRequestId);
-    if forwarding.request_id && !*keeps_id {
-        edits.append(b"X-Request-Id", id.insert(ids.next()))?;
+    if let Some(id) = id
+        && forwarding.request_id
+    {
+        edits.append(b"X-Request-Id", id)?;
     }
     if let Ok(Some(hops)) = hops_left(head, bytes) {
         edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
@@ -84,9 +92,23 @@ pub(crate) fn response_edits() -> Edits {
     edits
 }
 
-/// What an answer of our own says besides the usual. RFC 9110 §10.2.1 and §15.5.6: what is allowed, to who asked or tried more.
-pub(crate) fn own_edits(status: u16) -> Edits {
+/// The same with the request's name, in the place of whatever name the upstream gave it.
+pub(crate) fn name_response(edits: &mut Edits, request_id: &[u8]) {
+    edits.clear();
+    edits.append(b"Via", via(Version::Http11)).expect("a constant field is valid");
+    // A trusted peer may have named it by nothing.
+    if !request_id.is_empty() {
+        edits.replace(FieldName::XRequestId, request_id).expect("a name is ours, or was checked at the gate");
+    }
+}
+
+/// What an answer of our own says besides the usual: the request's name, unless that is empty, and, to who asked or tried more,
+/// what is allowed (RFC 9110 §10.2.1 and §15.5.6).
+pub(crate) fn own_edits(status: u16, request_id: &[u8]) -> Edits {
     let mut edits = Edits::new();
+    if !request_id.is_empty() {
+        edits.append(b"X-Request-Id", request_id).expect("a name is ours, or was checked at the gate");
+    }
     if matches!(status, 204 | 405) {
         edits.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS").expect("a constant field is valid");
     }

@@ -1,5 +1,7 @@
 //! Which upstream serves a request.
 
+use crate::AccessLogId;
+
 /// Index of an upstream in [`crate::Plan::upstreams`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub u16);
@@ -17,13 +19,22 @@ pub struct Route {
     pub upgrades: Vec<String>,
     /// Whether CONNECT is passed on. The upstream, not Ringway, then decides where to and opens the connection.
     pub connect: bool,
+    /// Where its exchanges are written down, if anywhere.
+    pub access_log: Option<AccessLogId>,
 }
 
 impl Route {
     /// A route as it is by default: WebSocket is passed on, CONNECT is not.
     #[must_use]
     pub fn new(host: Option<String>, prefix: impl Into<String>, upstream: UpstreamId) -> Route {
-        Route { host, prefix: prefix.into(), upstream, upgrades: vec!["websocket".to_owned()], connect: false }
+        Route {
+            host,
+            prefix: prefix.into(),
+            upstream,
+            upgrades: vec!["websocket".to_owned()],
+            connect: false,
+            access_log: None,
+        }
     }
 
     /// Whether clients may switch to `protocol`, compared without case (RFC 9110 §7.8).

@@ -3,6 +3,7 @@
 //! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
 //! tells all errors. The Plan is given out only if there were none.
 
+mod access_log;
 mod dns;
 mod limits;
 mod listener;
@@ -13,7 +14,7 @@ mod upstream;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use plan::{AccessLog, Forwarding, Io, Plan, Shards};
+use plan::{Forwarding, Io, Plan, Shards};
 use toml::Spanned;
 
 use super::diagnostic::{Problem, Problems, quoted};
@@ -32,17 +33,22 @@ pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
     let mut problems = Problems::default();
     let names = upstream::Names::of(file);
     let mut discovery = dns::lower(&file.dns, &mut problems);
+    let (access_logs, logs) = access_log::lower(file, &mut problems);
     let plan = Plan {
         listeners: listener::lower(file, &mut problems),
         upstreams: upstream::lower(file, &names, &mut discovery.names, &mut problems),
-        routes: route::lower(file, &names, &mut problems),
+        routes: route::lower(file, &names, &logs, &mut problems),
         limits: limits::limits(&file.limits, &mut problems),
         timeouts: limits::timeouts(&file.timeouts, &mut problems),
         overload: limits::overload(&file.overload, &mut problems),
         trust: trust::lower(&file.trust, &mut problems),
-        forwarding: Forwarding { request_id: file.forwarding.request_id, forwarded: file.forwarding.forwarded },
+        forwarding: Forwarding {
+            request_id: file.forwarding.request_id,
+            return_request_id: file.forwarding.return_request_id,
+            forwarded: file.forwarding.forwarded,
+        },
         shards: shards(&file.shards, cores, &mut problems),
-        access_log: access_log(&file.log, &mut problems),
+        access_logs,
     };
     let log_level = log_level(&file.log, &mut problems);
     if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }
@@ -53,11 +59,6 @@ fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards 
     let known = [("auto", Io::Auto), ("io_uring", Io::IoUring), ("epoll", Io::Epoll)];
     let io = word(section.io.as_ref(), "an I/O interface", &known, Io::default(), problems);
     Shards { count, pin: section.pin.unwrap_or(true), io }
-}
-
-fn access_log(section: &raw::Log, problems: &mut Problems) -> AccessLog {
-    let known = [("off", AccessLog::Off), ("json", AccessLog::Json)];
-    word(section.access.as_ref(), "an access log format", &known, AccessLog::default(), problems)
 }
 
 fn log_level(section: &raw::Log, problems: &mut Problems) -> tracing::Level {

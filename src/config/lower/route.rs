@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 
 use plan::{Route, RouteTable, UpstreamId};
 
+use super::access_log::Logs;
 use super::too_many;
 use super::upstream::Names;
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
@@ -19,7 +20,7 @@ const UPGRADES_MAX: usize = 16;
 /// A prefix has to fit into a request's head with room to spare.
 const PREFIX_BYTES_MAX: usize = 4096;
 
-pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems) -> RouteTable {
+pub(super) fn lower(file: &raw::File, names: &Names<'_>, logs: &Logs<'_>, problems: &mut Problems) -> RouteTable {
     if file.routes.is_empty() {
         let problem = Problem::new("no route is configured, so every request would be answered with 404");
         problems.in_file(problem.expected("at least one: [[routes]] with upstream = \"…\""));
@@ -44,11 +45,12 @@ pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems
         }
         seen.insert((host.clone(), prefix.clone()), span);
         let upgrades = upgrades(section.get_ref(), problems);
+        let access_log = logs.of_route(section.get_ref().access_log.as_ref(), problems);
         if let Some(upstream) = upstream {
             let connect = section.get_ref().connect;
             let route = Route::new(host, prefix, upstream);
             let upgrades = upgrades.unwrap_or_else(|| route.upgrades.clone());
-            routes.push(Route { upgrades, connect, ..route });
+            routes.push(Route { upgrades, connect, access_log, ..route });
         }
     }
     RouteTable::new(routes)

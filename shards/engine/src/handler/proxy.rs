@@ -14,6 +14,7 @@ use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Side};
+use crate::record::Keeper;
 use crate::streams::{Downstream, Upstream};
 use crate::upstream::pool::{Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
@@ -26,6 +27,8 @@ pub(crate) struct Proxy<'a> {
     pub(crate) client: &'a Client,
     pub(crate) counters: &'a Counters,
     pub(crate) response_edits: &'a Edits,
+    /// What the record will show of the response.
+    pub(crate) keeper: Keeper<'a>,
 }
 
 /// How far the attempts at one request have come.

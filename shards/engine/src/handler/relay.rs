@@ -12,6 +12,7 @@ use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Limit, Side};
+use crate::record::Keeper;
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
 
@@ -19,6 +20,7 @@ use crate::upstream::retry::Replay;
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
     response_edits: &'a Edits,
+    keeper: Keeper<'a>,
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
@@ -77,6 +79,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         Relay {
             plan: proxy.plan,
             response_edits: proxy.response_edits,
+            keeper: proxy.keeper,
             down,
             up,
             deadline,
@@ -199,6 +202,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
+                    self.keeper.keep(head, bytes);
                     self.down.switch(head, bytes, self.response_edits);
                     self.response = Direction::Switched;
                     return Ok(None);
@@ -208,6 +212,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
+                    self.keeper.keep(head, bytes);
                     self.down.send_head(head, bytes, self.response_edits, length);
                     self.response = Direction::Body;
                 }

@@ -17,7 +17,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
-use crate::record::Record;
+use crate::record::{KeptFields, Record};
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
 use crate::tuning::{WAITING_BYTES_MAX, poll_run, read_mode, wire_limits};
@@ -232,7 +232,7 @@ impl Http1 {
             RequestError::FieldTooLarge { .. } => Some(Limit::FieldBytes),
             _ => None,
         };
-        self.answer(&error, Some(refused));
+        self.answer(&error, Some(refused), b"");
         self.flush();
         error
     }
@@ -241,11 +241,12 @@ impl Http1 {
         let outcome = Outcome::Failed(error);
         self.shard.note(client, outcome);
         let now = ring::now();
-        self.shard.record(now, || Record {
+        let serving = self.shard.serving();
+        let response = KeptFields::default();
+        self.shard.record(&serving, serving.plan.access_logs.default, now, || Record {
             client: client.text(),
-            method: b"",
-            host: b"",
-            path: b"",
+            request: None,
+            response: &response,
             status: error.status,
             outcome,
             upstream: None,
@@ -311,11 +312,11 @@ impl Http1 {
     }
 
     /// Answers in our own name.
-    fn answer(&mut self, error: &Error, detail: Option<&RequestError>) {
+    fn answer(&mut self, error: &Error, detail: Option<&RequestError>, request_id: &[u8]) {
         let text = own_text(error, detail);
         self.status = Some(error.status);
         self.end_if_draining();
-        let mut edits = forward::own_edits(error.status);
+        let mut edits = forward::own_edits(error.status, request_id);
         if error.kind == Kind::Overloaded {
             // RFC 9110 §10.2.3
             edits.append(b"Retry-After", b"1").expect("a constant field is valid");
@@ -441,7 +442,7 @@ impl Downstream for Http1 {
         self.connection.write_own(self.outbox.bytes(), status, "", b"", edits);
     }
 
-    fn fail(&mut self, error: &Error) {
+    fn fail(&mut self, error: &Error, request_id: &[u8]) {
         if error.kind == Kind::Gone && error.side == Side::Client {
             return self.connection.force_close();
         }
@@ -450,7 +451,7 @@ impl Downstream for Http1 {
             if error.side == Side::Client || !self.connection.request_complete() {
                 self.connection.force_close();
             }
-            self.answer(error, None);
+            self.answer(error, None, request_id);
         } else {
             // The rest is missing, and the connection's end says so.
             self.connection.force_close();
