@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 
 use ring::Timer;
 
-/// A deadline that moves as the work goes on. Moving it costs a store (see the ring's timer wheel).
+/// A deadline that moves as the work goes on. Moving it costs a store (see [`Timer`]).
 #[derive(Debug)]
-pub(crate) struct Deadline {
-    timer: Timer,
-    at: Option<Instant>,
-}
+pub(crate) struct Deadline(Timer);
 
 impl Deadline {
     pub(crate) fn new() -> Deadline {
-        Deadline { timer: Timer::new(), at: None }
+        Deadline(Timer::new())
     }
 
     /// Expires `limit` from now.
@@ -24,19 +21,16 @@ impl Deadline {
 
     /// Expires at `instant`.
     pub(crate) fn set_at(&mut self, instant: Instant) {
-        self.at = Some(instant);
-        self.timer.set(instant);
+        self.0.set(instant);
     }
 
     /// Expires never.
     pub(crate) fn clear(&mut self) {
-        if self.at.take().is_some() {
-            self.timer.clear();
-        }
+        self.0.clear();
     }
 
     /// Ready when it has expired.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.at.is_none() { Poll::Pending } else { self.timer.poll(cx) }
+        self.0.poll(cx)
     }
 }

@@ -10,9 +10,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use plan::{AccessLogId, Forwarding, Plan, Route};
+use plan::{AccessLogId, Forwarding, Route};
 use ring::Chunk;
-use wire::h1::Edits;
 use wire::{BodyLength, FieldName, Method, RequestHead, Target};
 
 use crate::client::Client;
@@ -20,7 +19,7 @@ use crate::deadline::Deadline;
 use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
-use crate::record::{Keeper, KeptFields, Record};
+use crate::record::{KeptFields, Record};
 use crate::request_id::RequestId;
 use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
@@ -37,10 +36,6 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
-    /// The changes to the head on its way to the upstream.
-    pub(crate) edits: Edits,
-    /// The changes to the head of its response, where they differ from one request to the next.
-    pub(crate) response_edits: Edits,
     /// What its record will show of the response.
     pub(crate) kept: RefCell<KeptFields>,
     /// The name that we gave it, if we did.
@@ -59,7 +54,7 @@ enum Way<'a> {
 
 impl Request {
     /// The name that the record tells: ours, or the one that a trusted peer's was left.
-    fn id_text(&self) -> &[u8] {
+    pub(crate) fn id_text(&self) -> &[u8] {
         match &self.id {
             Some(id) => id,
             None if self.keeps_id => self.head.value(FieldName::XRequestId, &self.bytes).unwrap_or_default(),
@@ -74,101 +69,71 @@ impl Request {
 }
 
 /// Answers `request` on `down`, and writes down how that ended.
-pub(crate) async fn run<D: Downstream>(
-    shard: &Rc<Shard>,
-    client: &Client,
-    request: &mut Request,
-    down: &mut D,
-    deadline: &mut Deadline,
-) -> Outcome {
-    let started = ring::now();
-    // The exchange finishes with the Plan it began with.
-    let serving = shard.serving();
-    let forwarding = serving.plan.forwarding;
-    forward::name_request(forwarding, &shard.request_ids, client, request);
-    request.kept.get_mut().clear();
-    let mut route = None;
-    let way = shard.overload.admit().and_then(|()| find_way(&serving, request, &mut route));
-    // From here on the head may have to wait for as long as the upstream takes.
-    request.bytes.settle();
-    let result = match &way {
-        Ok(Way::Upstream(route, pool)) => {
-            forward::edit_request(forwarding, client, request);
-            offer_upgrade(route, request);
-            edit_response(forwarding, request);
-            let request = &*request;
-            let response_edits =
-                if forwarding.return_request_id { &request.response_edits } else { &shard.response_edits };
-            let keeper = keeper(&serving.plan, route, request);
-            let proxy = Proxy { plan: &serving.plan, pool, client, counters: &shard.counters, response_edits, keeper };
-            let limit = serving.plan.timeouts.request;
-            let answer = match limit.is_zero() {
-                true => proxy.run(request, down, deadline).await,
-                // Off by default, and then it shall take no room.
-                false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
-            };
-            match answer {
-                // A tunnel has limits of its own.
-                Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn would keep its arguments twice, and many of these wait at once"
+)]
+pub(crate) fn run<'a, D: Downstream>(
+    shard: &'a Shard,
+    serving: &'a Serving,
+    client: &'a Client,
+    request: &'a mut Request,
+    down: &'a mut D,
+    deadline: &'a mut Deadline,
+) -> impl Future<Output = Outcome> + use<'a, D> {
+    async move {
+        let started = ring::now();
+        let forwarding = serving.plan.forwarding;
+        forward::name(forwarding, &shard.request_ids, client, request);
+        request.kept.get_mut().clear();
+        let mut route = None;
+        let way = shard.overload.admit().and_then(|()| find_way(serving, request, &mut route));
+        // From here on the head may have to wait for as long as the upstream takes.
+        request.bytes.settle();
+        let result = match &way {
+            Ok(Way::Upstream(route, pool)) => {
+                let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
+                let limit = serving.plan.timeouts.request;
+                let answer = match limit.is_zero() {
+                    true => proxy.run(request, down, deadline).await,
+                    // Off by default, and then it shall take no room.
+                    false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
+                };
+                match answer {
+                    // A tunnel has limits of its own.
+                    Ok(Some(mut lease)) => proxy.tunnel(down, &mut *lease, deadline).await,
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                }
             }
-        }
-        Ok(Way::Here(status)) => {
-            down.respond(*status, &forward::own_edits(*status, request.returned_id(forwarding)));
-            down.flush();
-            Ok(())
-        }
-        Err(error) => Err(*error),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Completed,
-        Err(mut error) => {
-            // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
-            if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
-                error.status = 408;
+            Ok(Way::Here(status)) => {
+                down.respond(*status, &forward::own_edits(*status, request.returned_id(forwarding)));
+                down.flush();
+                Ok(())
             }
-            down.fail(&error, request.returned_id(forwarding));
-            down.flush();
-            Outcome::Failed(error)
-        }
-    };
-    shard.note(client, outcome);
-    let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
-    let upstream = match &way {
-        Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
-        _ => None,
-    };
-    record(shard, &serving, (log, upstream), (client, request), down, outcome, started);
-    outcome
-}
-
-/// Writes the exchange down in that log.
-fn record<D: Downstream>(
-    shard: &Shard,
-    serving: &Serving,
-    (log, upstream): (Option<AccessLogId>, Option<&str>),
-    (client, request): (&Client, &Request),
-    down: &D,
-    outcome: Outcome,
-    started: Instant,
-) {
-    let (now, kept) = (ring::now(), request.kept.borrow());
-    shard.record(serving, log, now, || Record {
-        client: client.text(),
-        request: Some((&request.head, &request.bytes)),
-        response: &kept,
-        status: match outcome {
-            Outcome::Completed => down.status().unwrap_or(0),
-            Outcome::Failed(error) => down.status().unwrap_or(error.status),
-        },
-        outcome,
-        upstream,
-        request_id: request.id_text(),
-        bytes_in: down.body_bytes_received(),
-        bytes_out: down.body_bytes_sent(),
-        duration: now.saturating_duration_since(started),
-    });
+            Err(error) => Err(*error),
+        };
+        let outcome = match result {
+            Ok(()) => Outcome::Completed,
+            Err(mut error) => {
+                // Whose fault it is that the whole took too long nobody knows, but whom it was still waiting for.
+                if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
+                    error.status = 408;
+                }
+                down.fail(&error, request.returned_id(forwarding));
+                down.flush();
+                Outcome::Failed(error)
+            }
+        };
+        let upstream = match &way {
+            Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
+            _ => None,
+        };
+        shard.note(client, outcome);
+        let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
+        record(shard, serving, (log, upstream), (client, request), down, outcome, started);
+        outcome
+    }
 }
 
 /// The future's result, unless `limit` passes before.
@@ -222,29 +187,30 @@ fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error>
     if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
 }
 
-/// Decides the changes to the response's head, where they are not the same for all.
-fn edit_response(forwarding: Forwarding, request: &mut Request) {
-    if forwarding.return_request_id {
-        let mut edits = std::mem::take(&mut request.response_edits);
-        forward::name_response(&mut edits, request.id_text());
-        request.response_edits = edits;
-    }
-}
-
-/// What keeps the fields of the response that the route's log asks for.
-fn keeper<'a>(plan: &'a Plan, route: &Route, request: &'a Request) -> Keeper<'a> {
-    let log = route.access_log.map(|log| plan.access_logs.log(log));
-    Keeper { names: log.map_or(&[], |log| &log.format.response_headers), kept: &request.kept }
-}
-
-/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
-fn offer_upgrade(route: &Route, request: &mut Request) {
-    let Request { head, bytes, edits, .. } = request;
-    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
-    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
-        return;
-    }
-    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
-        edits.offer(protocol).expect("what a route allows is a protocol");
-    }
+/// Writes the exchange down in that log.
+fn record<D: Downstream>(
+    shard: &Shard,
+    serving: &Serving,
+    (log, upstream): (Option<AccessLogId>, Option<&str>),
+    (client, request): (&Client, &Request),
+    down: &D,
+    outcome: Outcome,
+    started: Instant,
+) {
+    let (now, kept) = (ring::now(), request.kept.borrow());
+    shard.record(serving, log, now, || Record {
+        client: client.text(),
+        request: Some((&request.head, &request.bytes)),
+        response: &kept,
+        status: match outcome {
+            Outcome::Completed => down.status().unwrap_or(0),
+            Outcome::Failed(error) => down.status().unwrap_or(error.status),
+        },
+        outcome,
+        upstream,
+        request_id: request.id_text(),
+        bytes_in: down.body_bytes_received(),
+        bytes_out: down.body_bytes_sent(),
+        duration: now.saturating_duration_since(started),
+    });
 }

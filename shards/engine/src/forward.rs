@@ -7,9 +7,9 @@
 
 use std::fmt::Write as _;
 
-use plan::Forwarding;
+use plan::{Forwarding, Plan, Route};
 use wire::h1::{EditError, Edits};
-use wire::{FieldName, FieldNames, Method, RequestHead, Version};
+use wire::{BodyLength, FieldName, FieldNames, Method, RequestHead, Version};
 
 use crate::client::Client;
 use crate::exchange::Request;
@@ -35,21 +35,23 @@ const PROTOCOL: &[u8] = b"http";
 /// The name under which Ringway stands in Via.
 const PSEUDONYM: &[u8] = b"ringway";
 
-/// Gives the request a name, if requests have names and no trusted peer gave it one.
-pub(crate) fn name_request(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
+/// Gives `request` the name that it goes on under: a trusted peer's is kept.
+pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
     let named = forwarding.names_requests();
     request.keeps_id = named && client.trusted && request.head.names().contains(FieldName::XRequestId);
     request.id = (named && !request.keeps_id).then(|| ids.next());
 }
 
-/// Decides the changes to a request's head.
-pub(crate) fn edit_request(forwarding: Forwarding, client: &Client, request: &mut Request) {
-    request.edits.clear();
-    try_edit(forwarding, client, request).expect("what was checked at the gate is fit to be written again");
+/// Decides the changes to a request's head on its way to the upstream. They are made anew for each attempt: to keep them
+/// would take more room than an exchange has while it waits.
+pub(crate) fn edit_request(edits: &mut Edits, plan: &Plan, route: &Route, client: &Client, request: &Request) {
+    edits.clear();
+    try_edit(edits, plan.forwarding, client, request).expect("what was checked at the gate is fit to be written again");
+    offer_upgrade(edits, route, request);
 }
 
-fn try_edit(forwarding: Forwarding, client: &Client, request: &mut Request) -> Result<(), EditError> {
-    let Request { head, bytes, edits, id, .. } = request;
+fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request: &Request) -> Result<(), EditError> {
+    let Request { head, bytes, .. } = request;
     remove_by_name(edits, client, head, bytes)?;
     let kept = if client.trusted { head.names() } else { FieldNames::EMPTY };
     let keeps = |name| kept.contains(name);
@@ -59,43 +61,55 @@ fn try_edit(forwarding: Forwarding, client: &Client, request: &mut Request) -> R
     let address = client.text().as_bytes();
     // A trusted peer that tells whom it forwards for has its reasons not to say it twice.
     if !keeps(FieldName::XRealIp) && !keeps(FieldName::XForwardedFor) {
-        edits.append(b"X-Real-IP", address)?;
+        edits.add(FieldName::XRealIp, address)?;
     }
     extend_list(edits, kept, head, bytes, FieldName::XForwardedFor, address)?;
     if !keeps(FieldName::XForwardedProto) {
-        edits.append(b"X-Forwarded-Proto", PROTOCOL)?;
+        edits.add(FieldName::XForwardedProto, PROTOCOL)?;
     }
     if let Some(authority) = head.authority()
         && !keeps(FieldName::XForwardedHost)
     {
-        edits.append(b"X-Forwarded-Host", authority.of(bytes))?;
+        edits.add(FieldName::XForwardedHost, authority.of(bytes))?;
     }
     if forwarding.forwarded {
         let element = forwarded_element(client, head, bytes);
         extend_list(edits, kept, head, bytes, FieldName::Forwarded, element.as_bytes())?;
     }
-    if let Some(id) = id
+    if let Some(id) = &request.id
         && forwarding.request_id
     {
-        edits.append(b"X-Request-Id", id)?;
+        edits.add(FieldName::XRequestId, id)?;
     }
     if let Ok(Some(hops)) = hops_left(head, bytes) {
         edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
     }
-    edits.append(b"Via", via(head.version()))
+    edits.add(FieldName::Via, via(head.version()))
+}
+
+/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
+fn offer_upgrade(edits: &mut Edits, route: &Route, request: &Request) {
+    let Request { head, bytes, .. } = request;
+    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
+    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
+        return;
+    }
+    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
+        edits.offer(protocol).expect("what a route allows is a protocol");
+    }
 }
 
 /// The changes to every response's head.
 pub(crate) fn response_edits() -> Edits {
     let mut edits = Edits::new();
-    edits.append(b"Via", via(Version::Http11)).expect("a constant field is valid");
+    edits.add(FieldName::Via, via(Version::Http11)).expect("a constant field is valid");
     edits
 }
 
 /// The same with the request's name, in the place of whatever name the upstream gave it.
 pub(crate) fn name_response(edits: &mut Edits, request_id: &[u8]) {
     edits.clear();
-    edits.append(b"Via", via(Version::Http11)).expect("a constant field is valid");
+    edits.add(FieldName::Via, via(Version::Http11)).expect("a constant field is valid");
     // A trusted peer may have named it by nothing.
     if !request_id.is_empty() {
         edits.replace(FieldName::XRequestId, request_id).expect("a name is ours, or was checked at the gate");
@@ -107,10 +121,12 @@ pub(crate) fn name_response(edits: &mut Edits, request_id: &[u8]) {
 pub(crate) fn own_edits(status: u16, request_id: &[u8]) -> Edits {
     let mut edits = Edits::new();
     if !request_id.is_empty() {
-        edits.append(b"X-Request-Id", request_id).expect("a name is ours, or was checked at the gate");
+        edits.add(FieldName::XRequestId, request_id).expect("a name is ours, or was checked at the gate");
     }
     if matches!(status, 204 | 405) {
-        edits.append(b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS").expect("a constant field is valid");
+        edits
+            .add(FieldName::Allow, b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
+            .expect("a constant field is valid");
     }
     edits
 }
@@ -179,7 +195,7 @@ fn extend_list(
     element: &[u8],
 ) -> Result<(), EditError> {
     if !kept.contains(name) {
-        return edits.append(name.as_str().as_bytes(), element);
+        return edits.add(name, element);
     }
     let lines = head.fields().iter().filter(|field| field.token == name);
     let mut list: Vec<&[u8]> = lines.map(|field| field.value.of(bytes)).collect();

@@ -21,7 +21,6 @@ use crate::outcome::{Error, Outcome};
 use crate::random::Random;
 use clock::Clock;
 pub use clock::Utc;
-pub(crate) use kept::Keeper;
 pub use kept::KeptFields;
 pub use outlet::{NextOutlet, Outlet, Records, outlet};
 use text::{write_apache, write_decimals, write_json, write_number};

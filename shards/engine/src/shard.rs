@@ -88,6 +88,8 @@ pub(crate) struct Shard {
     serving: RefCell<Rc<Serving>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) response_edits: Edits,
+    /// Room for the changes to the head that is being sent, where they are not the same for all.
+    pub(crate) request_edits: RefCell<Edits>,
     pub(crate) request_ids: RequestIds,
     recorder: RefCell<Recorder>,
     pub(crate) overload: Rc<Overload>,
@@ -148,6 +150,7 @@ impl Shard {
             serving: RefCell::new(Rc::new(serving)),
             counters,
             response_edits: forward::response_edits(),
+            request_edits: RefCell::default(),
             request_ids: RequestIds::new(),
             recorder: RefCell::default(),
             overload,

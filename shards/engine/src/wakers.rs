@@ -1,6 +1,6 @@
 //! Tasks that are to be woken together.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -12,10 +12,11 @@ pub(crate) struct Wakers {
 }
 
 /// A task's place in a set.
-#[derive(Debug)]
 pub(crate) struct Place {
     wakers: Rc<Wakers>,
     index: usize,
+    /// What stands there, so that saying it again touches nothing that is far away.
+    known: Cell<Option<Waker>>,
 }
 
 impl Wakers {
@@ -25,7 +26,7 @@ impl Wakers {
             places.push(None);
             places.len() - 1
         });
-        Place { wakers: Rc::clone(self), index }
+        Place { wakers: Rc::clone(self), index, known: Cell::new(None) }
     }
 
     pub(crate) fn wake_all(&self) {
@@ -38,10 +39,12 @@ impl Wakers {
 impl Place {
     /// Has `waker` woken whenever all are.
     pub(crate) fn set(&self, waker: &Waker) {
-        let place = &mut self.wakers.places.borrow_mut()[self.index];
-        if !place.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *place = Some(waker.clone());
-        }
+        let known = self.known.take().filter(|known| known.will_wake(waker));
+        let known = known.unwrap_or_else(|| {
+            self.wakers.places.borrow_mut()[self.index] = Some(waker.clone());
+            waker.clone()
+        });
+        self.known.set(Some(known));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::core::Core;
@@ -29,10 +29,19 @@ pub async fn sleep(duration: Duration) {
     sleep_until(now() + duration).await;
 }
 
-/// A deadline in the shard's timer wheel, to the millisecond. Setting it again is cheap, above all to a later time.
+/// A deadline in the shard's timer wheel, to the millisecond.
+///
+/// Setting it again to a later time, as all idle time-outs are with every request, costs a store here: the wheel keeps the
+/// earlier time, wakes the task once then, and learns the later one when the task polls.
 pub struct Timer {
     core: Rc<Core>,
     id: TimerId,
+    /// When it expires, as the wheel counts.
+    due: u64,
+    /// When the wheel wakes the task; [`NEVER`] if it is not to. In the past once it has.
+    scheduled: u64,
+    /// The task that the wheel wakes.
+    waker: Option<Waker>,
 }
 
 impl Timer {
@@ -44,23 +53,40 @@ impl Timer {
     pub fn new() -> Timer {
         let core = Core::current();
         let id = core.wheel.borrow_mut().add();
-        Timer { core, id }
+        Timer { core, id, due: NEVER, scheduled: NEVER, waker: None }
     }
 
     /// Sets the time at which it expires.
     pub fn set(&mut self, instant: Instant) {
-        let due = self.core.wheel_time(instant);
-        self.core.wheel.borrow_mut().set(self.id, due);
+        self.due = self.core.wheel_time(instant);
     }
 
     /// Sets it to expire never.
     pub fn clear(&mut self) {
-        self.core.wheel.borrow_mut().set(self.id, NEVER);
+        self.due = NEVER;
     }
 
     /// Ready once the time has come, until the timer is set anew.
     pub fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        if self.core.wheel.borrow_mut().poll(self.id, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+        if self.due == NEVER {
+            return Poll::Pending;
+        }
+        let now = self.core.wheel.borrow().now();
+        if self.due <= now {
+            return Poll::Ready(());
+        }
+        let is_scheduled = now < self.scheduled && self.scheduled <= self.due;
+        if !is_scheduled || !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.schedule(cx.waker());
+        }
+        Poll::Pending
+    }
+
+    /// Has the wheel wake `waker` when the timer is due.
+    fn schedule(&mut self, waker: &Waker) {
+        self.core.wheel.borrow_mut().set(self.id, self.due, waker);
+        self.scheduled = self.due;
+        self.waker = Some(waker.clone());
     }
 }
 

@@ -4,8 +4,7 @@
 //! slot of a level as long as the whole level below it, the lowest one millisecond. A slot is a list through the slab of
 //! timers; a bit mask a level tells which slots hold any. Setting, clearing and expiring are O(1).
 //!
-//! A timer that is set *later* than it stands in the wheel is not moved: when its old time comes it is put where it belongs.
-//! Deadlines that move with every request, as all idle time-outs do, thus cost one store.
+//! Deadlines that move with every request do not come here each time: see [`crate::Timer`].
 
 use std::task::Waker;
 
@@ -25,10 +24,8 @@ pub(crate) struct TimerId(u32);
 
 #[derive(Debug)]
 struct Node {
-    /// When it shall expire; [`NEVER`] if it is not set.
+    /// When it expires; [`NEVER`] if it is in no slot.
     due: u64,
-    /// When the wheel looks at it next; [`NEVER`] if it is in no slot. Not later than `due`.
-    scheduled: u64,
     slot: u16,
     previous: u32,
     next: u32,
@@ -53,7 +50,7 @@ impl Wheel {
 
     /// A new timer, not set.
     pub(crate) fn add(&mut self) -> TimerId {
-        let node = Node { due: NEVER, scheduled: NEVER, slot: 0, previous: NIL, next: NIL, waker: None };
+        let node = Node { due: NEVER, slot: 0, previous: NIL, next: NIL, waker: None };
         if let Some(index) = self.vacant.pop() {
             self.nodes[index as usize] = node;
             return TimerId(index);
@@ -68,26 +65,16 @@ impl Wheel {
         self.vacant.push(timer.0);
     }
 
-    /// Sets the timer to expire at `due` ([`NEVER`]: not at all).
-    pub(crate) fn set(&mut self, timer: TimerId, due: u64) {
-        let node = &mut self.nodes[timer.0 as usize];
-        node.due = due;
-        if due < node.scheduled {
-            self.unlink(timer.0);
-            self.link(timer.0, due);
-        }
+    /// Wakes `waker` at `due`, and not when it was to be woken before.
+    pub(crate) fn set(&mut self, timer: TimerId, due: u64, waker: &Waker) {
+        self.unlink(timer.0);
+        self.nodes[timer.0 as usize].waker = Some(waker.clone());
+        self.link(timer.0, due);
     }
 
-    /// Whether the timer has expired. If not, `waker` is woken when it does.
-    pub(crate) fn poll(&mut self, timer: TimerId, waker: &Waker) -> bool {
-        let node = &mut self.nodes[timer.0 as usize];
-        if node.due <= self.now {
-            return true;
-        }
-        if !node.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            node.waker = Some(waker.clone());
-        }
-        false
+    /// The time that the wheel has come to.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
     }
 
     /// When the wheel wants to be advanced next; not later than the earliest expiry.
@@ -125,24 +112,18 @@ impl Wheel {
         self.occupied[level] &= !(1 << slot);
         while cursor != NIL {
             let node = &mut self.nodes[cursor as usize];
-            let next = node.next;
-            node.scheduled = NEVER;
-            if node.due <= self.now {
-                if let Some(waker) = node.waker.take() {
-                    waker.wake();
-                }
-            } else if node.due != NEVER {
-                let due = node.due;
+            let (next, due) = (node.next, node.due);
+            node.due = NEVER;
+            if due > self.now {
                 self.link(cursor, due);
+            } else if let Some(waker) = node.waker.take() {
+                waker.wake();
             }
             cursor = next;
         }
     }
 
     fn link(&mut self, index: u32, due: u64) {
-        if due == NEVER {
-            return;
-        }
         // What is due already gets the current slot, which is emptied at the next advance.
         let time = due.clamp(self.now, self.now + SPAN / 2);
         let distance = (time ^ self.now) | (SLOTS - 1);
@@ -155,15 +136,15 @@ impl Wheel {
             self.nodes[head as usize].previous = index;
         }
         let node = &mut self.nodes[index as usize];
-        (node.scheduled, node.slot, node.previous, node.next) = (time, position as u16, NIL, head);
+        (node.due, node.slot, node.previous, node.next) = (due, position as u16, NIL, head);
     }
 
     fn unlink(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        if node.scheduled == NEVER {
+        if node.due == NEVER {
             return;
         }
-        node.scheduled = NEVER;
+        node.due = NEVER;
         let (previous, next, position) = (node.previous, node.next, usize::from(node.slot));
         if next != NIL {
             self.nodes[next as usize].previous = previous;
@@ -205,8 +186,7 @@ mod tests {
     fn armed(wheel: &mut Wheel, due: u64) -> (TimerId, Arc<Bell>) {
         let bell = Arc::new(Bell::default());
         let timer = wheel.add();
-        wheel.set(timer, due);
-        assert!(!wheel.poll(timer, &bell.clone().into()));
+        wheel.set(timer, due, &bell.clone().into());
         (timer, bell)
     }
 
@@ -215,25 +195,24 @@ mod tests {
         for due in [1, 2, 63, 64, 65, 4095, 4096, 4097, 300_000, 10_000_000_000, SPAN - 1] {
             let mut wheel = Wheel::new();
             wheel.advance(17);
-            let (timer, bell) = armed(&mut wheel, 17 + due);
+            let (_timer, bell) = armed(&mut wheel, 17 + due);
             wheel.advance(17 + due - 1);
             assert_eq!(bell.rings(), 0, "due in {due} ms");
             wheel.advance(17 + due);
             assert_eq!(bell.rings(), 1, "due in {due} ms");
-            assert!(wheel.poll(timer, Waker::noop()));
             assert_eq!(wheel.next(), None);
         }
     }
 
     #[test]
-    fn a_deadline_that_moves_away_does_not_expire_early_and_one_that_comes_closer_is_not_late() {
+    fn a_timer_that_is_moved_expires_at_its_last_time_alone() {
         let mut wheel = Wheel::new();
         let (timer, bell) = armed(&mut wheel, 100);
-        wheel.set(timer, 5_000);
+        wheel.set(timer, 5_000, &bell.clone().into());
         wheel.advance(4_999);
         assert_eq!(bell.rings(), 0);
-        wheel.set(timer, 5_050);
-        wheel.set(timer, 5_010);
+        wheel.set(timer, 5_050, &bell.clone().into());
+        wheel.set(timer, 5_010, &bell.clone().into());
         wheel.advance(5_009);
         assert_eq!(bell.rings(), 0);
         wheel.advance(5_010);
@@ -241,15 +220,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_or_removed_timer_stays_silent() {
+    fn a_removed_timer_stays_silent() {
         let mut wheel = Wheel::new();
-        let (cleared, bell) = armed(&mut wheel, 100);
         let (removed, other) = armed(&mut wheel, 100);
         let (_kept, kept) = armed(&mut wheel, 100);
-        wheel.set(cleared, NEVER);
         wheel.remove(removed);
         wheel.advance(1_000);
-        assert_eq!((bell.rings(), other.rings(), kept.rings()), (0, 0, 1));
+        assert_eq!((other.rings(), kept.rings()), (0, 1));
     }
 
     #[test]
@@ -271,7 +248,7 @@ mod tests {
                 let due = now + 1 + random(distance);
                 let (timer, bell) = armed(&mut wheel, due);
                 let due = if random(3) == 0 { now + 1 + random(1 << 20) } else { due };
-                wheel.set(timer, due);
+                wheel.set(timer, due, &bell.clone().into());
                 expected.push((due, bell));
             }
             expected.sort_by_key(|(due, _)| *due);

@@ -8,7 +8,7 @@ use crate::outcome::Error;
 use crate::streams::{Sink, Source};
 
 /// Bytes that one body may pass before the other tasks of the shard get their turn.
-const TURN_BYTES_MAX: usize = 1 << 20;
+const TURN_BYTES_MAX: u32 = 1 << 20;
 
 /// One body's way past us, run by run.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Passage {
     splice: Option<Splice>,
     begun: bool,
     /// Bytes that passed since the body last had to wait.
-    turn_bytes: usize,
+    turn_bytes: u32,
     /// The system grants no pipe: this body is copied.
     closed: bool,
 }
@@ -66,7 +66,7 @@ impl Passage {
                 return Passed::Waits { for_sink: splice.waits_for_sink() };
             }
         };
-        self.turn_bytes += bytes;
+        self.turn_bytes += bytes as u32;
         let done = splice.is_done();
         source.pass(bytes);
         sink.count(bytes);

@@ -4,17 +4,18 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use plan::Plan;
+use plan::{Plan, Route};
+use wire::ResponseHead;
 use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
 use crate::client::Client;
-use crate::counters::Counters;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::forward;
 use crate::outcome::{Error, Kind, Side};
-use crate::record::Keeper;
+use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
 use crate::upstream::pool::{Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
@@ -22,13 +23,11 @@ use crate::upstream::server::Tried;
 
 /// What an attempt needs to know.
 pub(crate) struct Proxy<'a> {
+    pub(crate) shard: &'a Shard,
     pub(crate) plan: &'a Plan,
+    pub(crate) route: &'a Route,
     pub(crate) pool: &'a Rc<Pool>,
     pub(crate) client: &'a Client,
-    pub(crate) counters: &'a Counters,
-    pub(crate) response_edits: &'a Edits,
-    /// What the record will show of the response.
-    pub(crate) keeper: Keeper<'a>,
 }
 
 /// How far the attempts at one request have come.
@@ -57,75 +56,94 @@ impl Proxy<'_> {
     ///
     /// # Errors
     /// What kept the answer from being passed on whole. Unless a response has begun, `down` is still to be answered.
-    pub(crate) async fn run<D: Downstream>(
-        &self,
-        request: &Request,
-        down: &mut D,
-        deadline: &mut Deadline,
-    ) -> Result<Option<Lease>, Error> {
-        let policy = &self.pool.policy().retry;
-        let key = self.pool.key(self.client, request);
-        let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
-        let mut replay = Replay::new(policy, request);
-        self.pool.earn_retry();
-        loop {
-            let mut lease = self.lease(&mut attempts, down, deadline).await?;
-            attempts.sent += 1;
-            // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
-            let is_idempotent = request.head.method().is_idempotent();
-            let is_left = attempts.sent < policy.attempts && lease.split().1.has_other(&attempts.tried);
-            match self.ask(request, &mut lease, is_idempotent && is_left, down, deadline, &mut replay).await {
-                Ok(Ended::Whole) => {
-                    lease.acquit();
-                    lease.give_back();
-                    return Ok(None);
-                }
-                Ok(Ended::Switched) => {
-                    lease.acquit();
-                    return Ok(Some(lease));
-                }
-                // The budget has been asked, and the server judged. What is left of the answer costs the connection.
-                Ok(Ended::Withheld) => {}
-                Err(mut error) => {
-                    let lost = error.side == Side::Upstream && error.kind == Kind::Gone && !lease.has_answer();
-                    error.retry_safe = lost && replay.is_whole() && (is_idempotent || !lease.has_sent());
-                    // A connection that died while it was idle looks alive until it is used: no fault of the server.
-                    if error.retry_safe && lease.reused && !attempts.fresh {
-                        self.counters.upstream_retries.add(1);
-                        attempts.fresh = true;
-                        attempts.sent -= 1;
-                        continue;
+    #[expect(clippy::manual_async_fn, reason = "as in exchange::run")]
+    pub(crate) fn run<'a, D: Downstream>(
+        &'a self,
+        request: &'a Request,
+        down: &'a mut D,
+        deadline: &'a mut Deadline,
+    ) -> impl Future<Output = Result<Option<Lease>, Error>> {
+        async move {
+            let policy = &self.pool.policy().retry;
+            let key = self.pool.key(self.client, request);
+            let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
+            let mut replay = Replay::new(policy, request);
+            self.pool.earn_retry();
+            loop {
+                let mut lease = self.lease(&mut attempts, down, deadline).await?;
+                attempts.sent += 1;
+                // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
+                let is_idempotent = request.head.method().is_idempotent();
+                let is_left = attempts.sent < policy.attempts && lease.split().1.has_other(&attempts.tried);
+                match self.ask(request, &mut lease, is_idempotent && is_left, down, deadline, &mut replay).await {
+                    Ok(Ended::Whole) => {
+                        lease.acquit();
+                        lease.give_back();
+                        return Ok(None);
                     }
-                    if error.side == Side::Upstream && matches!(error.kind, Kind::Gone | Kind::TimedOut) {
-                        lease.condemn();
+                    Ok(Ended::Switched) => {
+                        lease.acquit();
+                        return Ok(Some(lease));
                     }
-                    if !(error.retry_safe && is_left && self.pool.spend_retry()) {
-                        return Err(error);
+                    // The budget has been asked, and the server judged. What is left of the answer costs the connection.
+                    Ok(Ended::Withheld) => {}
+                    Err(mut error) => {
+                        let lost = error.side == Side::Upstream && error.kind == Kind::Gone && !lease.has_answer();
+                        error.retry_safe = lost && replay.is_whole() && (is_idempotent || !lease.has_sent());
+                        // A connection that died while it was idle looks alive until it is used: no fault of the server.
+                        if error.retry_safe && lease.reused && !attempts.fresh {
+                            self.shard.counters.upstream_retries.add(1);
+                            attempts.fresh = true;
+                            attempts.sent -= 1;
+                            continue;
+                        }
+                        if error.side == Side::Upstream && matches!(error.kind, Kind::Gone | Kind::TimedOut) {
+                            lease.condemn();
+                        }
+                        if !(error.retry_safe && is_left && self.pool.spend_retry()) {
+                            return Err(error);
+                        }
                     }
                 }
+                lease.mark_tried(&mut attempts.tried);
+                drop(lease);
+                self.pause(attempts.sent, down, deadline).await?;
             }
-            lease.mark_tried(&mut attempts.tried);
-            drop(lease);
-            self.pause(attempts.sent, down, deadline).await?;
         }
     }
 
     /// One attempt, on one connection. A future of its own, so that its state and that of getting the connection take the
     /// same room.
-    async fn ask<D: Downstream>(
-        &self,
-        request: &Request,
-        lease: &mut Lease,
+    fn ask<'a, D: Downstream>(
+        &'a self,
+        request: &'a Request,
+        lease: &'a mut Lease,
         is_repeatable: bool,
-        down: &mut D,
-        deadline: &mut Deadline,
-        replay: &mut Replay,
-    ) -> Result<Ended, Error> {
+        down: &'a mut D,
+        deadline: &'a mut Deadline,
+        replay: &'a mut Replay,
+    ) -> impl Future<Output = Result<Ended, Error>> {
         let (connection, judge) = lease.split();
         let attempt = Attempt { pool: self.pool, judge, is_repeatable };
-        connection.send_head(&request.head, &request.bytes, &request.edits);
+        let mut edits = self.shard.request_edits.borrow_mut();
+        forward::edit_request(&mut edits, self.plan, self.route, self.client, request);
+        connection.send_head(&request.head, &request.bytes, &edits);
         let mut relay = Relay::new(self, request, down, connection, deadline, replay, attempt);
-        poll_fn(|cx| relay.poll(cx)).await
+        poll_fn(move |cx| relay.poll(cx))
+    }
+
+    /// Takes note of what the record will show of the response, and has its head sent with the changes to it.
+    pub(super) fn pass_head(&self, request: &Request, head: &ResponseHead, bytes: &[u8], send: impl FnOnce(&Edits)) {
+        if let Some(log) = self.route.access_log {
+            let names = &self.plan.access_logs.log(log).format.response_headers;
+            request.kept.borrow_mut().fill(names, head, bytes);
+        }
+        if !self.plan.forwarding.return_request_id {
+            return send(&self.shard.response_edits);
+        }
+        let mut edits = self.shard.request_edits.borrow_mut();
+        forward::name_response(&mut edits, request.id_text());
+        send(&edits);
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.
@@ -135,7 +153,7 @@ impl Proxy<'_> {
         up: &mut U,
         deadline: &mut Deadline,
     ) -> Result<(), Error> {
-        self.counters.tunnels.add(1);
+        self.shard.counters.tunnels.add(1);
         deadline.set(self.plan.timeouts.tunnel_idle);
         let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
         let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
@@ -167,7 +185,7 @@ impl Proxy<'_> {
             };
             match leased {
                 Err(error) if error.side == Side::Upstream && self.pool.has_untried(&attempts.tried) => {
-                    self.counters.upstream_failovers.add(1);
+                    self.shard.counters.upstream_failovers.add(1);
                 }
                 leased => return leased,
             }

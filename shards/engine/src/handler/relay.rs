@@ -4,7 +4,6 @@ use std::task::{Context, Poll};
 
 use plan::Plan;
 use ring::{Chunk, SpliceError};
-use wire::h1::Edits;
 
 use super::passage::{Passage, Passed};
 use super::proxy::{Attempt, Proxy};
@@ -12,15 +11,14 @@ use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Limit, Side};
-use crate::record::Keeper;
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
 
 /// Both directions of one exchange, driven together.
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
-    response_edits: &'a Edits,
-    keeper: Keeper<'a>,
+    proxy: &'a Proxy<'a>,
+    asked: &'a Request,
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
@@ -68,7 +66,7 @@ enum Direction {
 impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     pub(super) fn new(
         proxy: &'a Proxy<'a>,
-        request: &Request,
+        request: &'a Request,
         down: &'a mut D,
         up: &'a mut U,
         deadline: &'a mut Deadline,
@@ -78,8 +76,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         let has_body = request.head.body() != wire::BodyLength::None;
         Relay {
             plan: proxy.plan,
-            response_edits: proxy.response_edits,
-            keeper: proxy.keeper,
+            proxy,
+            asked: request,
             down,
             up,
             deadline,
@@ -202,8 +200,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
-                    self.keeper.keep(head, bytes);
-                    self.down.switch(head, bytes, self.response_edits);
+                    self.proxy.pass_head(self.asked, head, bytes, |edits| self.down.switch(head, bytes, edits));
                     self.response = Direction::Switched;
                     return Ok(None);
                 }
@@ -212,8 +209,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
-                    self.keeper.keep(head, bytes);
-                    self.down.send_head(head, bytes, self.response_edits, length);
+                    let down = &mut *self.down;
+                    self.proxy.pass_head(self.asked, head, bytes, |edits| down.send_head(head, bytes, edits, length));
                     self.response = Direction::Body;
                 }
             }

@@ -134,41 +134,43 @@ fn upstream_timeout() -> Error {
 /// beginning does not pay for a slow end.
 #[derive(Debug)]
 struct Pace {
-    left: Duration,
+    left_us: u64,
     /// Bytes that were counted.
     bytes: u64,
-    /// Since when somebody is waited for, and that peer's rate.
-    waiting: Option<(Instant, u32)>,
+    /// Since when somebody is waited for.
+    since: Option<Instant>,
+    /// That peer's rate.
+    rate: u32,
 }
 
 impl Pace {
     fn new(grace: Duration) -> Pace {
-        Pace { left: grace, bytes: 0, waiting: None }
+        Pace { left_us: grace.as_micros() as u64, bytes: 0, since: None, rate: 0 }
     }
 
     /// Until when the next byte must come, now that `bytes` have come and a peer with this rate is waited for; `None` if
     /// there is nothing to demand. Before the first byte there is not: a client may be waiting for 100 (Continue), an
     /// upstream for something to say, and how long that may take is a limit of its own.
     fn due(&mut self, rate: u32, bytes: u64, grace: Duration) -> Option<Instant> {
-        if bytes == 0 || (rate == 0 && self.waiting.is_none()) {
+        if bytes == 0 || (rate == 0 && self.since.is_none()) {
             return None;
         }
         self.due_at(rate, bytes, grace, ring::now())
     }
 
     fn due_at(&mut self, rate: u32, bytes: u64, grace: Duration, now: Instant) -> Option<Instant> {
-        if let Some((since, rate)) = self.waiting.take() {
+        if let Some(since) = self.since.take() {
             let elapsed = now.saturating_duration_since(since);
-            let allowed_us = (bytes - self.bytes).saturating_mul(1_000_000) / u64::from(rate);
-            let left = self.left.saturating_add(Duration::from_micros(allowed_us));
-            self.left = left.saturating_sub(elapsed).min(grace);
+            let allowed_us = (bytes - self.bytes).saturating_mul(1_000_000) / u64::from(self.rate);
+            let left_us = allowed_us.saturating_add(self.left_us).saturating_sub(elapsed.as_micros() as u64);
+            self.left_us = left_us.min(grace.as_micros() as u64);
         }
         self.bytes = bytes;
         if rate == 0 {
             return None;
         }
-        self.waiting = Some((now, rate));
-        Some(now + self.left)
+        (self.since, self.rate) = (Some(now), rate);
+        Some(now + Duration::from_micros(self.left_us))
     }
 }
 

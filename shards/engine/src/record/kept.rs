@@ -1,59 +1,52 @@
 //! Header fields of a response that its record will show: kept while the response passes, since its head does not stay.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use wire::ResponseHead;
 
 use super::TEXT_BYTES_MAX;
 
-/// The values of the fields that a log asks for, by their place in its list. Kept and filled again.
+/// The values of the fields that a log asks for, by their place in its list. Kept and filled again; a pointer's size where none
+/// was ever asked for.
 #[derive(Debug, Default)]
-pub struct KeptFields {
+pub struct KeptFields(Option<Box<Values>>);
+
+#[derive(Debug, Default)]
+struct Values {
     bytes: Vec<u8>,
-    values: Vec<Option<Range<usize>>>,
+    ranges: Vec<Option<Range<usize>>>,
 }
 
 impl KeptFields {
     /// The value at that place of the list, if the response had the field.
     #[must_use]
     pub fn value(&self, place: u8) -> Option<&[u8]> {
-        let range = self.values.get(usize::from(place))?.clone()?;
-        Some(&self.bytes[range])
+        let Values { bytes, ranges } = self.0.as_deref()?;
+        Some(&bytes[ranges.get(usize::from(place))?.clone()?])
     }
 
     pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.values.clear();
+        if let Some(values) = &mut self.0 {
+            values.bytes.clear();
+            values.ranges.clear();
+        }
     }
 
-    fn fill(&mut self, names: &[String], head: &ResponseHead, bytes: &[u8]) {
+    /// Takes note of a response's head. `names` are in lower case, and none for most logs.
+    pub(crate) fn fill(&mut self, names: &[String], head: &ResponseHead, bytes: &[u8]) {
+        if names.is_empty() {
+            return;
+        }
         self.clear();
+        let values = self.0.get_or_insert_default();
         for name in names {
             let value = head.field_named(name.as_bytes(), bytes).map(|field| field.value.of(bytes));
             let range = value.map(|value| {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(&value[..value.len().min(TEXT_BYTES_MAX)]);
-                start..self.bytes.len()
+                let start = values.bytes.len();
+                values.bytes.extend_from_slice(&value[..value.len().min(TEXT_BYTES_MAX)]);
+                start..values.bytes.len()
             });
-            self.values.push(range);
-        }
-    }
-}
-
-/// Keeps what an exchange's log asks for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Keeper<'a> {
-    /// In lower case; none for most logs.
-    pub(crate) names: &'a [String],
-    pub(crate) kept: &'a RefCell<KeptFields>,
-}
-
-impl Keeper<'_> {
-    /// Takes note of a response's head.
-    pub(crate) fn keep(&self, head: &ResponseHead, bytes: &[u8]) {
-        if !self.names.is_empty() {
-            self.kept.borrow_mut().fill(self.names, head, bytes);
+            values.ranges.push(range);
         }
     }
 }

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use plan::{Limits, Plan};
 use ring::{Chunk, ReadMode, Stream};
 use wire::h1::{ConnectionOption, Edits, Next, Parsed, ServerConnection, Trailers, write};
-use wire::{BodyLength, RequestError, ResponseHead};
+use wire::{BodyLength, FieldName, RequestError, ResponseHead};
 
 use crate::client::Client;
 use crate::deadline::Deadline;
@@ -120,16 +121,18 @@ impl Http1 {
                 error.limit.inspect(|limit| self.shard.counters.hit(*limit));
                 break Then::Drop;
             }
-            let due = head_due.take().unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.head);
-            if let Err(then) = self.head(client, &mut request, due, deadline).await {
+            // The exchange finishes with the Plan it began with.
+            let serving = self.shard.serving();
+            let due = head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
+            if let Err(then) = self.head(&serving.plan, client, &mut request, due, deadline).await {
                 break then;
             }
-            self.count_request();
+            self.count_request(&serving.plan.limits);
             if self.inbox.is_ended() {
                 self.connection.force_close();
             }
             let shard = Rc::clone(&self.shard);
-            exchange::run(&shard, client, &mut request, self, deadline).await;
+            exchange::run(&shard, &serving, client, &mut request, self, deadline).await;
             match self.after_exchange(deadline).await {
                 Next::KeepAlive if self.inbox.is_empty() && !self.inbox.is_ended() => break Then::Idle,
                 Next::KeepAlive if self.inbox.is_empty() => break Then::Close,
@@ -157,9 +160,9 @@ impl Http1 {
     }
 
     /// The last request that this connection may carry is answered as such.
-    fn count_request(&mut self) {
+    fn count_request(&mut self, limits: &Limits) {
         self.requests = self.requests.saturating_add(1);
-        if self.requests == self.shard.serving().plan.limits.requests_per_connection_max {
+        if self.requests == limits.requests_per_connection_max {
             self.connection.force_close();
             self.shard.counters.hit(Limit::RequestsPerConnection);
         }
@@ -168,12 +171,13 @@ impl Http1 {
     /// Reads the next request's head, or answers why there is none.
     async fn head(
         &mut self,
+        plan: &Plan,
         client: &Client,
         request: &mut Request,
         due: Instant,
         deadline: &mut Deadline,
     ) -> Result<(), Then> {
-        let limits = wire_limits(&self.shard.serving().plan);
+        let limits = wire_limits(plan);
         let began = ring::now();
         let parsed = loop {
             match self.connection.parse_head(self.inbox.bytes(), &limits, &mut request.head) {
@@ -319,7 +323,7 @@ impl Http1 {
         let mut edits = forward::own_edits(error.status, request_id);
         if error.kind == Kind::Overloaded {
             // RFC 9110 §10.2.3
-            edits.append(b"Retry-After", b"1").expect("a constant field is valid");
+            edits.add(FieldName::RetryAfter, b"1").expect("a constant field is valid");
         }
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);
     }

@@ -313,7 +313,7 @@ fn start_with(shard: &Rc<Shard>, mut stream: MemoryStream, mut request: Request,
     ring::spawn(async move {
         let client = Client::new(None, &shard.serving().plan);
         let mut deadline = Deadline::new();
-        let outcome = exchange::run(&shard, &client, &mut request, &mut stream, &mut deadline).await;
+        let outcome = exchange::run(&shard, &shard.serving(), &client, &mut request, &mut stream, &mut deadline).await;
         outcomes.borrow_mut().push((stream.id, outcome));
     });
 }

@@ -137,6 +137,7 @@ impl Drop for Chunk {
 impl Deref for Chunk {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.owner {
             Owner::Lease(group, buffer) => group.bytes(*buffer, self.start, self.len),

@@ -144,6 +144,7 @@ impl Group {
         }
     }
 
+    #[inline]
     pub(super) fn bytes(&self, buffer: u16, start: u32, len: u32) -> &[u8] {
         debug_assert!(self.holders[usize::from(buffer)].get() > 0 && start + len <= self.buffer_bytes);
         // SAFETY: the range lies within the buffer, which is initialised (the mapping starts zeroed). While a chunk holds

@@ -89,6 +89,28 @@ impl Edits {
         self.append_joined(name, &[value], b"")
     }
 
+    /// Adds a line of a known name after those of the head.
+    ///
+    /// # Errors
+    /// If the name is reserved or `Other`, or the value has a control character. Nothing is added then.
+    pub fn add(&mut self, name: FieldName, value: &[u8]) -> Result<(), EditError> {
+        if name == FieldName::Other {
+            return Err(EditError::NameInvalid);
+        }
+        if RESERVED.contains(name) {
+            return Err(EditError::Reserved(name));
+        }
+        if !is_value(value) {
+            return Err(EditError::ValueInvalid);
+        }
+        let name = name.as_str().as_bytes();
+        self.appended.reserve(name.len() + value.len() + 4);
+        for part in [name, b": ", value, b"\r\n"] {
+            self.appended.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
     /// Adds a line whose value is made of parts with `separator` between them: `append_joined(b"X-Forwarded-For",
     /// &[list, address], b", ")`. Empty parts are left out.
     ///
@@ -116,7 +138,7 @@ impl Edits {
     /// # Errors
     /// As [`append`](Self::append). `Other` is no name.
     pub fn replace(&mut self, name: FieldName, value: &[u8]) -> Result<(), EditError> {
-        self.append(name.as_str().as_bytes(), value)?;
+        self.add(name, value)?;
         self.removed.insert(name);
         Ok(())
     }
