@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::Path;
 
 use engine::Backend;
-use plan::{Plan, Route, Upstream};
+use plan::{HostPattern, Plan, Route, Upstream};
 
 use super::serve::request_command;
 use super::version::VERSION;
@@ -79,14 +79,24 @@ impl Banner<'_> {
     fn route(&self, route: &Route) -> String {
         let upstream = self.plan.upstreams.get(usize::from(route.upstream.0));
         let upstream = upstream.map_or("?", |upstream| &upstream.name);
-        format!("{}{} to {upstream}", route.host.as_deref().unwrap_or_default(), route.prefix)
+        let hosts = match &route.hosts[..] {
+            [] => String::new(),
+            [host] => host.to_string(),
+            [first, rest @ ..] => format!("{first} and {} more, ", rest.len()),
+        };
+        format!("{hosts}{} to {upstream}", route.path)
     }
 
     /// A command that gets an answer: by a route that any host takes, if there is one.
     fn request(&self) -> Option<String> {
         let routes = self.plan.routes.routes();
-        let route = routes.iter().find(|route| route.host.is_none()).or(routes.first())?;
-        Some(request_command(self.ready.listening.first()?, route.host.as_deref(), &route.prefix))
+        let route = routes.iter().find(|route| route.hosts.is_empty()).or(routes.first())?;
+        let host = route.hosts.first().map(|host| match host {
+            HostPattern::Exact(host) => host.clone(),
+            HostPattern::Suffix(suffix) => format!("www.{suffix}"),
+            HostPattern::Prefix(prefix) => format!("{prefix}.example"),
+        });
+        Some(request_command(self.ready.listening.first()?, host.as_deref(), route.path.text()))
     }
 }
 

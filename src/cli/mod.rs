@@ -1,11 +1,14 @@
 //! The command line: what may be asked for, and how the answer is given.
 //!
 //! Results go to standard output, errors to standard error beginning with `ringway: `. The exit status is 0 where the
-//! command did what was asked, 1 where it could not, and 2 where the command line itself is wrong.
+//! command did what was asked, 1 where it could not, and 2 where the command line itself is wrong. `ringway check` has one
+//! more.
 
 mod banner;
 mod check;
+mod config_show;
 mod listen;
+mod schema;
 mod serve;
 mod version;
 
@@ -39,16 +42,32 @@ enum Command {
     /// this process.
     Serve(ServeArgs),
     /// Check a configuration without serving it
+    ///
+    /// Reads all files, looks names up, and binds every address without listening on it. Exit status: 0 if it could be
+    /// served, 1 if the configuration is wrong, 3 if only an address of it cannot be listened on.
     Check(CheckArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema(SchemaArgs),
+    /// Look at a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print the version
     Version,
 }
 
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the effective configuration: every key with its value, and where that comes from
+    Show(ShowArgs),
+}
+
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// The configuration to serve
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration to serve: a file, or a directory of which every *.toml is read
+    #[arg(short, long, value_name = "PATH")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
     /// Listen here instead of where the configuration says; may be given several times
     #[arg(short, long, value_name = "ADDRESS", value_parser = crate::config::parse_listen_address)]
     listen: Vec<Address>,
@@ -59,9 +78,50 @@ struct ServeArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The configuration to check
-    #[arg(short, long, value_name = "FILE")]
+    /// The configuration to check: a file, or a directory
+    #[arg(short, long, value_name = "PATH")]
     config: PathBuf,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Neither look names up nor bind addresses: check what is written alone
+    #[arg(long)]
+    offline: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The configuration to show: a file, or a directory
+    #[arg(short, long, value_name = "PATH")]
+    config: PathBuf,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SchemaArgs {
+    /// Print the reference page instead
+    #[arg(long, hide = true)]
+    markdown: bool,
+}
+
+#[derive(Debug, Args)]
+struct EnvironmentArgs {
+    /// Lay [environments.NAME] of the configuration over the rest of it
+    #[arg(long = "env", value_name = "NAME", env = "RINGWAY_ENV")]
+    environment: Option<String>,
+}
+
+impl EnvironmentArgs {
+    /// The environment that was asked for. A variable that is empty asks for none.
+    fn chosen(&self) -> Option<&str> {
+        self.environment.as_deref().filter(|name| !name.is_empty())
+    }
 }
 
 /// Does what the command line of this process asks for.
@@ -71,20 +131,29 @@ pub fn run() -> ExitCode {
         Ok(asked) => asked,
         Err(answer) => return usage(&answer),
     };
+    let succeeded = |()| ExitCode::SUCCESS;
     let done = match asked.command {
-        _ if asked.version => version::version(),
-        None => serve::serve(asked.serve),
-        Some(Command::Serve(args)) => serve::serve(args),
-        Some(Command::Check(args)) => check::check(&args.config),
-        Some(Command::Version) => version::version(),
+        _ if asked.version => version::version().map(succeeded),
+        None => serve::serve(asked.serve).map(succeeded),
+        Some(Command::Serve(args)) => serve::serve(args).map(succeeded),
+        Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Schema(args)) => schema::schema(args.markdown).map(succeeded),
+        Some(Command::Config(ConfigCommand::Show(args))) => config_show::show(&args).map(succeeded),
+        Some(Command::Version) => version::version().map(succeeded),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
+        // Who reads only the first lines has got what was asked for.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln_quietly(&format!("ringway: {error:#}"));
             ExitCode::from(1)
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Answers a request for help, or a command line that makes no sense.

@@ -14,7 +14,7 @@ use crate::config::{self, Discovery, Loaded};
 use crate::{control, demo, telemetry};
 
 pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let Loaded { mut plan, log_level, discovery } = load(args.config.as_deref())?;
+    let Loaded { mut plan, log_level, discovery } = load(args.config.as_deref(), args.environment.chosen())?;
     if !args.listen.is_empty() {
         plan.listeners = args.listen.into_iter().map(Listener::new).collect();
     }
@@ -31,9 +31,9 @@ pub(super) fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// What the file says, or the embedded default together with the demo upstream that it needs.
-fn load(path: Option<&Path>) -> anyhow::Result<Loaded> {
+fn load(path: Option<&Path>, environment: Option<&str>) -> anyhow::Result<Loaded> {
     if let Some(path) = path {
-        return Ok(config::load(path)?);
+        return Ok(config::load(path, environment)?);
     }
     let demo = demo::start().context("the demo upstream cannot be started")?;
     Ok(Loaded { plan: config::embedded(demo), log_level: Level::INFO, discovery: Discovery::default() })

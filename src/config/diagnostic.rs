@@ -3,10 +3,14 @@
 use std::fmt::{self, Display, Write};
 use std::ops::Range;
 
-/// Bytes of the text that an error is about.
+use serde_json::json;
+
+use super::source::{Place, Sources};
+
+/// Bytes of all texts of a configuration that an error is about.
 pub(super) type Span = Range<usize>;
 
-/// Errors shown of one file. Who has more will not read them in one go.
+/// Errors shown. Who has more will not read them in one go.
 const SHOWN_MAX: usize = 50;
 /// Names listed as the expected ones, before the rest is only counted.
 const NAMES_MAX: usize = 10;
@@ -67,7 +71,7 @@ impl Problem {
     }
 }
 
-/// The problems found in one text so far.
+/// The problems found so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: Vec<Diagnostic>,
@@ -75,7 +79,7 @@ pub(super) struct Problems {
 
 #[derive(Debug)]
 struct Diagnostic {
-    /// `None` where the text lacks something as a whole.
+    /// `None` where the configuration lacks something as a whole.
     span: Option<Span>,
     problem: Problem,
     /// Where the thing stood first, if this one repeats it.
@@ -85,10 +89,6 @@ struct Diagnostic {
 impl Problems {
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.found.len()
     }
 
     /// Records a problem with what stands at `span`.
@@ -101,23 +101,22 @@ impl Problems {
         self.found.push(Diagnostic { span: Some(span), problem, first: Some(first) });
     }
 
-    /// Records that the text as a whole lacks something.
+    /// Records that the configuration as a whole lacks something.
     pub(super) fn in_file(&mut self, problem: Problem) {
         self.found.push(Diagnostic { span: None, problem, first: None });
     }
 
-    /// Closes the list. Errors are told in the order of the text, those about the whole of it last.
-    pub(super) fn into_report(mut self, name: &str, text: &str) -> Report {
+    /// Closes the list. Errors are told in the order of the files and of their lines, those about the whole of it last.
+    pub(super) fn into_report(mut self, sources: Sources) -> Report {
         self.found.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(usize::MAX, |span| span.start));
-        Report { name: name.to_owned(), text: text.to_owned(), found: self.found }
+        Report { sources, found: self.found }
     }
 }
 
-/// Everything that is wrong with one file. Its `Display` is what the user reads.
+/// Everything that is wrong with a configuration. Its `Display` is what the user reads.
 #[derive(Debug)]
 pub struct Report {
-    name: String,
-    text: String,
+    sources: Sources,
     found: Vec<Diagnostic>,
 }
 
@@ -127,12 +126,36 @@ impl Report {
     pub fn count(&self) -> usize {
         self.found.len()
     }
+
+    /// All errors for a program: for each an object with `file`, `line`, `column`, `message`, `expected`, `notes`, and
+    /// `first`, the place of what it repeats. What there is nothing to say for is `null`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let place = |span: &Span| {
+            let place = self.sources.place(span);
+            let line = Line::of(place);
+            json!({ "file": place.file, "line": line.number, "column": line.column })
+        };
+        let one = |diagnostic: &Diagnostic| {
+            let mut error = match &diagnostic.span {
+                Some(span) => place(span),
+                None => json!({ "file": self.sources.name(), "line": null, "column": null }),
+            };
+            error["message"] = diagnostic.problem.message.as_str().into();
+            let expected = diagnostic.problem.expected.as_deref();
+            error["expected"] = expected.map(|text| text.trim_start_matches("expected ")).into();
+            error["notes"] = diagnostic.problem.notes.as_slice().into();
+            error["first"] = diagnostic.first.as_ref().map(place).into();
+            error
+        };
+        self.found.iter().map(one).collect()
+    }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.count();
-        write!(f, "{count} {} in {}", if count == 1 { "error" } else { "errors" }, self.name)?;
+        write!(f, "{count} {} in {}", if count == 1 { "error" } else { "errors" }, self.sources.name())?;
         for diagnostic in self.found.iter().take(SHOWN_MAX) {
             write!(f, "\n\n{}", self.rendered(diagnostic))?;
         }
@@ -148,23 +171,32 @@ impl Report {
         let message = printable(&diagnostic.problem.message);
         let mut shown = String::new();
         let mut gutter = 1;
+        let mut file = None;
         match &diagnostic.span {
             None => {
-                let _ = write!(shown, "{}: {message}", self.name);
+                let _ = write!(shown, "{}: {message}", self.sources.name());
             }
             Some(span) => {
-                let place = Place::of(&self.text, span);
-                let (excerpt, caret_at) = place.excerpt();
-                let carets = "^".repeat(place.chars.min(excerpt.chars().count().saturating_sub(caret_at)).max(1));
-                let number = place.line.to_string();
+                let place = self.sources.place(span);
+                let line = Line::of(place);
+                let (excerpt, caret_at) = line.excerpt();
+                let carets = "^".repeat(line.chars.min(excerpt.chars().count().saturating_sub(caret_at)).max(1));
+                let number = line.number.to_string();
                 gutter = number.len();
-                let _ = write!(shown, "{}:{}:{}: {message}", self.name, place.line, place.column);
+                file = Some(place.file);
+                let _ = write!(shown, "{}:{}:{}: {message}", place.file, line.number, line.column);
                 let _ = write!(shown, "\n{:gutter$} |\n{number} | {excerpt}", "");
                 let _ = write!(shown, "\n{:gutter$} | {:caret_at$}{carets}", "", "");
             }
         }
-        let first = diagnostic.first.as_ref();
-        let first = first.map(|span| format!("it stands first at line {}", Place::of(&self.text, span).line));
+        let first = diagnostic.first.as_ref().map(|span| {
+            let place = self.sources.place(span);
+            let line = Line::of(place);
+            match file {
+                Some(file) if file == place.file => format!("it stands first at line {}", line.number),
+                _ => format!("it stands first at {}:{}:{}", place.file, line.number, line.column),
+            }
+        });
         let problem = &diagnostic.problem;
         for note in problem.expected.iter().chain(&problem.notes).chain(&first) {
             let _ = write!(shown, "\n{:gutter$} = {}", "", printable(note));
@@ -173,24 +205,25 @@ impl Report {
     }
 }
 
-/// Where a span begins, as people count: from 1, in characters.
-struct Place<'t> {
-    line: usize,
-    column: usize,
+/// The line on which something begins, as people count: from 1, in characters.
+pub(super) struct Line<'t> {
+    pub(super) number: usize,
+    pub(super) column: usize,
     /// The line's text, without its end.
     text: &'t str,
-    /// Characters of the span that lie on this line.
+    /// Characters of the place that lie on this line.
     chars: usize,
 }
 
-impl<'t> Place<'t> {
-    fn of(text: &'t str, span: &Span) -> Place<'t> {
-        let (start, end) = (floor_of_char(text, span.start), floor_of_char(text, span.end));
+impl<'t> Line<'t> {
+    pub(super) fn of(place: Place<'t>) -> Line<'t> {
+        let text = place.text;
+        let (start, end) = (floor_of_char(text, place.start), floor_of_char(text, place.end));
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let chars = text[start..end.clamp(start, line_end)].trim_end_matches('\r').chars().count();
-        Place {
-            line: 1 + text[..start].matches('\n').count(),
+        Line {
+            number: 1 + text[..start].matches('\n').count(),
             column: 1 + text[line_start..start].chars().count(),
             text: text[line_start..line_end].trim_end_matches('\r'),
             chars,
@@ -229,7 +262,7 @@ pub(super) fn quoted(value: &str) -> String {
 }
 
 /// `text` with its control characters escaped: a file must not be able to drive the terminal of who checks it.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if char.is_control() { shown.extend(char.escape_debug()) } else { shown.push(char) }

@@ -1,39 +1,50 @@
 //! From what the user writes to what the shards obey: TOML in, a [`plan::Plan`] out, or every error at once.
 //!
-//! The way of a file, in order: [`load`] reads it; `shape` turns its text into the structs of `raw`, which mirror the
-//! file key by key; `lower` turns those into a Plan, section by section, reading single values with `address` and
+//! The way of a file, in order: `source` reads it and those that it includes; `merge` makes one document of their texts;
+//! `environment` puts variables and the chosen environment into it; `shape` turns it into the structs of `raw`, which
+//! mirror it key by key; `lower` turns those into a Plan, section by section, reading single values with `address` and
 //! `units`. Whatever is wrong becomes a `diagnostic`: file, line, column, the line itself, what was expected, and the
 //! nearest name that would have been right.
+//!
+//! `raw` also says what each key means, and `schema` makes a JSON Schema of it, from which in turn `reference` writes the
+//! page of all keys, and `show` knows what the keys are that were left out.
 //!
 //! Errors come in two rounds. Those of shape (syntax, unknown keys, wrong types) are reported alone, because a section
 //! that was not understood would make the others look wrong as well; those of meaning are then reported all together.
 
 mod address;
 mod diagnostic;
+mod environment;
 mod lower;
+mod merge;
 mod raw;
+mod reference;
+mod schema;
 mod shape;
+mod show;
+mod source;
+mod spanned;
 #[cfg(test)]
 mod tests;
 mod units;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use plan::{
-    AccessLogs, Address, Forwarding, Io, Limits, Listener, Overload, Plan, Route, RouteTable, Server, Shards, Timeouts,
-    TrustPolicy,
-};
-use plan::{Upstream, UpstreamId};
+use plan::{Address, Plan};
+use toml::de::DeTable;
 
 pub use crate::discovery::{Discovery, Name};
+use diagnostic::Problems;
 pub use diagnostic::Report;
+use environment::{Origins, Variables};
+pub use reference::reference;
+pub use schema::schema;
+pub use show::Effective;
+use source::Sources;
 pub(crate) use units::ShowDuration;
-
-/// A configuration file longer than this is refused: nobody writes it by hand, and it is read whole.
-const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// A configuration that was read and found valid.
 #[derive(Debug, Clone)]
@@ -46,39 +57,76 @@ pub struct Loaded {
     pub discovery: Discovery,
 }
 
+/// What a configuration is read in.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The environment that is laid over it (`[environments.NAME]`), if any.
+    pub environment: Option<&'a str>,
+    /// The values of variables.
+    pub variables: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Number of shards where it names none.
+    pub cores: u16,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Those of this process.
+    #[must_use]
+    pub fn of_process(environment: Option<&'a str>) -> Surroundings<'a> {
+        Surroundings { environment, variables: &source::variable, cores: cores_available() }
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Errors {
-    /// The file could not be read.
+    /// The file or directory could not be read.
     #[error("cannot read {}: {reason}", path.display())]
     Unreadable {
-        /// The file that was asked for.
+        /// What was asked for.
         path: PathBuf,
         /// What the kernel said.
         reason: io::Error,
     },
-    /// The file was read and is wrong in one or more places.
+    /// It was read and is wrong in one or more places.
     #[error("{0}")]
     Invalid(Report),
 }
 
-/// Reads and checks the file at `path`.
+/// Reads and checks the file at `path` and those that it includes, or all files of the directory at `path`, with
+/// `environment` laid over them.
 ///
 /// # Errors
-/// When the file cannot be read, is longer than 16 MiB, or does not describe a valid configuration.
-pub fn load(path: &Path) -> Result<Loaded, Errors> {
+/// When `path` cannot be read, or what it holds is not a valid configuration.
+pub fn load(path: &Path, environment: Option<&str>) -> Result<Loaded, Errors> {
+    load_in(path, &Surroundings::of_process(environment))
+}
+
+/// As [`load`], in surroundings that the caller chooses.
+///
+/// # Errors
+/// As there.
+pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Errors> {
+    with_sources(path, surroundings, |understood| understood.loaded)
+}
+
+/// Reads and checks the same, and tells what it comes to: every key with its value, and where that has it from.
+///
+/// # Errors
+/// As [`load`].
+pub fn show(path: &Path, surroundings: &Surroundings<'_>) -> Result<Effective, Errors> {
+    with_sources(path, surroundings, |understood| show::effective(&understood, surroundings.environment))
+}
+
+/// The files that [`load`] reads, in the order in which they are merged, for who wants to know when one of them changes. As
+/// many as can be found, where something is wrong with one.
+///
+/// # Errors
+/// When `path` cannot be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, Errors> {
+    let variables = Variables { value: &source::variable };
     let unreadable = |reason| Errors::Unreadable { path: path.to_owned(), reason };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB")));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
-        unreadable(io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8 text")))
-    })?;
-    parse(&path.display().to_string(), &text, cores_available())
+    let sources = source::read(path, &variables, &mut Problems::default()).map_err(unreadable)?;
+    Ok(sources.names().map(PathBuf::from).collect())
 }
 
 /// Checks `text`, which errors call `name`. `cores` is the number of shards where the text names none.
@@ -86,29 +134,75 @@ pub fn load(path: &Path) -> Result<Loaded, Errors> {
 /// # Errors
 /// When the text does not describe a valid configuration.
 pub fn parse(name: &str, text: &str, cores: u16) -> Result<Loaded, Errors> {
-    shape::read(text)
-        .and_then(|file| lower::lower(&file, cores))
-        .map_err(|problems| Errors::Invalid(problems.into_report(name, text)))
+    let surroundings = Surroundings { cores, ..Surroundings::of_process(None) };
+    understand(Sources::of_text(name, text), Problems::default(), &surroundings, |understood| understood.loaded)
+}
+
+/// A configuration on the way from its texts to what is made of it.
+struct Understood<'s> {
+    sources: &'s Sources,
+    /// The document with its variables and its environment.
+    document: DeTable<'s>,
+    origins: Origins,
+    loaded: Loaded,
+}
+
+fn with_sources<T>(
+    path: &Path,
+    surroundings: &Surroundings<'_>,
+    make: impl FnOnce(Understood<'_>) -> T,
+) -> Result<T, Errors> {
+    let variables = Variables { value: surroundings.variables };
+    let mut problems = Problems::default();
+    let sources = source::read(path, &variables, &mut problems)
+        .map_err(|reason| Errors::Unreadable { path: path.to_owned(), reason })?;
+    understand(sources, problems, surroundings, make)
+}
+
+/// Makes sense of `sources`, in whose reading `problems` were found, and `make`s what is wanted of it.
+fn understand<T>(
+    sources: Sources,
+    mut problems: Problems,
+    surroundings: &Surroundings<'_>,
+    make: impl FnOnce(Understood<'_>) -> T,
+) -> Result<T, Errors> {
+    match understood(&sources, surroundings, &mut problems).map(make) {
+        Some(made) => Ok(made),
+        None => Err(Errors::Invalid(problems.into_report(sources))),
+    }
+}
+
+fn understood<'s>(
+    sources: &'s Sources,
+    surroundings: &Surroundings<'_>,
+    problems: &mut Problems,
+) -> Option<Understood<'s>> {
+    let chosen = surroundings.environment;
+    let mut origins = Origins::default();
+    let mut document = merge::document(sources, problems);
+    let variables = Variables { value: surroundings.variables };
+    variables.expand_all(&mut document, chosen, sources, &mut origins, problems);
+    // Once for the shape of all environments, and once more for what the chosen one makes of the whole.
+    shape::read(&mut document, sources, &origins, problems);
+    environment::overlay(&mut document, chosen, &mut origins, problems);
+    if !problems.is_empty() {
+        return None;
+    }
+    let file = shape::read(&mut document, sources, &origins, problems)?;
+    let loaded = lower::lower(&file, surroundings.cores, problems)?;
+    Some(Understood { sources, document, origins, loaded })
 }
 
 /// The configuration that serves where there is no file: one listener on the loopback interface, one shard per core, and
 /// everything proxied to the demo upstream at `demo`.
 #[must_use]
 pub fn embedded(demo: SocketAddr) -> Plan {
-    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let route = Route::new(None, "/", UpstreamId(0));
-    Plan {
-        listeners: vec![Listener::new(Address::Tcp(listen))],
-        upstreams: vec![Upstream::new("demo", vec![Server::new(Address::Tcp(demo))])],
-        routes: RouteTable::new(vec![route]),
-        limits: Limits::default(),
-        timeouts: Timeouts::default(),
-        overload: Overload::default(),
-        trust: TrustPolicy::default(),
-        forwarding: Forwarding::default(),
-        shards: Shards { count: cores_available(), pin: true, io: Io::Auto },
-        access_logs: AccessLogs::default(),
-    }
+    let text = format!(
+        "listeners = [{{ address = \"127.0.0.1:8080\" }}]\n\
+         upstreams.demo.servers = [\"{demo}\"]\n\
+         routes = [{{ upstream = \"demo\" }}]\n"
+    );
+    parse("the embedded default", &text, cores_available()).expect("the embedded default is valid").plan
 }
 
 /// Reads an address as it is written in the configuration, for the command line.

@@ -1,347 +1,514 @@
 //! The configuration as it is written, key by key. Nothing is required and nothing is checked here, only typed: what is
 //! missing or out of range is found when the structs are lowered, where all such errors can be told at once.
+//!
+//! This is also where keys are described, once for all: the JSON Schema, the reference page and `ringway config show` are
+//! made from the comments and attributes of these fields. Each field has
+//!
+//! - a comment that says what it means;
+//! - `default`, the value of a key that is left out, as it would be written; or `x-default`, a few words where there is no
+//!   such value; or it stands among the `required` of its struct;
+//! - `range`, or `x-range` for durations and sizes, where there are bounds; `enum`, where only some words are allowed;
+//! - `x-type`, where its kind of text has a name.
+//!
+//! That all of this is true of the lowering is tested in `schema/tests.rs`.
+
+mod forms;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use toml::Spanned;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-/// A whole file.
-#[derive(Debug, Default, Deserialize)]
+use super::spanned::Spanned;
+pub(super) use forms::{Duration, ListOr, Quantity, Server, Size, TextOr, Values};
+
+/// A whole configuration, or one file of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct File {
+    /// More files: paths and patterns, relative to this one. They may stand where this one's folder is or elsewhere, and may
+    /// include others themselves.
+    #[serde(default)]
+    #[schemars(extend("default" = [], "x-type" = "path or pattern"))]
+    #[expect(dead_code, reason = "followed before this is read; here it is only described and checked for its shape")]
+    pub(super) include: Vec<Spanned<String>>,
+    /// Where clients are accepted. At least one.
     #[serde(default)]
     pub(super) listeners: Vec<Spanned<Listener>>,
+    /// The groups of servers that requests are proxied to, each by its name: 1 to 64 letters of ASCII, digits, `-`, `_` and
+    /// `.`. At least one.
     #[serde(default)]
     pub(super) upstreams: BTreeMap<Spanned<String>, Upstream>,
+    /// Which upstream serves which host and path. At least one.
     #[serde(default)]
     pub(super) routes: Vec<Spanned<Route>>,
+    /// How much a peer may send or hold.
     #[serde(default)]
     pub(super) limits: Limits,
+    /// How long a client may take. The time-outs of upstreams stand with them.
     #[serde(default)]
     pub(super) timeouts: Timeouts,
+    /// When a shard that has too much to do refuses new requests.
     #[serde(default)]
     pub(super) overload: Overload,
+    /// Whose forwarding headers are believed.
     #[serde(default)]
     pub(super) trust: Trust,
+    /// What requests tell upstreams about clients besides the usual.
     #[serde(default)]
     pub(super) forwarding: Forwarding,
+    /// How the work is laid over the machine's cores.
     #[serde(default)]
     pub(super) shards: Shards,
+    /// What is written down.
     #[serde(default)]
     pub(super) log: Log,
+    /// Who is asked for the addresses of servers that are known by name.
     #[serde(default)]
     pub(super) dns: Dns,
-    /// What is written down of each exchange: `"off"`, `"json"`, `"common"`, `"combined"` (to standard output), the name of
-    /// one of `[access_logs]`, or a table like theirs. Default: `"off"`.
-    pub(super) access_log: Option<Spanned<AccessLogChoice>>,
-    /// Access logs that routes may name.
+    /// What is written down of each exchange, where its route does not say: `off`, or, to standard output, `json`, `common` or
+    /// `combined`; or the name of one of `access_logs`; or a table with their keys.
+    #[schemars(extend("x-default" = "what `log.access` says"))]
+    pub(super) access_log: Option<Spanned<TextOr<AccessLog>>>,
+    /// Access logs that routes may name, each by its name: 1 to 64 letters of ASCII, digits, `-`, `_` and `.`. At most 64.
     #[serde(default)]
     pub(super) access_logs: BTreeMap<Spanned<String>, AccessLog>,
+    /// What is different in one environment, by its name. `--env NAME` or `RINGWAY_ENV` chooses one.
+    #[serde(default)]
+    #[expect(dead_code, reason = "merged before this is lowered; here it is only described and checked for its shape")]
+    pub(super) environments: BTreeMap<Spanned<String>, Overlay>,
 }
 
-/// `[[listeners]]`
+/// `[environments.NAME]`: anything that a file may hold, but for `include` and `environments`, which are refused before
+/// this is read.
 #[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Overlay(#[expect(dead_code, reason = "only read for its shape; it is merged as a tree")] File);
+
+/// `[[listeners]]`
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["address"]))]
 pub(super) struct Listener {
+    /// Where clients are accepted. Port 0 lets the kernel choose.
+    #[schemars(extend("x-type" = "address"))]
     pub(super) address: Option<Spanned<String>>,
+    /// Connections that the kernel holds until they are accepted.
+    #[schemars(range(min = 1, max = 65_535), extend("default" = 4096))]
     pub(super) backlog: Option<Spanned<i64>>,
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["servers"]))]
 pub(super) struct Upstream {
+    /// Addresses or names (`app.internal:8080`); with a weight as `{ address = "b:2", weight = 3 }`. At least one.
+    #[schemars(length(min = 1))]
     pub(super) servers: Option<Spanned<Vec<Spanned<Server>>>>,
-    pub(super) connect_timeout: Option<Spanned<Quantity>>,
-    pub(super) head_timeout: Option<Spanned<Quantity>>,
-    pub(super) body_idle_timeout: Option<Spanned<Quantity>>,
-    pub(super) body_rate_min: Option<Spanned<Quantity>>,
-    pub(super) keep_alive_timeout: Option<Spanned<Quantity>>,
+    /// Opening a connection, and waiting for one to be free.
+    #[schemars(extend("default" = "2s", "x-range" = ["1ms", "24h"]))]
+    pub(super) connect_timeout: Option<Spanned<Duration>>,
+    /// From the request's end to the answer's head.
+    #[schemars(extend("default" = "60s", "x-range" = ["1ms", "24h"]))]
+    pub(super) head_timeout: Option<Spanned<Duration>>,
+    /// How long a body may stand still.
+    #[schemars(extend("default" = "60s", "x-range" = ["1ms", "24h"]))]
+    pub(super) body_idle_timeout: Option<Spanned<Duration>>,
+    /// Bytes a second that a server must take of a request's body or send of an answer's, on average after
+    /// `timeouts.body_rate_grace`; `0B` demands none, so that a stream of events may trickle.
+    #[schemars(extend("default" = "0B", "x-range" = ["0B", "1GiB"]))]
+    pub(super) body_rate_min: Option<Spanned<Size>>,
+    /// How long an unused connection is kept.
+    #[schemars(extend("default" = "30s", "x-range" = ["1ms", "24h"]))]
+    pub(super) keep_alive_timeout: Option<Spanned<Duration>>,
+    /// Unused connections that a shard keeps; not more than `connections`.
+    #[schemars(range(min = 0, max = 1_000_000), extend("default" = 512))]
     pub(super) idle_connections: Option<Spanned<i64>>,
+    /// Connections that a shard opens.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16_384))]
     pub(super) connections: Option<Spanned<i64>>,
+    /// How requests are spread over the servers.
+    #[schemars(extend("default" = "round_robin",
+        "enum" = ["round_robin", "least_connections", "random_two", "source_hash", "consistent_hash"]))]
     pub(super) balance: Option<Spanned<String>>,
+    /// What `consistent_hash` goes by: `source`, `path` or `header:NAME`; a request without the field goes by its source.
+    #[schemars(regex(pattern = r"^(source|path|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})$"),
+        extend("x-default" = "`source`"))]
     pub(super) hash: Option<Spanned<String>>,
+    /// When a server is passed over.
     #[serde(default)]
     pub(super) health: Health,
+    /// When a request is sent again to another server. A server gets the same request once.
     #[serde(default)]
     pub(super) retry: Retry,
 }
 
-/// An item of `servers`: an address alone, or a table.
-#[derive(Debug)]
-pub(super) enum Server {
-    Address(String),
-    Table(ServerTable),
-}
-
 /// `{ address = "…", weight = 3 }`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["address"]))]
 pub(super) struct ServerTable {
+    /// An address or a name, with a port, or `unix:` and a path.
+    #[schemars(extend("x-type" = "address"))]
     pub(super) address: Option<Spanned<String>>,
+    /// The server's share of the requests, beside the weights of the others.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 1))]
     pub(super) weight: Option<Spanned<i64>>,
 }
 
-/// `[upstreams.NAME.health]`
-#[derive(Debug, Default, Deserialize)]
+/// A server that fails time after time is ejected: it gets no requests for a while, then one at a time as a trial, and all
+/// of its share once a trial has succeeded.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Health {
+    /// Failures in a row that eject; 0 never ejects.
+    #[schemars(range(min = 0, max = 1000), extend("default" = 5))]
     pub(super) failures: Option<Spanned<i64>>,
-    pub(super) ejection_base: Option<Spanned<Quantity>>,
-    pub(super) ejection_max: Option<Spanned<Quantity>>,
+    /// The first ejection; the *n*-th in a row lasts *n* times as long, less up to a fifth at random.
+    #[schemars(extend("default" = "10s", "x-range" = ["1ms", "24h"]))]
+    pub(super) ejection_base: Option<Spanned<Duration>>,
+    /// The longest ejection.
+    #[schemars(extend("default" = "5m", "x-range" = ["1ms", "24h"]))]
+    pub(super) ejection_max: Option<Spanned<Duration>>,
+    /// Percentage of the servers that may be ejected at once; where 100 leaves none, all are used.
+    #[schemars(range(min = 0, max = 100), extend("default" = 50))]
     pub(super) eject_share_max: Option<Spanned<i64>>,
+    /// Answers that count as failures.
+    #[schemars(inner(range(min = 400, max = 599)), extend("default" = [502, 503, 504]))]
     pub(super) failure_statuses: Option<Vec<Spanned<i64>>>,
 }
 
-/// `[upstreams.NAME.retry]`
-#[derive(Debug, Default, Deserialize)]
+/// When a request is sent again to another server. A server gets the same request once.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Retry {
+    /// How often a request is sent at most, the first time included.
+    #[schemars(range(min = 1, max = 8), extend("default" = 2))]
     pub(super) attempts: Option<Spanned<i64>>,
+    /// Retries for every hundred requests of a shard.
+    #[schemars(range(min = 0, max = 100), extend("default" = 20))]
     pub(super) budget: Option<Spanned<i64>>,
+    /// Retries a second and shard that are allowed however few requests there are.
+    #[schemars(range(min = 0, max = 10_000), extend("default" = 10))]
     pub(super) budget_min: Option<Spanned<i64>>,
-    pub(super) body_bytes: Option<Spanned<Quantity>>,
+    /// The longest body that is kept to be sent again.
+    #[schemars(extend("default" = "64KiB", "x-range" = ["0B", "16MiB"]))]
+    pub(super) body_bytes: Option<Spanned<Size>>,
+    /// Answers after which another server is asked.
+    #[schemars(inner(range(min = 400, max = 599)), extend("default" = []))]
     pub(super) statuses: Option<Vec<Spanned<i64>>>,
-    pub(super) backoff_base: Option<Spanned<Quantity>>,
-    pub(super) backoff_max: Option<Spanned<Quantity>>,
+    /// The longest pause before the first retry; it doubles for each further one, and a random part of it is waited.
+    #[schemars(extend("default" = "25ms", "x-range" = ["1ms", "24h"]))]
+    pub(super) backoff_base: Option<Spanned<Duration>>,
+    /// The longest pause.
+    #[schemars(extend("default" = "250ms", "x-range" = ["1ms", "24h"]))]
+    pub(super) backoff_max: Option<Spanned<Duration>>,
 }
 
-/// `[[routes]]`
-#[derive(Debug, Deserialize)]
+/// Which route serves a request does not depend on their order: [configuration.md](configuration.md#routes) says which.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["upstream"]))]
 pub(super) struct Route {
+    /// What records and metrics call the route: 1 to 128 visible characters of ASCII, unlike any other's.
+    #[schemars(length(min = 1, max = 128),
+        extend("x-default" = "its first host and its path, with `=` before an exact one: `example.com/api`"))]
+    pub(super) name: Option<Spanned<String>>,
+    /// The host, without port: `example.com`, `*.example.com` (one or more labels before it), `www.*` (one or more labels
+    /// after it), `[::1]`.
+    #[schemars(extend("x-default" = "any"))]
     pub(super) host: Option<Spanned<String>>,
+    /// Several of them, in place of `host`; at most 10,000.
+    #[schemars(length(max = 10_000), extend("x-default" = "any"))]
+    pub(super) hosts: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The exact path, in place of `prefix`.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "any below `prefix`"))]
+    pub(super) path: Option<Spanned<String>>,
+    /// The path and all below it, by whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "`/`"))]
     pub(super) prefix: Option<Spanned<String>>,
+    /// Of the routes that match a request, one with a higher priority wins.
+    #[schemars(range(min = -1_000_000, max = 1_000_000), extend("default" = 0))]
+    pub(super) priority: Option<Spanned<i64>>,
+    /// The name of the upstream that serves it.
     pub(super) upstream: Option<Spanned<String>>,
+    /// Protocols that clients may switch to, at most 16; `h2c`, `h2`, `http` and `tls` are refused.
+    #[schemars(length(max = 16), extend("default" = ["websocket"]))]
     pub(super) upgrades: Option<Vec<Spanned<String>>>,
+    /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy.
     #[serde(default)]
     pub(super) connect: bool,
-    /// The access log of this route: `"off"`, or the name of one of `[access_logs]`. Default: what `access_log` says.
+    /// Where its exchanges are written down: the name of one of `access_logs`, or `off`.
+    #[schemars(extend("x-default" = "what `access_log` says"))]
     pub(super) access_log: Option<Spanned<String>>,
+    /// Changes to the header fields of requests to the upstream.
+    #[serde(default)]
+    pub(super) request_headers: HeaderEdits,
+    /// Changes to the header fields of answers to the client.
+    #[serde(default)]
+    pub(super) response_headers: HeaderEdits,
 }
 
-/// `[limits]`
-#[derive(Debug, Default, Deserialize)]
+/// `{ set = { "X-A" = "1" }, add = { "X-B" = ["2", "3"] }, remove = ["X-C"] }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct HeaderEdits {
+    /// Fields that take the place of all of their name; at most 64 lines with those of `add`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) set: BTreeMap<Spanned<String>, Spanned<String>>,
+    /// Fields that come after those that are there; a list makes several lines of one name.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) add: BTreeMap<Spanned<String>, Spanned<Values>>,
+    /// Names of fields that are left out; at most 64.
+    #[serde(default)]
+    #[schemars(length(max = 64), extend("default" = []))]
+    pub(super) remove: Vec<Spanned<String>>,
+}
+
+/// How much a peer may send or hold. `connections_per_client` and `glitches_per_client` count each shard for itself, by
+/// IPv4 address or IPv6 /64 network; peers that `[trust]` names, and those on Unix sockets, are not counted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Limits {
-    pub(super) head_bytes: Option<Spanned<Quantity>>,
-    pub(super) uri_bytes: Option<Spanned<Quantity>>,
+    /// Bytes of a head; more is answered with 431, or 414 for the request line alone. An upstream's makes a 502.
+    #[schemars(extend("default" = "32KiB", "x-range" = ["1KiB", "1MiB"]))]
+    pub(super) head_bytes: Option<Spanned<Size>>,
+    /// Bytes of a request's target; more is answered with 414.
+    #[schemars(extend("default" = "8KiB", "x-range" = ["16B", "1MiB"]))]
+    pub(super) uri_bytes: Option<Spanned<Size>>,
+    /// Fields of a head; more is answered with 431. An upstream's makes a 502.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
     pub(super) fields: Option<Spanned<i64>>,
-    pub(super) field_bytes: Option<Spanned<Quantity>>,
-    pub(super) body_bytes: Option<Spanned<Quantity>>,
-    pub(super) body_rate_min: Option<Spanned<Quantity>>,
+    /// Bytes of one field; more is answered with 431. An upstream's makes a 502.
+    #[schemars(extend("default" = "16KiB", "x-range" = ["64B", "1MiB"]))]
+    pub(super) field_bytes: Option<Spanned<Size>>,
+    /// Bytes of a request's body; more is answered with 413.
+    #[schemars(extend("default" = "1TiB", "x-range" = ["0B", "1048576TiB"]))]
+    pub(super) body_bytes: Option<Spanned<Size>>,
+    /// Bytes a second of a client that sends a body or takes an answer, on average after `timeouts.body_rate_grace`; below
+    /// it, 408, or the connection is closed. `0B` demands none.
+    #[schemars(extend("default" = "240B", "x-range" = ["0B", "1GiB"]))]
+    pub(super) body_rate_min: Option<Spanned<Size>>,
+    /// Client connections of a shard; at the limit it accepts no more until one has ended.
+    #[schemars(range(min = 1, max = 10_000_000), extend("default" = 100_000))]
     pub(super) connections: Option<Spanned<i64>>,
+    /// Connections of one client; one more is closed at once. 0 sets no bound, since many may stand behind one address.
+    #[schemars(range(min = 0, max = 10_000_000), extend("default" = 0))]
     pub(super) connections_per_client: Option<Spanned<i64>>,
+    /// Requests of a connection; the last answer says `Connection: close`. 0 sets no bound: a connection costs no more for
+    /// being old.
+    #[schemars(range(min = 0, max = 4_294_967_295i64), extend("default" = 0))]
     pub(super) requests_per_connection: Option<Spanned<i64>>,
+    /// Breaches of the protocol in a minute; beyond it, new connections of that client are closed at once, for a minute. 0
+    /// sets no bound. A refused head, a malformed body and a time-out of the client are a breach each; a client that leaves
+    /// before its answer counts a hundredth of one.
+    #[schemars(range(min = 0, max = 1_000_000), extend("default" = 100))]
     pub(super) glitches_per_client: Option<Spanned<i64>>,
 }
 
-/// `[timeouts]`
-#[derive(Debug, Default, Deserialize)]
+/// How long a client may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Timeouts {
-    pub(super) head: Option<Spanned<Quantity>>,
-    pub(super) body_idle: Option<Spanned<Quantity>>,
-    pub(super) body_rate_grace: Option<Spanned<Quantity>>,
-    pub(super) request: Option<Spanned<Quantity>>,
-    pub(super) keep_alive: Option<Spanned<Quantity>>,
-    pub(super) drain: Option<Spanned<Quantity>>,
-    pub(super) tunnel_idle: Option<Spanned<Quantity>>,
+    /// From a request's first byte (the first: from the accept) to the end of its head; progress does not extend it.
+    #[schemars(extend("default" = "10s", "x-range" = ["1ms", "24h"]))]
+    pub(super) head: Option<Spanned<Duration>>,
+    /// How long a client may neither send its body nor read its answer.
+    #[schemars(extend("default" = "30s", "x-range" = ["1ms", "24h"]))]
+    pub(super) body_idle: Option<Spanned<Duration>>,
+    /// How far a body may fall behind its `body_rate_min`, on either side, counting only the time in which that side is
+    /// waited for.
+    #[schemars(extend("default" = "10s", "x-range" = ["1ms", "24h"]))]
+    pub(super) body_rate_grace: Option<Spanned<Duration>>,
+    /// From the end of a request's head to the end of its answer; `0s` sets no bound.
+    #[schemars(extend("default" = "0s", "x-range" = ["0s", "24h"]))]
+    pub(super) request: Option<Spanned<Duration>>,
+    /// How long a connection may be idle.
+    #[schemars(extend("default" = "60s", "x-range" = ["1ms", "24h"]))]
+    pub(super) keep_alive: Option<Spanned<Duration>>,
+    /// How long exchanges may go on after SIGTERM.
+    #[schemars(extend("default" = "30s", "x-range" = ["0s", "24h"]))]
+    pub(super) drain: Option<Spanned<Duration>>,
+    /// How long a tunnel may be without a byte in either direction.
+    #[schemars(extend("default" = "10m", "x-range" = ["1ms", "24h"]))]
+    pub(super) tunnel_idle: Option<Spanned<Duration>>,
 }
 
-/// `[overload]`
-#[derive(Debug, Default, Deserialize)]
+/// When a shard that has too much to do refuses new requests.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Overload {
-    pub(super) queue_time: Option<Spanned<Quantity>>,
-    pub(super) interval: Option<Spanned<Quantity>>,
+    /// How long work that is ready may wait for its turn in a shard; `0s` refuses nothing.
+    #[schemars(extend("default" = "100ms", "x-range" = ["0s", "1m"]))]
+    pub(super) queue_time: Option<Spanned<Duration>>,
+    /// How long it must wait longer than that until new requests are refused (503, `Retry-After: 1`); a queue that comes back
+    /// within it is refused at once.
+    #[schemars(extend("default" = "500ms", "x-range" = ["10ms", "1m"]))]
+    pub(super) interval: Option<Spanned<Duration>>,
 }
 
-/// `[trust]`
-#[derive(Debug, Default, Deserialize)]
+/// Whose forwarding headers are believed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Trust {
+    /// CIDR blocks of peers whose forwarding headers are believed.
     #[serde(default)]
+    #[schemars(extend("default" = [], "x-type" = "network"))]
     pub(super) networks: Vec<Spanned<String>>,
+    /// Whether peers on Unix sockets are believed.
     #[serde(default)]
     pub(super) unix: bool,
 }
 
-/// `[forwarding]`
-#[derive(Debug, Default, Deserialize)]
+/// What requests tell upstreams about clients besides the usual.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Forwarding {
+    /// Whether requests are named by `X-Request-Id`.
     #[serde(default)]
     pub(super) request_id: bool,
-    /// Whether clients are told the name of their request, by `X-Request-Id` in the response. Default: `false`.
+    /// Whether clients are told the name of their request, by `X-Request-Id` in the answer.
     #[serde(default)]
     pub(super) return_request_id: bool,
+    /// Whether `Forwarded` (RFC 7239) is sent beside `X-Forwarded-*`.
     #[serde(default)]
     pub(super) forwarded: bool,
 }
 
-/// `[shards]`
-#[derive(Debug, Default, Deserialize)]
+/// How the work is laid over the machine's cores.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Shards {
+    /// Number of shards.
+    #[schemars(range(min = 1, max = 1024), extend("x-default" = "cores that this process may use"))]
     pub(super) count: Option<Spanned<i64>>,
+    /// Whether each is pinned to a core.
+    #[schemars(extend("default" = true))]
     pub(super) pin: Option<bool>,
+    /// By which interface of the kernel they move bytes; `auto` takes epoll where io_uring is refused or too old.
+    #[schemars(extend("default" = "auto", "enum" = ["auto", "io_uring", "epoll"]))]
     pub(super) io: Option<Spanned<String>>,
 }
 
-/// `[log]`
-#[derive(Debug, Default, Deserialize)]
+/// What is written down.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Log {
+    /// How much the program's own log says.
+    #[schemars(extend("default" = "info", "enum" = ["error", "warn", "info", "debug", "trace"]))]
     pub(super) level: Option<Spanned<String>>,
+    /// Whether each exchange is written to standard output, as one JSON object a line: an older way to write `access_log`.
+    #[schemars(extend("default" = "off", "enum" = ["off", "json"]))]
     pub(super) access: Option<Spanned<String>>,
 }
 
-/// What stands for an access log at the top level.
-#[derive(Debug)]
-pub(super) enum AccessLogChoice {
-    Word(String),
-    Table(Box<AccessLog>),
-}
-
-/// `[access_log]` and `[access_logs.NAME]`
-#[derive(Debug, Default, Deserialize)]
+/// What is written down of each exchange, and where: [logging.md](logging.md) tells more.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct AccessLog {
-    /// `"json"`, `"common"`, `"combined"`, or a template with fields in braces: `"{client} {request} {status}"`. Default:
-    /// `"json"`.
+    /// `json`, `common`, `combined`, or a template with fields in braces: `"{client} {request} {status}"`.
+    #[schemars(extend("default" = "json"))]
     pub(super) format: Option<Spanned<String>>,
-    /// The members of `format = "json"`, in their order. Default: those that docs/logging.md names.
+    /// The members of `format = "json"`, in their order.
+    #[schemars(extend("x-default" = "those that [logging.md](logging.md#formats) names"))]
     pub(super) fields: Option<Spanned<Vec<Spanned<String>>>>,
-    /// How a template's values are escaped: `"apache"` or `"json"`. Default: `"apache"`.
+    /// How a template's values are escaped.
+    #[schemars(extend("default" = "apache", "enum" = ["apache", "json"]))]
     pub(super) escape: Option<Spanned<String>>,
-    /// The absolute path of the file, or of a named pipe. Default: standard output.
+    /// The absolute path of the file, or of a named pipe.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "standard output", "x-type" = "path"))]
     pub(super) path: Option<Spanned<String>>,
-    /// When the file is put aside, and a new one begun. Default: never.
-    pub(super) rotate: Option<Spanned<Rotate>>,
-    /// The system's log in the place of a file.
-    pub(super) syslog: Option<Spanned<Syslog>>,
-    /// Bytes of each shard's lines that may wait for the writer; 64KiB to 64MiB. Lines beyond it are dropped and counted.
-    /// Default: `1MiB`.
-    pub(super) buffer: Option<Spanned<Quantity>>,
-    /// The share of exchanges that is written down, 0.0 to 1.0, taken at random. Default: 1.0.
+    /// When the file is put aside, and a new one begun: at a size, or `{ size = "100MiB", age = "24h", keep = 7, compress =
+    /// true }`.
+    #[schemars(extend("x-default" = "never"))]
+    pub(super) rotate: Option<Spanned<TextOr<Rotate>>>,
+    /// The system's log in the place of a file: a datagram socket (`unix:/dev/log`) or the address of a collector, by UDP; or a
+    /// table with `address`, `protocol`, `facility`, `severity` and `tag`.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) syslog: Option<Spanned<TextOr<Syslog>>>,
+    /// Bytes of each shard's lines that may wait for the writer. Lines beyond it are dropped and counted.
+    #[schemars(extend("default" = "1MiB", "x-range" = ["64KiB", "64MiB"]))]
+    pub(super) buffer: Option<Spanned<Size>>,
+    /// The share of exchanges that is written down, taken at random.
+    #[schemars(range(min = 0, max = 1), extend("default" = 1.0))]
     pub(super) sample: Option<Spanned<f64>>,
-    /// Only exchanges that meet this condition are written down. Default: all.
-    pub(super) only: Option<Spanned<LogCondition>>,
-    /// Exchanges that are written down whatever `sample` and `only` say. Default: none.
-    pub(super) always: Option<Spanned<LogCondition>>,
+    /// Only exchanges that meet this are written down: one of these classes of statuses, or any part of `{ statuses =
+    /// ["5xx"], outcomes = ["failed"], slower_than = "1s" }`.
+    #[schemars(extend("x-default" = "all"))]
+    pub(super) only: Option<Spanned<ListOr<LogCondition>>>,
+    /// Exchanges that are written down whatever `sample` and `only` say; as `only`.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) always: Option<Spanned<ListOr<LogCondition>>>,
 }
 
-/// `rotate = { size = "100MiB", age = "24h", keep = 7, compress = true }`
-#[derive(Debug, Default, Deserialize)]
+/// When a file is put aside, and what becomes of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Rotate {
-    /// From this size on the file is put aside; 4KiB to 1TiB. Default: whatever size.
-    pub(super) size: Option<Spanned<Quantity>>,
-    /// At this age the file is put aside, unless it is empty; 1s to 8784h. Default: whatever age.
-    pub(super) age: Option<Spanned<Quantity>>,
-    /// How many of them are kept; 1 to 10000. Default: 7.
+    /// From this size on.
+    #[schemars(extend("x-default" = "whatever size", "x-range" = ["4KiB", "1TiB"]))]
+    pub(super) size: Option<Spanned<Size>>,
+    /// At this age, unless it is empty.
+    #[schemars(extend("x-default" = "whatever age", "x-range" = ["1s", "8784h"]))]
+    pub(super) age: Option<Spanned<Duration>>,
+    /// How many of them are kept.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = 7))]
     pub(super) keep: Option<Spanned<i64>>,
-    /// Whether they are compressed by gzip. Default: `true`.
+    /// Whether they are compressed by gzip.
+    #[schemars(extend("default" = true))]
     pub(super) compress: Option<bool>,
 }
 
-/// `syslog = { address = "unix:/dev/log" }`
-#[derive(Debug, Default, Deserialize)]
+/// The system's log as a target.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Syslog {
-    /// A datagram socket (`unix:/dev/log`), or the address of a collector, which is sent to by UDP. Default:
-    /// `unix:/dev/log`.
+    /// A datagram socket, or the address of a collector, which is sent to by UDP.
+    #[schemars(extend("default" = "unix:/dev/log", "x-type" = "address"))]
     pub(super) address: Option<Spanned<String>>,
-    /// The form of a message: `"rfc3164"` or `"rfc5424"`. Default: the former on a socket, the latter by UDP.
+    /// The form of a message.
+    #[schemars(extend("x-default" = "`rfc3164` on a socket, `rfc5424` by UDP", "enum" = ["rfc3164", "rfc5424"]))]
     pub(super) protocol: Option<Spanned<String>>,
-    /// The facility, by its customary name. Default: `"local0"`.
+    /// The facility, by its customary name.
+    #[schemars(extend("default" = "local0"))]
     pub(super) facility: Option<Spanned<String>>,
-    /// The severity, by its customary name. Default: `"info"`.
+    /// The severity, by its customary name.
+    #[schemars(extend("default" = "info"))]
     pub(super) severity: Option<Spanned<String>>,
-    /// The name under which the messages come; 1 to 48 characters. Default: `"ringway"`.
+    /// The name under which the messages come.
+    #[schemars(length(min = 1, max = 48), extend("default" = "ringway"))]
     pub(super) tag: Option<Spanned<String>>,
 }
 
-/// `{ statuses = ["5xx"], outcomes = ["failed"], slower_than = "1s" }`: what any of them is true of meets it.
-#[derive(Debug, Default, Deserialize)]
+/// What any part of it is true of meets it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct LogCondition {
-    /// Classes of statuses: `"1xx"` to `"5xx"`. Default: none.
+    /// Classes of statuses: `1xx` to `5xx`.
     #[serde(default)]
+    #[schemars(extend("default" = []))]
     pub(super) statuses: Vec<Spanned<String>>,
-    /// Outcomes by their words, or `"failed"` for all but `completed`. Default: none.
+    /// Outcomes by their words, or `failed` for all but `completed`.
     #[serde(default)]
+    #[schemars(extend("default" = []))]
     pub(super) outcomes: Vec<Spanned<String>>,
-    /// Exchanges that took longer; 1ms to 24h. Default: none.
-    pub(super) slower_than: Option<Spanned<Quantity>>,
+    /// Exchanges that took longer.
+    #[schemars(extend("x-default" = "none", "x-range" = ["1ms", "24h"]))]
+    pub(super) slower_than: Option<Spanned<Duration>>,
 }
 
-/// `[dns]`
-#[derive(Debug, Default, Deserialize)]
+/// Who is asked for the addresses of servers that are known by name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct Dns {
+    /// Whom to ask, `192.0.2.53` or `127.0.0.1:5353`.
     #[serde(default)]
+    #[schemars(length(max = 16), extend("x-default" = "those of `/etc/resolv.conf`", "x-type" = "address"))]
     pub(super) servers: Vec<Spanned<String>>,
-    pub(super) timeout: Option<Spanned<Quantity>>,
-}
-
-impl<'de> Deserialize<'de> for Server {
-    /// By hand, because an untagged enum would lose the places of the table's values, and what is wrong with them.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Server, D::Error> {
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = Server;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address, or a table with `address` and `weight`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Server, E> {
-                Ok(Server::Address(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Server, A::Error> {
-                ServerTable::deserialize(MapAccessDeserializer::new(map)).map(Server::Table)
-            }
-        }
-        deserializer.deserialize_any(Form)
-    }
-}
-
-impl<'de> Deserialize<'de> for AccessLogChoice {
-    /// By hand, as [`Server`].
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AccessLogChoice, D::Error> {
-        struct Form;
-        impl<'de> Visitor<'de> for Form {
-            type Value = AccessLogChoice;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`\"off\"`, a format, the name of an access log, or a table")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AccessLogChoice, E> {
-                Ok(AccessLogChoice::Word(text.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AccessLogChoice, A::Error> {
-                let table = AccessLog::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(AccessLogChoice::Table(Box::new(table)))
-            }
-        }
-        deserializer.deserialize_any(Form)
-    }
-}
-
-/// A duration or a size. Numbers without a unit are let in so that they can be refused with advice.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "invalid type, expected a string with a number and a unit")]
-pub(super) enum Quantity {
-    Text(String),
-    Integer(i64),
-    Float(f64),
+    /// How long one question may take; it is asked twice.
+    #[schemars(extend("default" = "2s", "x-range" = ["10ms", "60s"]))]
+    pub(super) timeout: Option<Spanned<Duration>>,
 }

@@ -1,20 +1,30 @@
 //! Golden tests of the configuration: what is written, and the Plan or the error that comes of it.
 //!
 //! `ok/NAME.toml` must lower to the Plan in `ok/NAME.plan`, and `bad/NAME.toml` must be refused with the text in
-//! `bad/NAME.err`. `UPDATE_GOLDEN=1 cargo test --test config` writes the expectations anew; read the difference before
-//! it is committed, as a user would.
+//! `bad/NAME.err`. A case of several files is a folder `NAME` in place of the file: its `ringway.toml` is loaded, or all
+//! of it where there is none. Its `surroundings`, if it has that file, are variables, a line each: `NAME=value`; of these,
+//! `RINGWAY_ENV` chooses the environment.
+//!
+//! `shown/NAME.toml` is the effective configuration of `ok/NAME`, and `docs/reference.md` the page of all keys.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test config` writes the expectations anew; read the difference before it is committed, as
+//! a user would.
 
-use std::collections::BTreeSet;
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use ringway::config::{Errors, Surroundings};
 
 /// The cores of the machine that the expectations are written for.
 const CORES: u16 = 2;
 
 #[test]
 fn valid_files_lower_to_their_plans() {
-    check("ok", "plan", |name, text| match ringway::config::parse(name, text, CORES) {
+    check("ok", "plan", |case| match case.load() {
         Ok(loaded) => Ok(format!("{:#?}\n", loaded)),
         Err(errors) => Err(format!("refused: {errors}")),
     });
@@ -22,71 +32,113 @@ fn valid_files_lower_to_their_plans() {
 
 #[test]
 fn invalid_files_are_refused_with_their_errors() {
-    check("bad", "err", |name, text| match ringway::config::parse(name, text, CORES) {
+    check("bad", "err", |case| match case.load() {
         Ok(_) => Err("accepted".to_owned()),
-        Err(errors) => Ok(format!("{errors}\n")),
+        Err(errors) => Ok(format!("{errors}\n").replace("tests/config/bad/", "")),
     });
 }
 
+/// What is shown of a few of them is looked at by people, and what is shown of each comes to the same Plan.
 #[test]
-fn the_check_command_tells_the_outcome_by_its_status() {
-    let check = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        let output = command.current_dir(folder("")).arg("check").args(arguments).output().expect("it runs");
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
-    let (status, stdout, stderr) = check(&["--config", "ok/everything.toml"]);
-    assert_eq!((status, stderr.as_str()), (Some(0), ""));
-    assert_eq!(stdout, "ok/everything.toml: ok (3 listeners, 2 upstreams, 3 routes)\n");
-
-    let (status, stdout, stderr) = check(&["--config", "bad/unknown-keys.toml"]);
-    assert_eq!((status, stdout.as_str()), (Some(1), ""));
-    assert!(stderr.starts_with("ringway: 4 errors in bad/unknown-keys.toml\n"), "{stderr}");
-
-    let (status, _, stderr) = check(&["--config", "absent.toml"]);
-    assert_eq!(status, Some(1));
-    assert!(stderr.starts_with("ringway: cannot read absent.toml: No such file"), "{stderr}");
-
-    let (status, stdout, stderr) = check(&[]);
-    assert_eq!((status, stdout.as_str()), (Some(2), ""));
-    assert!(stderr.starts_with("ringway: ") && stderr.contains("--config"), "{stderr}");
-}
-
-/// Compares what `outcome` makes of each file in `folder` with the file of the same name that ends in `extension`.
-fn check(name: &str, extension: &str, outcome: impl Fn(&str, &str) -> Result<String, String>) {
-    let folder = folder(name);
-    let update = std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1");
-    let inputs = files(&folder, "toml");
-    assert!(!inputs.is_empty(), "no cases in {}", folder.display());
+fn the_effective_configuration_of_a_file_comes_to_the_same() {
     let mut failures = Vec::new();
-    for input in &inputs {
-        let golden = input.with_extension(extension);
-        let name = input.file_name().expect("a file").to_string_lossy();
-        let text = fs::read_to_string(input).expect("a readable case");
-        match outcome(&name, &text) {
-            Err(surprise) => failures.push(format!("{name}: {surprise}")),
-            Ok(found) if update => fs::write(&golden, found).expect("a writable folder"),
-            Ok(found) => {
-                let expected = fs::read_to_string(&golden).unwrap_or_default();
-                if found != expected {
-                    failures.push(format!("{name}: expected\n{expected}\nfound\n{found}"));
-                }
-            }
+    for case in cases("ok") {
+        let shown = case.in_surroundings(ringway::config::show);
+        let shown = shown.unwrap_or_else(|errors| panic!("{}: {errors}", case.name)).to_string();
+        let shown = shown.replace("tests/config/ok/", "");
+        let again = ringway::config::parse("shown", &shown, CORES);
+        let again = again.unwrap_or_else(|errors| panic!("{}: {errors}\n{shown}", case.name));
+        let loaded = case.load().expect("it is valid");
+        // The order of upstreams is that of their places, and is kept.
+        assert_eq!(format!("{loaded:#?}"), format!("{again:#?}"), "{}:\n{shown}", case.name);
+        let golden = folder("shown").join(&case.name).with_extension("toml");
+        if golden.exists() {
+            compare(&golden, &shown, &mut failures);
         }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn the_reference_page_is_that_of_the_structs() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let mut failures = Vec::new();
+    compare(&page, &ringway::config::reference(), &mut failures);
+    assert!(failures.is_empty(), "docs/reference.md is stale: UPDATE_GOLDEN=1 cargo test --test config");
+}
+
+/// A configuration to load, in a file or a folder.
+struct Case {
+    name: String,
+    /// What is loaded, relative to the folder of this package, so that errors name it in the same way everywhere.
+    path: PathBuf,
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Case {
+    fn of(path: PathBuf) -> Case {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let text = fs::read_to_string(path.join("surroundings")).unwrap_or_default();
+        let variables = text.lines().filter_map(|line| line.split_once('='));
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let main = path.join("ringway.toml");
+        Case { name, path: if main.exists() { main } else { path }, variables }
+    }
+
+    fn load(&self) -> Result<ringway::config::Loaded, Errors> {
+        self.in_surroundings(ringway::config::load_in)
+    }
+
+    fn in_surroundings<T>(&self, act: impl FnOnce(&Path, &Surroundings<'_>) -> T) -> T {
+        let variables = |name: &str| self.variables.get(name).cloned();
+        let environment = variables("RINGWAY_ENV");
+        let environment = environment.as_ref().and_then(|name| name.to_str());
+        act(&self.path, &Surroundings { environment, variables: &variables, cores: CORES })
+    }
+}
+
+/// The cases in a folder, by name.
+fn cases(name: &str) -> Vec<Case> {
+    let folder = Path::new("tests/config").join(name);
+    let entries = fs::read_dir(&folder).expect("a folder of cases");
+    let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+    let is_case = |path: &PathBuf| path.is_dir() || path.extension().is_some_and(|extension| extension == "toml");
+    let cases: Vec<Case> = paths.into_iter().filter(is_case).map(Case::of).collect();
+    assert!(!cases.is_empty(), "no cases in {}", folder.display());
+    cases
+}
+
+/// Compares what `outcome` makes of each case in a folder with the file of its name that ends in `extension`.
+fn check(name: &str, extension: &str, outcome: impl Fn(&Case) -> Result<String, String>) {
+    let cases = cases(name);
+    let folder = folder(name);
+    let golden = |case: &Case| folder.join(&case.name).with_extension(extension);
+    let mut failures = Vec::new();
+    for case in &cases {
+        match outcome(case) {
+            Err(surprise) => failures.push(format!("{}: {surprise}", case.name)),
+            Ok(found) => compare(&golden(case), &found, &mut failures),
+        }
+    }
+    let known: BTreeSet<PathBuf> = cases.iter().map(golden).collect();
+    let entries = fs::read_dir(&folder).expect("a folder of cases").map(|entry| entry.expect("readable").path());
     let orphans =
-        files(&folder, extension).into_iter().filter(|golden| !inputs.contains(&golden.with_extension("toml")));
+        entries.filter(|path| path.extension().is_some_and(|found| found == extension) && !known.contains(path));
     failures.extend(orphans.map(|golden| format!("{} belongs to no case", golden.display())));
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
+/// Compares `found` with what stands in the file `golden`, or writes it there if that is what this run is for.
+fn compare(golden: &Path, found: &str, failures: &mut Vec<String>) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        return fs::write(golden, found).expect("a writable folder");
+    }
+    let expected = fs::read_to_string(golden).unwrap_or_default();
+    if found != expected {
+        failures.push(format!("{}: expected\n{expected}\nfound\n{found}", golden.display()));
+    }
 }
 
-fn files(folder: &Path, extension: &str) -> BTreeSet<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder of cases");
-    let paths = entries.map(|entry| entry.expect("a readable folder").path());
-    paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config").join(name)
 }

@@ -13,11 +13,12 @@ use crate::scenario::Scenario;
 #[command(name = "costs")]
 pub(crate) struct Arguments {
     /// What the shard is loaded with: BODY@CONNECTIONS, where BODY is small (128 bytes), 64k, 1m or upload (a POST of
-    /// 64 KiB), with +log at the end to have the access log recorded; or idle@CONNECTIONS.
+    /// 64 KiB), with +edits to have the route edit header fields and +log at the end to have the access log recorded; or
+    /// idle@CONNECTIONS.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "small@1,small@64,small@512,64k@64,1m@16,upload@64,small@64+log,idle@10000"
+        default_value = "small@1,small@64,small@512,64k@64,1m@16,upload@64,small@64+edits,small@64+log,idle@10000"
     )]
     pub(crate) scenarios: Vec<Scenario>,
 

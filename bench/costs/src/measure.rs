@@ -57,8 +57,8 @@ impl Bench<'_> {
     fn requests(&self, scenario: Scenario, requests: Requests) -> anyhow::Result<RequestCosts> {
         let Arguments { seconds, warm_up_seconds, .. } = *self.arguments;
         // Declared first, to end last: the shard's end needs somebody who takes its records.
-        let (outlet, _drain) = requests.logged.then(Drain::start).transpose()?.unzip();
-        let shard = self.start_shard(scenario, outlet)?;
+        let (recorder, _drain) = requests.logged.then(Drain::start).transpose()?.unzip();
+        let shard = self.start_shard(scenario, recorder)?;
         let path = requests.kind.path();
         let script = requests.kind.script().map(|text| {
             let file = self.directory.join(format!("{scenario}.lua"));
@@ -107,7 +107,8 @@ impl Bench<'_> {
     }
 
     fn start_shard(&self, scenario: Scenario, outlet: Option<engine::Outlet>) -> anyhow::Result<Shard> {
-        Shard::start(self.upstream, scenario.connections, outlet, self.arguments.shard_core)
+        let edited = matches!(scenario.work, Work::Requests(Requests { edited: true, .. }));
+        Shard::start(self.upstream, scenario.connections, edited, outlet, self.arguments.shard_core)
     }
 
     fn wrk(&self, shard: &Shard, connections: u32) -> Wrk<'_> {

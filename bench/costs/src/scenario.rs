@@ -34,6 +34,8 @@ pub(crate) enum Work {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Requests {
     pub(crate) kind: RequestKind,
+    /// Whether the route edits the header fields of requests and answers.
+    pub(crate) edited: bool,
     /// Whether the shard records them in an access log.
     pub(crate) logged: bool,
 }
@@ -74,17 +76,17 @@ impl RequestKind {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, log) = match self.work {
-            Work::Idle => ("idle", ""),
-            Work::Requests(Requests { kind, logged }) => {
+        let (name, edits, log) = match self.work {
+            Work::Idle => ("idle", "", ""),
+            Work::Requests(Requests { kind, edited, logged }) => {
                 let name = match kind {
                     RequestKind::Download(body) => body.name(),
                     RequestKind::Upload => "upload",
                 };
-                (name, if logged { "+log" } else { "" })
+                (name, if edited { "+edits" } else { "" }, if logged { "+log" } else { "" })
             }
         };
-        write!(formatter, "{name}@{}{log}", self.connections)
+        write!(formatter, "{name}@{}{edits}{log}", self.connections)
     }
 }
 
@@ -93,17 +95,19 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (name, rest) = text.split_once('@').context("expected BODY@CONNECTIONS, such as small@64")?;
-        let (connections, logged) = rest.strip_suffix("+log").map_or((rest, false), |number| (number, true));
+        let without = |text, suffix| str::strip_suffix(text, suffix).map_or((text, false), |rest| (rest, true));
+        let (rest, logged) = without(rest, "+log");
+        let (connections, edited) = without(rest, "+edits");
         let (work, connections_max) = match name {
             "idle" => (Work::Idle, IDLE_CONNECTIONS_MAX),
-            "upload" => (Work::Requests(Requests { kind: RequestKind::Upload, logged }), CONNECTIONS_MAX),
+            "upload" => (Work::Requests(Requests { kind: RequestKind::Upload, edited, logged }), CONNECTIONS_MAX),
             _ => {
                 let body = Body::by_name(name)
                     .with_context(|| format!("nothing is called {name}; there are small, 64k, 1m, upload and idle"))?;
-                (Work::Requests(Requests { kind: RequestKind::Download(body), logged }), CONNECTIONS_MAX)
+                (Work::Requests(Requests { kind: RequestKind::Download(body), edited, logged }), CONNECTIONS_MAX)
             }
         };
-        ensure!(!(logged && work == Work::Idle), "idle connections have nothing to log");
+        ensure!(!((edited || logged) && work == Work::Idle), "idle connections have nothing to edit or to log");
         let connections = connections.parse().with_context(|| format!("{connections} is no number of connections"))?;
         ensure!((1..=connections_max).contains(&connections), "connections: expected 1 to {connections_max}");
         Ok(Self { work, connections })
@@ -116,14 +120,19 @@ mod tests {
 
     #[test]
     fn a_scenario_reads_as_it_prints() {
-        for text in ["small@1", "64k@64", "1m@16", "upload@64", "small@64+log", "upload@2+log", "idle@10000"] {
+        let work = ["small@1", "64k@64", "1m@16", "upload@64", "small@64+log", "upload@2+edits", "small@2+edits+log"];
+        for text in work.into_iter().chain(["idle@10000"]) {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_no_scenario_is_refused() {
-        for text in ["small", "small@", "small@0", "small@2049", "2m@4", "small@4+", "idle@20000", "idle@10+log"] {
+        let idle = ["idle@20000", "idle@10+log", "idle@10+edits"];
+        for text in ["small", "small@", "small@0", "small@2049", "2m@4", "small@4+", "small@4+log+edits"]
+            .into_iter()
+            .chain(idle)
+        {
             assert!(text.parse::<Scenario>().is_err(), "{text}");
         }
     }

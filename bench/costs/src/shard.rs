@@ -11,9 +11,11 @@ use anyhow::{Context, anyhow};
 use bench_common::affinity;
 use engine::{Command, Counters, NextOutlet, Outlet, RingConfig, Sender, Spec};
 use plan::access_log::{Format, Place, Share};
+use plan::filter::headers::Direction;
+use plan::filter::{RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, AccessLogId, AccessLogs, Address, Forwarding, Limits, Listener, LogTarget, LogTargetId, Plan, Route,
-    RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream, UpstreamId,
+    AccessLog, AccessLogId, AccessLogs, Address, Filters, Forwarding, HeaderEdits, Limits, Listener, LogTarget,
+    LogTargetId, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream, UpstreamId,
 };
 
 /// Longer than any run: idle connections must not end while they are counted.
@@ -32,10 +34,12 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// Starts it on `core`, between a loopback address and `upstream`, ready for that many connections.
+    /// Starts it on `core`, between a loopback address and `upstream`, ready for that many connections; `edited` says whether
+    /// the route edits header fields.
     pub(crate) fn start(
         upstream: SocketAddr,
         connections: u32,
+        edited: bool,
         outlet: Option<Outlet>,
         core: usize,
     ) -> anyhow::Result<Self> {
@@ -45,7 +49,7 @@ impl Shard {
         let local = socket2::SockRef::from(&socket).local_addr()?;
         let counters = Arc::<Counters>::default();
         let spec = Spec {
-            plan: Arc::new(plan(listener, upstream, connections, outlet.is_some())),
+            plan: Arc::new(plan(listener, upstream, connections, (edited, outlet.is_some()))),
             listeners: vec![socket],
             outlets: outlet.map(NextOutlet::New).into_iter().collect(),
             counters: Arc::clone(&counters),
@@ -100,10 +104,9 @@ impl Drop for Shard {
 }
 
 /// Everything to one upstream, which keeps as many connections as the clients need; the rest as it comes.
-fn plan(listener: Listener, upstream: SocketAddr, connections: u32, is_logged: bool) -> Plan {
+fn plan(listener: Listener, upstream: SocketAddr, connections: u32, (is_edited, is_logged): (bool, bool)) -> Plan {
     let server = Server::new(Address::Tcp(upstream));
     let access_logs = if is_logged { json_log() } else { AccessLogs::default() };
-    let route = Route { access_log: access_logs.default, ..Route::new(None, "/", UpstreamId(0)) };
     Plan {
         listeners: vec![listener],
         upstreams: vec![Upstream {
@@ -111,7 +114,11 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32, is_logged: b
             keep_alive_timeout: IDLE_TIMEOUT,
             ..Upstream::new("app", vec![server])
         }],
-        routes: RouteTable::new(vec![route]),
+        routes: RouteTable::new(vec![Route {
+            access_log: access_logs.default,
+            filters: if is_edited { edits() } else { Filters::default() },
+            ..Route::new(None, "/", UpstreamId(0))
+        }]),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         overload: plan::Overload::default(),
@@ -119,6 +126,20 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32, is_logged: b
         forwarding: Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
         access_logs,
+    }
+}
+
+/// A field set, one added and one removed, in each direction.
+fn edits() -> Filters {
+    let edits = |direction| {
+        let mut edits = HeaderEdits::new(direction);
+        let added = edits.set("X-Team", "red").and_then(|()| edits.add("X-Tag", "edge"));
+        added.and_then(|()| edits.remove("X-Debug")).expect("fields that routes may change");
+        edits
+    };
+    Filters {
+        request: vec![RequestFilter::Headers(edits(Direction::Requests))],
+        response: vec![ResponseFilter::Headers(edits(Direction::Responses))],
     }
 }
 

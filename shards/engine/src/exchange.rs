@@ -10,17 +10,19 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use plan::{AccessLogId, Forwarding, Route};
+use plan::{Forwarding, Route, RouteId};
 use ring::Chunk;
-use wire::{BodyLength, FieldName, Method, RequestHead, Target};
+use wire::{BodyLength, FieldName, Method, RequestHead};
 
 use crate::client::Client;
 use crate::deadline::Deadline;
+use crate::filter;
 use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::record::{KeptFields, Record};
 use crate::request_id::RequestId;
+use crate::route;
 use crate::shard::{Serving, Shard};
 use crate::streams::Downstream;
 use crate::upstream::pool::Pool;
@@ -38,6 +40,8 @@ pub(crate) struct Request {
     pub(crate) bytes: Chunk,
     /// What its record will show of the response.
     pub(crate) kept: RefCell<KeptFields>,
+    /// The route that it takes, once one is found.
+    pub(crate) route: Option<RouteId>,
     /// The name that we gave it, if we did.
     pub(crate) id: Option<RequestId>,
     /// Whether it goes on under the name that a trusted peer gave it.
@@ -63,7 +67,7 @@ impl Request {
     }
 
     /// The name that the client is told; empty for none.
-    fn returned_id(&self, forwarding: Forwarding) -> &[u8] {
+    pub(crate) fn returned_id(&self, forwarding: Forwarding) -> &[u8] {
         if forwarding.return_request_id { self.id_text() } else { b"" }
     }
 }
@@ -84,10 +88,10 @@ pub(crate) fn run<'a, D: Downstream>(
     async move {
         let started = ring::now();
         let forwarding = serving.plan.forwarding;
-        forward::name(forwarding, &shard.request_ids, client, request);
+        request.route = None;
         request.kept.get_mut().clear();
-        let mut route = None;
-        let way = shard.overload.admit().and_then(|()| find_way(serving, request, &mut route));
+        forward::name(forwarding, &shard.request_ids, client, request);
+        let way = shard.overload.admit().and_then(|()| find_way(serving, request));
         // From here on the head may have to wait for as long as the upstream takes.
         request.bytes.settle();
         let result = match &way {
@@ -107,7 +111,9 @@ pub(crate) fn run<'a, D: Downstream>(
                 }
             }
             Ok(Way::Here(status)) => {
-                down.respond(*status, &forward::own_edits(*status, request.returned_id(forwarding)));
+                let mut edits = forward::own_edits(*status);
+                forward::add_name(&mut edits, request.returned_id(forwarding));
+                down.respond(*status, &edits);
                 down.flush();
                 Ok(())
             }
@@ -120,7 +126,10 @@ pub(crate) fn run<'a, D: Downstream>(
                 if error.limit == Some(Limit::RequestTime) && !down.request_complete() {
                     error.status = 408;
                 }
-                down.fail(&error, request.returned_id(forwarding));
+                let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
+                let mut edits = filter::on_own_answer(filters.unwrap_or_default());
+                forward::add_name(&mut edits, request.returned_id(forwarding));
+                down.fail(&error, &edits);
                 down.flush();
                 Outcome::Failed(error)
             }
@@ -130,8 +139,7 @@ pub(crate) fn run<'a, D: Downstream>(
             _ => None,
         };
         shard.note(client, outcome);
-        let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
-        record(shard, serving, (log, upstream), (client, request), down, outcome, started);
+        record(shard, serving, (client, request), down, upstream, outcome, started);
         outcome
     }
 }
@@ -148,9 +156,9 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error
     .await
 }
 
-/// Where the request goes, if anywhere. Whatever comes of it, `found` is the route that it fell to.
-fn find_way<'a>(serving: &'a Serving, request: &Request, found: &mut Option<&'a Route>) -> Result<Way<'a>, Error> {
-    let (head, bytes) = (&request.head, &request.bytes);
+/// Where the request goes, if anywhere.
+fn find_way<'a>(serving: &'a Serving, request: &mut Request) -> Result<Way<'a>, Error> {
+    let Request { head, bytes, route, .. } = request;
     // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
     if head.method() == Method::Trace {
         return Err(Error::new(Side::Client, Kind::Unsupported, 405));
@@ -161,15 +169,10 @@ fn find_way<'a>(serving: &'a Serving, request: &Request, found: &mut Option<&'a 
     if forward::hops_left(head, bytes)? == Some(0) {
         return Ok(Way::Here(204));
     }
-    let path = match head.target() {
-        // RFC 9112 §3.2.4: the asterisk means the server as a whole. CONNECT names no path at all.
-        Target::Asterisk | Target::Authority => b"/",
-        _ => head.path(bytes),
-    };
-    let route = serving.plan.routes.find(head.host(bytes), path);
-    *found = route;
+    *route = route::find(&serving.plan.routes, head, bytes);
+    let route = route.map(|id| &serving.plan.routes[id]);
     if head.method() == Method::Connect {
-        check_connect(route, head)?;
+        route::check_connect(route, head)?;
     }
     let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
     if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
@@ -178,25 +181,18 @@ fn find_way<'a>(serving: &'a Serving, request: &Request, found: &mut Option<&'a 
     Ok(Way::Upstream(route, serving.pool(route.upstream)))
 }
 
-/// A tunnel to anywhere is not for a reverse proxy to open: an upstream may, where a route says so.
-fn check_connect(route: Option<&Route>, head: &RequestHead) -> Result<(), Error> {
-    if !route.is_some_and(|route| route.connect) {
-        return Err(Error::new(Side::Client, Kind::Unsupported, 501));
-    }
-    // RFC 9110 §9.3.6: CONNECT has no content; what looks like it may be the tunnel's.
-    if head.body() == BodyLength::None { Ok(()) } else { Err(Error::CLIENT_MALFORMED) }
-}
-
-/// Writes the exchange down in that log.
+/// Writes the exchange down where its route says, or where exchanges without one go.
 fn record<D: Downstream>(
     shard: &Shard,
     serving: &Serving,
-    (log, upstream): (Option<AccessLogId>, Option<&str>),
     (client, request): (&Client, &Request),
     down: &D,
+    upstream: Option<&str>,
     outcome: Outcome,
     started: Instant,
 ) {
+    let route = request.route.map(|id| &serving.plan.routes[id]);
+    let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
     let (now, kept) = (ring::now(), request.kept.borrow());
     shard.record(serving, log, now, || Record {
         client: client.text(),
@@ -207,6 +203,7 @@ fn record<D: Downstream>(
             Outcome::Failed(error) => down.status().unwrap_or(error.status),
         },
         outcome,
+        route: route.map(|route| route.name.as_str()),
         upstream,
         request_id: request.id_text(),
         bytes_in: down.body_bytes_received(),

@@ -9,12 +9,14 @@ use std::fmt::Write as _;
 
 use plan::{Forwarding, Plan, Route};
 use wire::h1::{EditError, Edits};
-use wire::{BodyLength, FieldName, FieldNames, Method, RequestHead, Version};
+use wire::{FieldName, FieldNames, Method, RequestHead, Version};
 
 use crate::client::Client;
 use crate::exchange::Request;
+use crate::filter;
 use crate::outcome::Error;
 use crate::request_id::RequestIds;
+use crate::route;
 
 /// Headers by which an upstream learns who the client is: never a stranger's word.
 const IDENTITY: FieldNames = FieldNames::of(&[
@@ -47,7 +49,8 @@ pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, re
 pub(crate) fn edit_request(edits: &mut Edits, plan: &Plan, route: &Route, client: &Client, request: &Request) {
     edits.clear();
     try_edit(edits, plan.forwarding, client, request).expect("what was checked at the gate is fit to be written again");
-    offer_upgrade(edits, route, request);
+    route::offer_upgrade(route, request, edits);
+    filter::on_request(&route.filters.request, request, edits);
 }
 
 fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request: &Request) -> Result<(), EditError> {
@@ -87,18 +90,6 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
     edits.add(FieldName::Via, via(head.version()))
 }
 
-/// Passes the wish to switch protocols on, if the route lets clients switch to one that this one names. RFC 9110 §7.8
-fn offer_upgrade(edits: &mut Edits, route: &Route, request: &Request) {
-    let Request { head, bytes, .. } = request;
-    // With a body, both sides would have to agree where it ends and the tunnel begins; nobody needs that.
-    if !head.upgrade() || head.method() != Method::Get || head.body() != BodyLength::None {
-        return;
-    }
-    if let Some(protocol) = head.protocols(bytes).find(|protocol| route.allows_upgrade(protocol)) {
-        edits.offer(protocol).expect("what a route allows is a protocol");
-    }
-}
-
 /// The changes to every response's head.
 pub(crate) fn response_edits() -> Edits {
     let mut edits = Edits::new();
@@ -106,23 +97,17 @@ pub(crate) fn response_edits() -> Edits {
     edits
 }
 
-/// The same with the request's name, in the place of whatever name the upstream gave it.
-pub(crate) fn name_response(edits: &mut Edits, request_id: &[u8]) {
-    edits.clear();
-    edits.add(FieldName::Via, via(Version::Http11)).expect("a constant field is valid");
-    // A trusted peer may have named it by nothing.
+/// Adds the request's name to what an answer says, in the place of whatever name the upstream gave it. None if it is empty, as a
+/// trusted peer may have named it.
+pub(crate) fn add_name(edits: &mut Edits, request_id: &[u8]) {
     if !request_id.is_empty() {
         edits.replace(FieldName::XRequestId, request_id).expect("a name is ours, or was checked at the gate");
     }
 }
 
-/// What an answer of our own says besides the usual: the request's name, unless that is empty, and, to who asked or tried more,
-/// what is allowed (RFC 9110 §10.2.1 and §15.5.6).
-pub(crate) fn own_edits(status: u16, request_id: &[u8]) -> Edits {
+/// What an answer of our own says besides the usual. RFC 9110 §10.2.1 and §15.5.6: what is allowed, to who asked or tried more.
+pub(crate) fn own_edits(status: u16) -> Edits {
     let mut edits = Edits::new();
-    if !request_id.is_empty() {
-        edits.add(FieldName::XRequestId, request_id).expect("a name is ours, or was checked at the gate");
-    }
     if matches!(status, 204 | 405) {
         edits
             .add(FieldName::Allow, b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")

@@ -6,8 +6,8 @@
 //!
 //! # The path of a request
 //! [`shard`] (what a shard's sessions share, its life) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
-//! [`exchange`] (THE file: one request and its response, from head to record) → [`forward`] (headers about the client) →
-//! [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade) → [`upstream`]
+//! [`exchange`] (THE file: one request and its response, from head to record) → [`route`] → [`forward`] (headers about the
+//! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade) → [`upstream`]
 //! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`) →
 //! back through the session → [`record`].
 //!
@@ -24,6 +24,7 @@ mod complaint;
 mod counters;
 mod deadline;
 mod exchange;
+mod filter;
 mod forward;
 mod handler;
 mod inbox;
@@ -35,6 +36,7 @@ mod plain;
 mod random;
 mod record;
 mod request_id;
+mod route;
 mod session;
 mod shard;
 mod streams;

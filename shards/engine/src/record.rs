@@ -41,6 +41,8 @@ pub struct Record<'a> {
     pub status: u16,
     /// How it ended.
     pub outcome: Outcome,
+    /// The name of the route, if one was found.
+    pub route: Option<&'a str>,
     /// The name of the upstream.
     pub upstream: Option<&'a str>,
     /// The request's name; empty for none.
@@ -180,6 +182,7 @@ fn write_value(
             let Outcome::Failed(Error { limit: Some(limit), .. }) = record.outcome else { return false };
             line.extend_from_slice(limit.as_str().as_bytes());
         }
+        Field::Route => return record.route.map(|route| text(route.as_bytes())).is_some(),
         Field::Upstream => return record.upstream.map(|upstream| text(upstream.as_bytes())).is_some(),
         Field::RequestId if record.request_id.is_empty() => return false,
         Field::RequestId => text(record.request_id),

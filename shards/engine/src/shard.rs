@@ -90,6 +90,8 @@ pub(crate) struct Shard {
     pub(crate) response_edits: Edits,
     /// Room for the changes to the head that is being sent, where they are not the same for all.
     pub(crate) request_edits: RefCell<Edits>,
+    /// The changes to the head of the answer that is being sent, where its route makes any.
+    pub(crate) filtered_edits: RefCell<Edits>,
     pub(crate) request_ids: RequestIds,
     recorder: RefCell<Recorder>,
     pub(crate) overload: Rc<Overload>,
@@ -151,6 +153,7 @@ impl Shard {
             counters,
             response_edits: forward::response_edits(),
             request_edits: RefCell::default(),
+            filtered_edits: RefCell::default(),
             request_ids: RequestIds::new(),
             recorder: RefCell::default(),
             overload,

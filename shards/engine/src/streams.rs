@@ -118,9 +118,9 @@ pub(crate) trait Downstream: Source + Sink {
     fn count_tunnel(&mut self, received: u64, sent: u64);
     /// Answers in Ringway's own name, without content.
     fn respond(&mut self, status: u16, edits: &Edits);
-    /// Answers in Ringway's own name, with a small text, if no response has begun; else ends the exchange so that the
-    /// client notices that the response is not whole. The answer tells the request's name, unless that is empty.
-    fn fail(&mut self, error: &Error, request_id: &[u8]);
+    /// Answers in Ringway's own name, with a small text and the lines that `edits` adds, if no response has begun; else ends
+    /// the exchange so that the client notices that the response is not whole.
+    fn fail(&mut self, error: &Error, edits: &Edits);
     /// What was sent so far leaves with this tick.
     fn flush(&mut self);
     /// Ready when more of the response may be sent.

@@ -4,11 +4,12 @@
 //! left to parse, no default left to guess. `src/config` builds it; the engine reads it and never changes it. The crate
 //! knows neither TOML nor serde nor sockets, so that a Plan can be built by hand in a test, or by another front end.
 //!
-//! Read [`Plan`] first; then [`route`] (which upstream serves a request), [`upstream`] (where it goes), [`limits`] (how
-//! much and how long), [`trust`] (whose word about the client is believed), [`forwarding`] (what is said about it) and
-//! [`access_log`] (what is written down).
+//! Read [`Plan`] first; then [`route`] (which route serves a request), [`filter`] (what is done to it on the way),
+//! [`upstream`] (where it goes), [`limits`] (how much and how long), [`trust`] (whose word about the client is believed),
+//! [`forwarding`] (what is said about it) and [`access_log`] (what is written down).
 
 pub mod access_log;
+pub mod filter;
 pub mod forwarding;
 pub mod limits;
 pub mod listener;
@@ -17,10 +18,11 @@ pub mod trust;
 pub mod upstream;
 
 pub use access_log::{AccessLog, AccessLogId, AccessLogs, LogTarget, LogTargetId};
+pub use filter::{Filters, HeaderEdits};
 pub use forwarding::Forwarding;
 pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener};
-pub use route::{Route, RouteTable, UpstreamId};
+pub use route::{HostPattern, PathPattern, Route, RouteId, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
 pub use upstream::{Balance, HashKey, Health, Retry, Server, Upstream};
 
@@ -31,7 +33,7 @@ pub struct Plan {
     pub listeners: Vec<Listener>,
     /// The groups of servers that requests are proxied to, indexed by [`UpstreamId`].
     pub upstreams: Vec<Upstream>,
-    /// Which upstream serves which host and path.
+    /// Which route serves which host and path.
     pub routes: RouteTable,
     /// How much a peer may send or hold.
     pub limits: Limits,

@@ -1,18 +1,49 @@
-//! Which upstream serves a request.
+//! Which route serves a request, and what it does with it.
+//!
+//! A request is matched in three steps. The host picks a site ([`host`]): the exact host, else the longest `*.suffix`, else the
+//! longest `prefix.*`. The path picks among that site's routes ([`path`]): an exact path, else the longest prefix. Routes
+//! without a host belong to every site and come after its own. A higher priority comes before all of that.
+//!
+//! A lookup allocates nothing, and what it costs is bounded by the configuration, never by what a client sends: a client
+//! adds nothing to the tables, and chooses neither how many labels nor how many prefixes are tried.
+
+mod host;
+mod path;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Index;
 
 use crate::AccessLogId;
+use crate::filter::Filters;
+
+pub use host::HostPattern;
+pub use path::PathPattern;
+
+use host::HostIndex;
+use path::{PathIndex, Site};
 
 /// Index of an upstream in [`crate::Plan::upstreams`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(pub u16);
 
-/// One rule: requests for this host below this path go to this upstream.
+/// Index of a route in its table: its place in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouteId(pub u32);
+
+/// One rule: requests for these hosts and paths go to this upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The host, in lower case, without port; `None` matches any.
-    pub host: Option<String>,
-    /// The path prefix, beginning with `/`. It matches whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
-    pub prefix: String,
+    /// What records and metrics call it; no two routes have the same name.
+    pub name: String,
+    /// The hosts; none matches any, also that of a request without one.
+    pub hosts: Vec<HostPattern>,
+    /// The paths.
+    pub path: PathPattern,
+    /// Of the routes that match a request, one with a higher priority wins.
+    pub priority: i32,
     /// Where matching requests go.
     pub upstream: UpstreamId,
     /// Protocols that clients may switch to, in lower case. The tunnel that follows a switch is not looked into.
@@ -21,20 +52,34 @@ pub struct Route {
     pub connect: bool,
     /// Where its exchanges are written down, if anywhere.
     pub access_log: Option<AccessLogId>,
+    /// What is done to requests and answers besides.
+    pub filters: Filters,
 }
 
 impl Route {
-    /// A route as it is by default: WebSocket is passed on, CONNECT is not.
+    /// A route for everything below `prefix`, as it is by default: WebSocket is passed on, CONNECT is not.
     #[must_use]
-    pub fn new(host: Option<String>, prefix: impl Into<String>, upstream: UpstreamId) -> Route {
+    pub fn new(host: Option<HostPattern>, prefix: impl Into<String>, upstream: UpstreamId) -> Route {
+        let (hosts, path): (Vec<HostPattern>, _) = (host.into_iter().collect(), PathPattern::Prefix(prefix.into()));
         Route {
-            host,
-            prefix: prefix.into(),
+            name: Route::default_name(&hosts, &path),
+            hosts,
+            path,
+            priority: 0,
             upstream,
             upgrades: vec!["websocket".to_owned()],
             connect: false,
             access_log: None,
+            filters: Filters::default(),
         }
+    }
+
+    /// What a route is called that was given no name: its first host and its path, `=` before one that is exact. No two routes
+    /// of a configuration have both in common.
+    #[must_use]
+    pub fn default_name(hosts: &[HostPattern], path: &PathPattern) -> String {
+        let host = hosts.first().map(HostPattern::to_string).unwrap_or_default();
+        format!("{host}{path}")
     }
 
     /// Whether clients may switch to `protocol`, compared without case (RFC 9110 §7.8).
@@ -44,70 +89,94 @@ impl Route {
     }
 }
 
-/// The routes in the order in which they are tried: those with a host before those without, and longer prefixes before
-/// shorter ones.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The routes, compiled for lookup.
+#[derive(Clone)]
 pub struct RouteTable {
     routes: Vec<Route>,
+    hosts: HostIndex,
+    paths: PathIndex,
+    /// The routes without a host.
+    any: Site,
+    /// Whether one of those may come before a route that names the request's host: whether any has a higher priority than any
+    /// of the others.
+    any_overrides: bool,
 }
 
 impl RouteTable {
-    /// Orders `routes` for matching. Of two routes with the same host and prefix the earlier one wins.
+    /// Compiles `routes`. Of two routes with the same host and path the earlier one wins.
+    ///
+    /// # Panics
+    /// If there are 2^32 routes or bytes of patterns, or if a host has more than 255 bytes.
     #[must_use]
-    pub fn new(mut routes: Vec<Route>) -> RouteTable {
-        routes.sort_by_key(|route| (route.host.is_none(), std::cmp::Reverse(route.prefix.len())));
-        RouteTable { routes }
+    pub fn new(routes: Vec<Route>) -> RouteTable {
+        let mut any = Vec::new();
+        let mut by_host: HashMap<&HostPattern, Vec<RouteId>> = HashMap::new();
+        for (index, route) in routes.iter().enumerate() {
+            let id = RouteId(u32::try_from(index).expect("fewer routes than 2^32"));
+            route.hosts.iter().for_each(|host| by_host.entry(host).or_default().push(id));
+            if route.hosts.is_empty() {
+                any.push(id);
+            }
+        }
+        let priorities = |named: bool| {
+            routes.iter().filter(move |route| route.hosts.is_empty() != named).map(|route| route.priority)
+        };
+        let any_overrides = priorities(false).max().zip(priorities(true).min()).is_some_and(|(any, named)| any > named);
+        let mut paths = PathIndex::default();
+        let any = paths.add(&routes, any);
+        let hosts = HostIndex::new(by_host.into_iter().map(|(host, ids)| (host, paths.add(&routes, ids))).collect());
+        paths.finish();
+        RouteTable { hosts, paths, any, any_overrides, routes }
     }
 
-    /// The routes, in the order in which they are tried.
+    /// The routes by their ids, as they stand in the configuration.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// The route for `host` (without port, in any case; empty if the request named none) and `path` (without query).
+    /// The route for `host` (without port, in any case; empty if the request named none) and `path` (without query, in its
+    /// canonical form).
     #[must_use]
-    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Route> {
-        self.routes.iter().find(|route| {
-            route.host.as_ref().is_none_or(|name| name.as_bytes().eq_ignore_ascii_case(host))
-                && prefix_matches(route.prefix.as_bytes(), path)
-        })
+    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<RouteId> {
+        let own = self.hosts.find(host).and_then(|site| self.paths.find(site, path));
+        match own {
+            Some(own) if !self.any_overrides => Some(own),
+            None => self.paths.find(self.any, path),
+            Some(own) => {
+                let priority = |id| self[id].priority;
+                let any = self.paths.find(self.any, path).filter(|any| priority(*any) > priority(own));
+                any.or(Some(own))
+            }
+        }
     }
 }
 
-/// Whether `path` lies below `prefix`, by whole segments.
-fn prefix_matches(prefix: &[u8], path: &[u8]) -> bool {
-    let Some(rest) = path.strip_prefix(prefix) else { return false };
-    rest.is_empty() || prefix.ends_with(b"/") || rest.starts_with(b"/")
+impl Index<RouteId> for RouteTable {
+    type Output = Route;
+
+    fn index(&self, id: RouteId) -> &Route {
+        &self.routes[id.0 as usize]
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(routes: &[(Option<&str>, &str)]) -> RouteTable {
-        let route = |(index, (host, prefix)): (usize, &(Option<&str>, &str))| {
-            Route::new(host.map(str::to_owned), *prefix, UpstreamId(u16::try_from(index).unwrap()))
-        };
-        RouteTable::new(routes.iter().enumerate().map(route).collect())
+/// The rest is compiled from the routes and says nothing new.
+impl fmt::Debug for RouteTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouteTable").field("routes", &self.routes).finish_non_exhaustive()
     }
+}
 
-    #[test]
-    fn the_host_comes_first_then_the_longest_prefix() {
-        let table = table(&[(None, "/"), (None, "/api"), (Some("a.example"), "/"), (Some("a.example"), "/api/v2")]);
-        let found = |host: &str, path: &str| table.find(host.as_bytes(), path.as_bytes()).map(|route| route.upstream.0);
-        assert_eq!(found("b.example", "/x"), Some(0));
-        assert_eq!(found("b.example", "/api/x"), Some(1));
-        assert_eq!(found("A.Example", "/api/x"), Some(2));
-        assert_eq!(found("a.example", "/api/v2/x"), Some(3));
-        assert_eq!(found("", "/"), Some(0));
+impl PartialEq for RouteTable {
+    fn eq(&self, other: &RouteTable) -> bool {
+        self.routes == other.routes
     }
+}
 
-    #[test]
-    fn a_prefix_matches_whole_segments() {
-        let table = table(&[(None, "/api"), (None, "/static/")]);
-        let found = |path: &str| table.find(b"", path.as_bytes()).is_some();
-        assert!(found("/api") && found("/api/") && found("/api/x") && found("/static/x"));
-        assert!(!found("/apix") && !found("/static") && !found("/"));
+impl Eq for RouteTable {}
+
+impl Default for RouteTable {
+    fn default() -> RouteTable {
+        RouteTable::new(Vec::new())
     }
 }

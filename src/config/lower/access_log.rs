@@ -9,12 +9,14 @@ use plan::access_log::{
     Condition, Escape, Format, Place, Rotation, Share, Syslog, SyslogAddress, SyslogProtocol, TemplateError,
 };
 use plan::{AccessLog, AccessLogId, AccessLogs, Address, LogTarget, LogTargetId};
-use toml::Spanned;
+
+use crate::config::spanned::Spanned;
 
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
 use crate::config::address;
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
-use crate::config::raw::{self, AccessLogChoice};
+use crate::config::raw::{self, ListOr, TextOr};
+use crate::config::units;
 
 /// Logs of one file. Each shard has an outlet to each target.
 const LOGS_MAX: usize = 64;
@@ -76,29 +78,39 @@ pub(super) fn lower<'f>(file: &'f raw::File, problems: &mut Problems) -> (Access
 
 /// The log of routes that name none, and of exchanges that find none.
 fn default(file: &raw::File, named: &Logs<'_>, logs: &mut AccessLogs, problems: &mut Problems) -> Option<AccessLogId> {
-    if let (Some(choice), Some(older)) = (&file.access_log, &file.log.access) {
+    let older = file.log.access.as_ref().filter(|older| older.get_ref() != "off");
+    if let (Some(choice), Some(older)) = (&file.access_log, older) {
         let problem = Problem::new("the access log is configured twice, as `access_log` and as `log.access`");
         problems.repeated(older.span(), choice.span(), problem.note("`access_log` says all that `log.access` says"));
     }
     let Some(choice) = &file.access_log else {
         let known = [("off", false), ("json", true)];
         let is_on = word(file.log.access.as_ref(), "an access log format", &known, false, problems);
-        return is_on.then(|| of_format("json", logs));
+        return is_on.then(|| to_stdout(default_json(), logs));
     };
     match choice.get_ref() {
-        AccessLogChoice::Table(section) => Some(log(section, &choice.span(), logs, problems)),
-        AccessLogChoice::Word(word) => match word.as_str() {
+        TextOr::Table(section) => Some(log(section, &choice.span(), logs, problems)),
+        TextOr::Text(word) => match word.as_str() {
             "off" => None,
-            "json" | "common" | "combined" => Some(of_format(word, logs)),
+            "json" => Some(to_stdout(default_json(), logs)),
+            "common" => Some(to_stdout(Format::common(), logs)),
+            "combined" => Some(to_stdout(Format::combined(), logs)),
             name => named.named(name, &choice.span(), &WORDS, problems),
         },
     }
 }
 
-/// A log of that format to standard output.
-fn of_format(format: &str, logs: &mut AccessLogs) -> AccessLogId {
-    let section = raw::AccessLog { format: Some(Spanned::new(0..0, format.to_owned())), ..raw::AccessLog::default() };
-    log(&section, &(0..0), logs, &mut Problems::default())
+/// A log of that format to standard output, with everything else at its default.
+fn to_stdout(format: Format, logs: &mut AccessLogs) -> AccessLogId {
+    let target = LogTarget { place: Place::Stdout, waiting_bytes_max: BUFFER_DEFAULT as u32 };
+    // Another log to standard output that has a buffer of another size is to be complained of there.
+    let target = target_id(target, &(0..0), logs, &mut Problems::default());
+    logs.logs.push(AccessLog { target, format, only: None, share: Share::ALL, always: None });
+    AccessLogId(u16::try_from(logs.logs.len() - 1).unwrap_or(u16::MAX))
+}
+
+fn default_json() -> Format {
+    Format::json(Format::JSON_FIELDS.iter().copied()).expect("the fields of ours exist")
 }
 
 /// Adds a log to `logs`.
@@ -155,11 +167,6 @@ fn format(section: &raw::AccessLog, problems: &mut Problems) -> Format {
     let known = [("apache", Escape::Apache), ("json", Escape::Json)];
     let escape = word(section.escape.as_ref(), "a way to escape", &known, Escape::Apache, problems);
     let written = section.format.as_ref().map_or("json", |written| written.get_ref());
-    let is_template = !["json", "common", "combined"].contains(&written);
-    if let Some(escape) = section.escape.as_ref().filter(|_| !is_template) {
-        let problem = Problem::new(format!("`escape` does nothing for the format {}", quoted(written)));
-        problems.at(escape.span(), problem.note("it is for templates; this format escapes in its own way"));
-    }
     if let Some(fields) = section.fields.as_ref().filter(|_| written != "json") {
         let problem = Problem::new(format!("`fields` does nothing for the format {}", quoted(written)));
         problems.at(fields.span(), problem.note("it lists the members of `format = \"json\"`"));
@@ -185,8 +192,7 @@ fn format(section: &raw::AccessLog, problems: &mut Problems) -> Format {
 }
 
 fn json(fields: Option<&Spanned<Vec<Spanned<String>>>>, problems: &mut Problems) -> Format {
-    let default = || Format::json(Format::JSON_FIELDS.iter().copied()).expect("the fields of ours exist");
-    let Some(fields) = fields else { return default() };
+    let Some(fields) = fields else { return default_json() };
     let mut seen = HashMap::new();
     for field in fields.get_ref() {
         // One by one, so that each error has its place.
@@ -206,10 +212,10 @@ fn json(fields: Option<&Spanned<Vec<Spanned<String>>>>, problems: &mut Problems)
         Ok(format) => format,
         Err(error @ (TemplateError::Empty | TemplateError::TooLong)) => {
             problems.at(fields.span(), Problem::new(format!("this is no list of fields: {error}")));
-            default()
+            default_json()
         }
         // Told above.
-        Err(_) => default(),
+        Err(_) => default_json(),
     }
 }
 
@@ -246,13 +252,38 @@ fn place(section: &raw::AccessLog, problems: &mut Problems) -> Place {
             }
             Place::File { path: file, rotation }
         }
-        (None, Some(syslog)) => Place::Syslog(self::syslog(syslog.get_ref(), problems)),
+        (None, Some(written)) => Place::Syslog(match written.get_ref() {
+            TextOr::Text(text) => syslog(Some((text, written.span())), &raw::Syslog::default(), problems),
+            TextOr::Table(table) => {
+                let address = table.address.as_ref().map(|address| (address.get_ref(), address.span()));
+                syslog(address, table, problems)
+            }
+        }),
         (None, None) => Place::Stdout,
     }
 }
 
-fn rotation(section: &Spanned<raw::Rotate>, problems: &mut Problems) -> Rotation {
-    let raw::Rotate { size: bytes, age, keep, compress } = section.get_ref();
+fn rotation(section: &Spanned<TextOr<raw::Rotate>>, problems: &mut Problems) -> Rotation {
+    let sizes = 4 << 10..=1 << 40;
+    let default = Rotation { bytes_max: None, age_max: None, kept_max: 7, compress: true };
+    let raw::Rotate { size: bytes, age, keep, compress } = match section.get_ref() {
+        TextOr::Table(table) => &**table,
+        TextOr::Text(text) => {
+            let bytes_max = match units::size(text) {
+                Ok(bytes) if sizes.contains(&bytes) => Some(bytes),
+                Ok(_) => {
+                    let problem = Problem::new(format!("{} is out of range", quoted(text)));
+                    problems.at(section.span(), problem.expected("4KiB to 1TiB"));
+                    None
+                }
+                Err(problem) => {
+                    problems.at(section.span(), problem);
+                    None
+                }
+            };
+            return Rotation { bytes_max, ..default };
+        }
+    };
     if bytes.is_none() && age.is_none() {
         let problem = Problem::new("`rotate` does not say when");
         problems.at(section.span(), problem.expected("`size`, `age` or both: { size = \"100MiB\", age = \"24h\" }"));
@@ -260,23 +291,23 @@ fn rotation(section: &Spanned<raw::Rotate>, problems: &mut Problems) -> Rotation
     let year = Duration::from_secs(366 * 24 * 3600);
     let (one_second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
     Rotation {
-        bytes_max: bytes.as_ref().map(|bytes| size(Some(bytes), 4 << 10..=1 << 40, 100 << 20, problems)),
+        bytes_max: bytes.as_ref().map(|bytes| size(Some(bytes), sizes.clone(), 100 << 20, problems)),
         age_max: age.as_ref().map(|age| duration(Some(age), one_second..=year, day, problems)),
-        kept_max: integer(keep.as_ref(), 1..=10_000, 7, problems),
-        compress: compress.unwrap_or(true),
+        kept_max: integer(keep.as_ref(), 1..=10_000, default.kept_max, problems),
+        compress: compress.unwrap_or(default.compress),
     }
 }
 
-fn syslog(section: &raw::Syslog, problems: &mut Problems) -> Syslog {
-    let address = section.address.as_ref().and_then(|written| match address::listen(written.get_ref()) {
+fn syslog(written: Option<(&String, Span)>, section: &raw::Syslog, problems: &mut Problems) -> Syslog {
+    let address = written.and_then(|(text, span)| match address::listen(text) {
         Ok(Address::Unix(path)) => Some(SyslogAddress::Unix(path)),
         Ok(Address::Tcp(address)) if address.port() == 0 => {
-            problems.at(written.span(), Problem::new("port 0 is nobody's").expected("a port, usually 514"));
+            problems.at(span, Problem::new("port 0 is nobody's").expected("a port, usually 514"));
             None
         }
         Ok(Address::Tcp(address)) => Some(SyslogAddress::Udp(address)),
         Err(problem) => {
-            problems.at(written.span(), problem);
+            problems.at(span, problem);
             None
         }
     });
@@ -337,14 +368,17 @@ fn share(written: Option<&Spanned<f64>>, problems: &mut Problems) -> Share {
     Share((share * f64::from(Share::ALL.0)).round() as u32)
 }
 
-fn condition(section: &Spanned<raw::LogCondition>, problems: &mut Problems) -> Condition {
-    let raw::LogCondition { statuses, outcomes, slower_than } = section.get_ref();
+fn condition(section: &Spanned<ListOr<raw::LogCondition>>, problems: &mut Problems) -> Condition {
+    let (statuses, outcomes, slower_than) = match section.get_ref() {
+        ListOr::List(statuses) => (&statuses[..], &[][..], None),
+        ListOr::Table(table) => (&table.statuses[..], &table.outcomes[..], table.slower_than.as_ref()),
+    };
     if statuses.is_empty() && outcomes.is_empty() && slower_than.is_none() {
         let problem = Problem::new("a condition that nothing meets");
         problems.at(section.span(), problem.expected("`statuses`, `outcomes`, `slower_than` or several of them"));
     }
     let mut condition = Condition {
-        slower_than: slower_than.as_ref().map(|bound| duration(Some(bound), TIMEOUT_RANGE, Duration::ZERO, problems)),
+        slower_than: slower_than.map(|bound| duration(Some(bound), TIMEOUT_RANGE, Duration::ZERO, problems)),
         ..Condition::default()
     };
     let classes = [("1xx", 1), ("2xx", 2), ("3xx", 3), ("4xx", 4), ("5xx", 5_u16)];

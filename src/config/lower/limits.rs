@@ -3,12 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::config::spanned::Spanned;
 use plan::{Limits, Overload, Timeouts};
-use toml::Spanned;
 
 use super::{TIMEOUT_RANGE, duration, integer, size};
 use crate::config::diagnostic::Problems;
-use crate::config::raw::{self, Quantity};
+use crate::config::raw;
 
 /// Client connections of a shard. An upper bound against slips of the keyboard; descriptors end sooner.
 const CONNECTIONS_MAX: u32 = 10_000_000;
@@ -79,7 +79,7 @@ pub(super) fn overload(section: &raw::Overload, problems: &mut Problems) -> Over
 
 /// A size that is small enough for 32 bits.
 pub(super) fn bytes(
-    written: Option<&Spanned<Quantity>>,
+    written: Option<&Spanned<raw::Size>>,
     range: RangeInclusive<u32>,
     default: u32,
     problems: &mut Problems,

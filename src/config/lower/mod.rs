@@ -5,6 +5,7 @@
 
 mod access_log;
 mod dns;
+mod filter;
 mod limits;
 mod listener;
 mod route;
@@ -14,8 +15,8 @@ mod upstream;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::config::spanned::Spanned;
 use plan::{Forwarding, Io, Plan, Shards};
-use toml::Spanned;
 
 use super::diagnostic::{Problem, Problems, quoted};
 use super::raw::{self, Quantity};
@@ -29,29 +30,28 @@ pub(super) const SHARDS_MAX: u16 = 1024;
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// Checks what `file` means and gives it out as a Plan. `cores` is the number of shards where the file names none.
-pub(super) fn lower(file: &raw::File, cores: u16) -> Result<Loaded, Problems> {
-    let mut problems = Problems::default();
+pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Option<Loaded> {
     let names = upstream::Names::of(file);
-    let mut discovery = dns::lower(&file.dns, &mut problems);
-    let (access_logs, logs) = access_log::lower(file, &mut problems);
+    let mut discovery = dns::lower(&file.dns, problems);
+    let (access_logs, logs) = access_log::lower(file, problems);
     let plan = Plan {
-        listeners: listener::lower(file, &mut problems),
-        upstreams: upstream::lower(file, &names, &mut discovery.names, &mut problems),
-        routes: route::lower(file, &names, &logs, &mut problems),
-        limits: limits::limits(&file.limits, &mut problems),
-        timeouts: limits::timeouts(&file.timeouts, &mut problems),
-        overload: limits::overload(&file.overload, &mut problems),
-        trust: trust::lower(&file.trust, &mut problems),
+        listeners: listener::lower(file, problems),
+        upstreams: upstream::lower(file, &names, &mut discovery.names, problems),
+        routes: route::lower(file, &names, &logs, problems),
+        limits: limits::limits(&file.limits, problems),
+        timeouts: limits::timeouts(&file.timeouts, problems),
+        overload: limits::overload(&file.overload, problems),
+        trust: trust::lower(&file.trust, problems),
         forwarding: Forwarding {
             request_id: file.forwarding.request_id,
             return_request_id: file.forwarding.return_request_id,
             forwarded: file.forwarding.forwarded,
         },
-        shards: shards(&file.shards, cores, &mut problems),
+        shards: shards(&file.shards, cores, problems),
         access_logs,
     };
-    let log_level = log_level(&file.log, &mut problems);
-    if problems.is_empty() { Ok(Loaded { plan, log_level, discovery }) } else { Err(problems) }
+    let log_level = log_level(&file.log, problems);
+    problems.is_empty().then_some(Loaded { plan, log_level, discovery })
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {
@@ -108,31 +108,38 @@ where
 
 /// A duration within `range`.
 fn duration(
-    written: Option<&Spanned<Quantity>>,
+    written: Option<&Spanned<raw::Duration>>,
     range: RangeInclusive<Duration>,
     default: Duration,
     problems: &mut Problems,
 ) -> Duration {
     let shown = |value: Duration| ShowDuration(value).to_string();
+    let written = written.map(|written| (&written.get_ref().0, written.span()));
     quantity(written, units::duration, range, shown, default, problems)
 }
 
 /// A size in bytes, within `range`.
-fn size(written: Option<&Spanned<Quantity>>, range: RangeInclusive<u64>, default: u64, problems: &mut Problems) -> u64 {
+fn size(
+    written: Option<&Spanned<raw::Size>>,
+    range: RangeInclusive<u64>,
+    default: u64,
+    problems: &mut Problems,
+) -> u64 {
+    let written = written.map(|written| (&written.get_ref().0, written.span()));
     quantity(written, units::size, range, |value| ShowSize(value).to_string(), default, problems)
 }
 
 fn quantity<T: Copy + PartialOrd>(
-    written: Option<&Spanned<Quantity>>,
+    written: Option<(&Quantity, diagnostic::Span)>,
     read: impl Fn(&str) -> Result<T, Problem>,
     range: RangeInclusive<T>,
     shown: impl Fn(T) -> String,
     default: T,
     problems: &mut Problems,
 ) -> T {
-    let Some(written) = written else { return default };
+    let Some((written, span)) = written else { return default };
     // A number without a unit goes the same way as a text without one, and gets the same advice.
-    let text = match written.get_ref() {
+    let text = match written {
         Quantity::Text(text) => text.clone(),
         Quantity::Integer(number) => number.to_string(),
         Quantity::Float(number) => number.to_string(),
@@ -145,7 +152,7 @@ fn quantity<T: Copy + PartialOrd>(
         }
         Err(problem) => problem,
     };
-    problems.at(written.span(), problem);
+    problems.at(span, problem);
     default
 }
 

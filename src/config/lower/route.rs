@@ -3,22 +3,29 @@
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 
-use plan::{Route, RouteTable, UpstreamId};
+use crate::config::spanned::Spanned;
+use plan::{HostPattern, PathPattern, Route, RouteTable, UpstreamId};
 
 use super::access_log::Logs;
-use super::too_many;
 use super::upstream::Names;
+use super::{filter, integer, too_many};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
 use crate::config::raw;
 
 /// Routes of one file.
 const ROUTES_MAX: usize = 100_000;
+/// Hosts of one route.
+const HOSTS_MAX: usize = 10_000;
 /// A host is a name of the DNS. RFC 1035 §2.3.4
 const HOST_BYTES_MAX: usize = 253;
 /// Protocols that one route lets clients switch to.
 const UPGRADES_MAX: usize = 16;
-/// A prefix has to fit into a request's head with room to spare.
-const PREFIX_BYTES_MAX: usize = 4096;
+/// A path has to fit into a request's head with room to spare.
+const PATH_BYTES_MAX: usize = 4096;
+/// Priorities lie between this and its negative: more than routes, so that each could have its own.
+const PRIORITY_MAX: i32 = 1_000_000;
+/// A name stands in records, metrics and addresses of the admin interface.
+const NAME_BYTES_MAX: usize = 128;
 
 pub(super) fn lower(file: &raw::File, names: &Names<'_>, logs: &Logs<'_>, problems: &mut Problems) -> RouteTable {
     if file.routes.is_empty() {
@@ -28,32 +35,100 @@ pub(super) fn lower(file: &raw::File, names: &Names<'_>, logs: &Logs<'_>, proble
     if let Some(first_beyond) = file.routes.get(ROUTES_MAX) {
         too_many("routes", file.routes.len(), ROUTES_MAX, first_beyond.span(), problems);
     }
-    let mut seen: HashMap<(Option<String>, String), Span> = HashMap::new();
+    let mut taken = Taken::default();
     let mut routes = Vec::new();
     for section in &file.routes {
-        let upstream = upstream(section.span(), section.get_ref(), names, problems);
-        let (Some(host), Some(prefix)) = (host(section.get_ref(), problems), prefix(section.get_ref(), problems))
-        else {
-            continue;
-        };
-        let span = section.span();
-        if let Some(first) = seen.get(&(host.clone(), prefix.clone())) {
-            let of_host = host.as_ref().map_or_else(|| "any host".to_owned(), |host| quoted(host));
-            let problem = Problem::new(format!("a second route for {of_host} and prefix {}", quoted(&prefix)));
-            problems.repeated(span, first.clone(), problem.note("the first would win, and this one never match"));
-            continue;
-        }
-        seen.insert((host.clone(), prefix.clone()), span);
-        let upgrades = upgrades(section.get_ref(), problems);
-        let access_log = logs.of_route(section.get_ref().access_log.as_ref(), problems);
-        if let Some(upstream) = upstream {
-            let connect = section.get_ref().connect;
-            let route = Route::new(host, prefix, upstream);
-            let upgrades = upgrades.unwrap_or_else(|| route.upgrades.clone());
-            routes.push(Route { upgrades, connect, access_log, ..route });
-        }
+        routes.extend(one(section, names, logs, &mut taken, problems));
     }
-    RouteTable::new(routes)
+    if problems.is_empty() { RouteTable::new(routes) } else { RouteTable::default() }
+}
+
+/// One route, unless something is wrong with what it matches or with its upstream.
+fn one(
+    section: &Spanned<raw::Route>,
+    names: &Names<'_>,
+    logs: &Logs<'_>,
+    taken: &mut Taken,
+    problems: &mut Problems,
+) -> Option<Route> {
+    let (span, section) = (section.span(), section.get_ref());
+    let upstream = upstream(span.clone(), section, names, problems);
+    let (hosts, path) = (hosts(&span, section, problems), path(section, problems));
+    let priority = integer(section.priority.as_ref(), -PRIORITY_MAX..=PRIORITY_MAX, 0, problems);
+    let (upgrades, filters) = (upgrades(section, problems), filter::lower(section, problems));
+    let access_log = logs.of_route(section.access_log.as_ref(), problems);
+    let (hosts, path) = (hosts?, path?);
+    let is_new = taken.take(&span, &hosts, &path, problems);
+    let hosts: Vec<HostPattern> = hosts.into_iter().map(|(host, _)| host).collect();
+    let name = name(section, problems).unwrap_or_else(|| Route::default_name(&hosts, &path));
+    // Of what is there twice, one complaint is enough.
+    if is_new {
+        taken.take_name(section.name.as_ref().map_or(span, Spanned::span), &name, problems);
+    }
+    let default = Route::new(None, "/", upstream?);
+    let upgrades = upgrades.unwrap_or_else(|| default.upgrades.clone());
+    Some(Route { name, hosts, path, priority, upgrades, connect: section.connect, access_log, filters, ..default })
+}
+
+/// What the routes so far match and are called, and where that stands.
+#[derive(Default)]
+struct Taken {
+    matches: HashMap<(Option<HostPattern>, PathPattern), Span>,
+    names: HashMap<String, Span>,
+}
+
+impl Taken {
+    /// Records what a route matches. Tells whether none before it matches the same.
+    fn take(
+        &mut self,
+        route: &Span,
+        hosts: &[(HostPattern, Span)],
+        path: &PathPattern,
+        problems: &mut Problems,
+    ) -> bool {
+        let named = hosts.iter().map(|(host, span)| (Some(host), span));
+        let any = hosts.is_empty().then_some((None, route));
+        let mut is_new = true;
+        for (host, span) in named.chain(any) {
+            let key = (host.cloned(), path.clone());
+            let Some(first) = self.matches.get(&key) else {
+                self.matches.insert(key, span.clone());
+                continue;
+            };
+            is_new = false;
+            let of_host = host.map_or_else(|| "any host".to_owned(), |host| quoted(&host.to_string()));
+            let of_path = match path {
+                PathPattern::Exact(path) => format!("path {}", quoted(path)),
+                PathPattern::Prefix(prefix) => format!("prefix {}", quoted(prefix)),
+            };
+            let problem = Problem::new(format!("a second route for {of_host} and {of_path}"));
+            problems.repeated(span.clone(), first.clone(), problem.note("one of the two would never match"));
+        }
+        is_new
+    }
+
+    fn take_name(&mut self, span: Span, name: &str, problems: &mut Problems) {
+        if let Some(first) = self.names.get(name) {
+            let problem = Problem::new(format!("a second route is named {}", quoted(name)));
+            return problems.repeated(
+                span,
+                first.clone(),
+                problem.note("records and metrics tell routes by their names"),
+            );
+        }
+        self.names.insert(name.to_owned(), span);
+    }
+}
+
+fn name(section: &raw::Route, problems: &mut Problems) -> Option<String> {
+    let written = section.name.as_ref()?;
+    let name = written.get_ref();
+    let valid = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+    if !valid {
+        let problem = Problem::new(format!("{} is not a name for a route", quoted(name)));
+        problems.at(written.span(), problem.expected(format!("1 to {NAME_BYTES_MAX} visible characters of ASCII")));
+    }
+    Some(name.clone())
 }
 
 fn upstream(span: Span, section: &raw::Route, names: &Names<'_>, problems: &mut Problems) -> Option<UpstreamId> {
@@ -70,43 +145,95 @@ fn upstream(span: Span, section: &raw::Route, names: &Names<'_>, problems: &mut 
     found
 }
 
-/// The host in lower case; `Some(None)` where any will do, `None` where it is wrong.
-fn host(section: &raw::Route, problems: &mut Problems) -> Option<Option<String>> {
-    let Some(written) = &section.host else { return Some(None) };
-    let host = written.get_ref();
-    match host_problem(host) {
-        None => Some(Some(host.to_ascii_lowercase())),
-        Some(problem) => {
-            problems.at(written.span(), problem.expected("a host without scheme and port: `example.com`, `[::1]`"));
-            None
+/// The hosts and where they stand, none where any will do; `None` where one is wrong.
+fn hosts(route: &Span, section: &raw::Route, problems: &mut Problems) -> Option<Vec<(HostPattern, Span)>> {
+    let written = match (&section.host, &section.hosts) {
+        (None, None) => return Some(Vec::new()),
+        (Some(host), None) => std::slice::from_ref(host),
+        (None, Some(hosts)) if hosts.get_ref().is_empty() => {
+            let problem = Problem::new("the list of hosts is empty");
+            problems.at(hosts.span(), problem.note("leave the key out, and the route serves any host"));
+            return None;
         }
+        (None, Some(hosts)) => hosts.get_ref(),
+        (Some(host), Some(_)) => {
+            let problem = Problem::new("this route has both `host` and `hosts`");
+            problems.at(host.span(), problem.expected("one of the two: hosts = [\"a.example\", \"b.example\"]"));
+            return None;
+        }
+    };
+    if written.len() > HOSTS_MAX {
+        too_many("hosts", written.len(), HOSTS_MAX, route.clone(), problems);
+        return None;
+    }
+    let mut hosts = Some(Vec::new());
+    for written in written {
+        match host(written.get_ref()) {
+            Ok(host) => hosts.iter_mut().for_each(|hosts| hosts.push((host.clone(), written.span()))),
+            Err(problem) => {
+                let forms = "a host without scheme and port: `example.com`, `*.example.com`, `www.*`, `[::1]`";
+                problems.at(written.span(), problem.expected(forms));
+                hosts = None;
+            }
+        }
+    }
+    hosts
+}
+
+/// The host in the form in which it is matched: in lower case, without the dot at its end, an IPv6 address as RFC 5952 has it.
+fn host(written: &str) -> Result<HostPattern, Problem> {
+    if let Some(literal) = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let address = literal.parse::<Ipv6Addr>();
+        let address = address.map_err(|_| Problem::new(format!("{} is not an IPv6 address", quoted(written))))?;
+        return Ok(HostPattern::Exact(format!("[{address}]")));
+    }
+    let host = written.strip_suffix('.').unwrap_or(written).to_ascii_lowercase();
+    let (name, pattern): (_, fn(String) -> HostPattern) = match (host.strip_prefix("*."), host.strip_suffix(".*")) {
+        (Some(suffix), None) => (suffix, HostPattern::Suffix),
+        (None, Some(prefix)) => (prefix, HostPattern::Prefix),
+        _ => (host.as_str(), HostPattern::Exact),
+    };
+    match host_problem(written, name) {
+        None => Ok(pattern(name.to_owned())),
+        Some(problem) => Err(problem),
     }
 }
 
-fn host_problem(host: &str) -> Option<Problem> {
-    let shown = quoted(host);
-    if let Some(literal) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let valid = literal.parse::<Ipv6Addr>().is_ok();
-        return (!valid).then(|| Problem::new(format!("{shown} is not an IPv6 address")));
-    }
-    let problem = if host.is_empty() {
-        Problem::new("the host is empty").note("leave the key out, and the route serves any host")
-    } else if host.contains('*') {
-        Problem::new(format!("{shown} is a pattern, and hosts are matched exactly"))
-    } else if host.contains(['/', ':']) {
+/// What is wrong with `name`, which is what `written` has besides a wildcard.
+fn host_problem(written: &str, name: &str) -> Option<Problem> {
+    let shown = quoted(written);
+    let problem = if written.is_empty() || written == "*" {
+        let what = if written.is_empty() { "the host is empty".to_owned() } else { format!("{shown} is not a host") };
+        Problem::new(what).note("leave the key out, and the route serves any host")
+    } else if name.contains('*') {
+        Problem::new(format!("{shown} has a wildcard that is no whole label at one end"))
+    } else if let Some(suffix) = written.strip_prefix('.').filter(|suffix| suffix.contains(char::is_alphanumeric)) {
+        Problem::new(format!("{shown} begins with a dot"))
+            .note(format!("to serve the domain and all below it: hosts = [\"{suffix}\", \"*.{suffix}\"]"))
+    } else if name.contains(['/', ':']) {
         Problem::new(format!("{shown} is more than a host"))
-    } else if !host.is_ascii() {
-        Problem::new(format!("{shown} is not ASCII")).note("write it as clients send it: `xn--…`")
-    } else if host.len() > HOST_BYTES_MAX {
-        Problem::new(format!("the host is {} bytes long, more than {HOST_BYTES_MAX}", host.len()))
-    } else if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+    } else if !name.is_ascii() {
+        not_ascii(written)
+    } else if name.len() > HOST_BYTES_MAX {
+        Problem::new(format!("the host is {} bytes long, more than {HOST_BYTES_MAX}", name.len()))
+    } else if name.split('.').any(str::is_empty) {
+        Problem::new(format!("{shown} has an empty label: two dots in a row, or nothing but a dot"))
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         Problem::new(format!("{shown} is not a host"))
-    } else if host.split('.').any(str::is_empty) {
-        Problem::new(format!("{shown} has an empty label: a dot at an end, or two in a row"))
     } else {
         return None;
     };
     Some(problem)
+}
+
+/// Clients send names of other scripts as A-labels (RFC 5890 §2.3.2.1), and compared is what they send.
+fn not_ascii(written: &str) -> Problem {
+    let problem = Problem::new(format!("{} is not ASCII", quoted(written)));
+    let labels: Option<Vec<String>> = written.split('.').map(|label| idna::domain_to_ascii(label).ok()).collect();
+    match labels {
+        Some(labels) => problem.note(format!("write it as clients send it: {}", quoted(&labels.join(".")))),
+        None => problem.note("write it as clients send it: `xn--…`"),
+    }
 }
 
 /// The protocols in lower case; `None` where the file leaves them at the default.
@@ -139,11 +266,21 @@ fn upgrade_problem(protocol: &str) -> Option<Problem> {
     (!valid).then(|| Problem::new(format!("{shown} is not a protocol")).expected("a token such as `websocket`"))
 }
 
-fn prefix(section: &raw::Route, problems: &mut Problems) -> Option<String> {
-    let Some(written) = &section.prefix else { return Some("/".to_owned()) };
-    let prefix = written.get_ref();
-    match prefix_problem(prefix) {
-        None => Some(prefix.clone()),
+/// The path; `None` where it is wrong.
+fn path(section: &raw::Route, problems: &mut Problems) -> Option<PathPattern> {
+    let (written, pattern): (_, fn(String) -> PathPattern) = match (&section.path, &section.prefix) {
+        (None, None) => return Some(PathPattern::Prefix("/".to_owned())),
+        (Some(path), None) => (path, PathPattern::Exact),
+        (None, Some(prefix)) => (prefix, PathPattern::Prefix),
+        (Some(path), Some(_)) => {
+            let problem = Problem::new("this route has both `path` and `prefix`");
+            problems
+                .at(path.span(), problem.expected("one of the two: `path` matches nothing below it, `prefix` does"));
+            return None;
+        }
+    };
+    match path_problem(written.get_ref(), if section.path.is_some() { "path" } else { "prefix" }) {
+        None => Some(pattern(written.get_ref().clone())),
         Some(problem) => {
             problems.at(written.span(), problem);
             None
@@ -151,30 +288,30 @@ fn prefix(section: &raw::Route, problems: &mut Problems) -> Option<String> {
     }
 }
 
-/// A prefix is compared with the path in its one canonical form. What that form never contains would never match, and is
+/// A path is compared with the path in its one canonical form. What that form never contains would never match, and is
 /// therefore a mistake.
-fn prefix_problem(prefix: &str) -> Option<Problem> {
-    let shown = quoted(prefix);
-    let problem = if !prefix.starts_with('/') {
+fn path_problem(path: &str, key: &str) -> Option<Problem> {
+    let shown = quoted(path);
+    let problem = if !path.starts_with('/') {
         let problem = Problem::new(format!("{shown} does not begin with `/`"));
-        if prefix.contains(':') {
+        if path.contains(':') {
             problem
         } else {
-            problem.note(format!("did you mean {}?", quoted(&format!("/{prefix}"))))
+            problem.note(format!("did you mean {}?", quoted(&format!("/{path}"))))
         }
-    } else if prefix.len() > PREFIX_BYTES_MAX {
-        Problem::new(format!("the prefix is {} bytes long, more than {PREFIX_BYTES_MAX}", prefix.len()))
-    } else if prefix.contains(['?', '#']) {
-        Problem::new(format!("{shown} is more than a path")).expected("a prefix without query and fragment")
-    } else if prefix.contains('*') {
-        Problem::new(format!("{shown} is a pattern")).note("a prefix matches everything below it as it is")
-    } else if !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+    } else if path.len() > PATH_BYTES_MAX {
+        Problem::new(format!("the {key} is {} bytes long, more than {PATH_BYTES_MAX}", path.len()))
+    } else if path.contains(['?', '#']) {
+        Problem::new(format!("{shown} is more than a path")).expected(format!("a {key} without query and fragment"))
+    } else if path.contains('*') {
+        Problem::new(format!("{shown} is a pattern")).note("`prefix` matches everything below it as it is")
+    } else if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         Problem::new(format!("{shown} has a character that stands in no path"))
             .note("write it percent-encoded, as clients send it")
-    } else if prefix.contains("//") || prefix.split('/').any(|segment| segment == "." || segment == "..") {
+    } else if path.contains("//") || path.split('/').any(|segment| segment == "." || segment == "..") {
         Problem::new(format!("{shown} is not in its shortest form"))
             .note("`//`, `/./` and `/../` are resolved before routes are tried")
-    } else if let Some(canonical) = other_form(prefix) {
+    } else if let Some(canonical) = other_form(path) {
         match canonical {
             Ok(canonical) => Problem::new(format!("{shown} is not in its canonical form"))
                 .note(format!("requests are matched in that form: write {}", quoted(&canonical))),
@@ -186,11 +323,11 @@ fn prefix_problem(prefix: &str) -> Option<Problem> {
     Some(problem)
 }
 
-/// The form in which a prefix is compared, if it is written in another.
-fn other_form(prefix: &str) -> Option<Result<String, wire::PathError>> {
+/// The form in which a path is compared, if it is written in another.
+fn other_form(path: &str) -> Option<Result<String, wire::PathError>> {
     let mut canonical = Vec::new();
-    match wire::path::canonicalize(prefix.as_bytes(), &mut canonical) {
-        Ok(()) if canonical == prefix.as_bytes() => None,
+    match wire::path::canonicalize(path.as_bytes(), &mut canonical) {
+        Ok(()) if canonical == path.as_bytes() => None,
         Ok(()) => Some(Ok(String::from_utf8_lossy(&canonical).into_owned())),
         Err(error) => Some(Err(error)),
     }

@@ -1,7 +1,9 @@
 //! `[upstreams.NAME]`
 
+use std::collections::HashMap;
+
+use crate::config::spanned::Spanned;
 use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
-use toml::Spanned;
 
 use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
@@ -26,18 +28,21 @@ const NAME_CHARS_MAX: usize = 64;
 /// The names of a file's upstreams, in the order in which they stand there, which is the order of their ids.
 pub(super) struct Names<'f> {
     entries: Vec<(&'f Spanned<String>, &'f raw::Upstream)>,
+    /// Many routes name them.
+    ids: HashMap<&'f str, UpstreamId>,
 }
 
 impl<'f> Names<'f> {
     pub(super) fn of(file: &'f raw::File) -> Names<'f> {
         let mut entries: Vec<_> = file.upstreams.iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
-        Names { entries }
+        let ids = (0..=u16::MAX).map(UpstreamId);
+        let ids = entries.iter().zip(ids).map(|((name, _), id)| (name.get_ref().as_str(), id)).collect();
+        Names { entries, ids }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<UpstreamId> {
-        let index = self.entries.iter().position(|(known, _)| known.get_ref() == name)?;
-        u16::try_from(index).ok().map(UpstreamId)
+        self.ids.get(name).copied()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &'f str> {

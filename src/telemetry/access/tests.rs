@@ -39,6 +39,7 @@ impl Shard {
             response: &KeptFields::default(),
             status: 200,
             outcome: Outcome::Completed,
+            route: None,
             upstream: None,
             request_id: b"",
             bytes_in: 0,

@@ -25,7 +25,8 @@ struct Upstream {
 #[derive(Debug, Clone)]
 struct Route {
     host: Option<String>,
-    prefix: String,
+    /// `prefix` or `path`, and which.
+    path: (&'static str, String),
     upstream: String,
     options: Vec<(String, String)>,
 }
@@ -87,11 +88,21 @@ impl Config {
         self
     }
 
-    /// Adds a route.
+    /// Adds a route for everything below `prefix`.
     #[must_use]
-    pub fn route(mut self, host: Option<&str>, prefix: &str, upstream: &str) -> Config {
-        let (prefix, upstream) = (prefix.to_owned(), upstream.to_owned());
-        self.routes.push(Route { host: host.map(str::to_owned), prefix, upstream, options: vec![] });
+    pub fn route(self, host: Option<&str>, prefix: &str, upstream: &str) -> Config {
+        self.with_route(host, ("prefix", prefix.to_owned()), upstream)
+    }
+
+    /// Adds a route for one path.
+    #[must_use]
+    pub fn exact_route(self, host: Option<&str>, path: &str, upstream: &str) -> Config {
+        self.with_route(host, ("path", path.to_owned()), upstream)
+    }
+
+    fn with_route(mut self, host: Option<&str>, path: (&'static str, String), upstream: &str) -> Config {
+        let (host, upstream) = (host.map(str::to_owned), upstream.to_owned());
+        self.routes.push(Route { host, path, upstream, options: vec![] });
         self
     }
 
@@ -151,11 +162,11 @@ impl Config {
             upstream.options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             text.push('\n');
         }
-        for Route { host, prefix, upstream, options } in &self.routes {
+        for Route { host, path: (key, path), upstream, options } in &self.routes {
             line(&mut text, format_args!("[[routes]]"));
             options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             host.iter().for_each(|host| line(&mut text, format_args!("host = {host:?}")));
-            line(&mut text, format_args!("prefix = {prefix:?}\nupstream = {upstream:?}\n"));
+            line(&mut text, format_args!("{key} = {path:?}\nupstream = {upstream:?}\n"));
         }
         // A test that says more about the access log says it in a section of its own.
         let is_said = self.sections.contains_key("access_log");

@@ -55,6 +55,7 @@ fn measure(format: Format) -> (f64, usize) {
         response: &response,
         status: 200,
         outcome: Outcome::Completed,
+        route: Some("api.example.com/api"),
         upstream: Some("app"),
         request_id: b"",
         bytes_in: 0,

@@ -13,6 +13,7 @@ use super::tunnel::Tunnel;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::filter;
 use crate::forward;
 use crate::outcome::{Error, Kind, Side};
 use crate::shard::Shard;
@@ -132,18 +133,20 @@ impl Proxy<'_> {
         poll_fn(move |cx| relay.poll(cx))
     }
 
-    /// Takes note of what the record will show of the response, and has its head sent with the changes to it.
-    pub(super) fn pass_head(&self, request: &Request, head: &ResponseHead, bytes: &[u8], send: impl FnOnce(&Edits)) {
+    /// The changes to the final answer's head. `filtered` has room for those that are not the same for all.
+    pub(super) fn response_edits<'e>(&'e self, request: &Request, filtered: &'e mut Edits) -> &'e Edits {
+        let (filters, usual) = (&self.route.filters.response, &self.shard.response_edits);
+        filter::on_response(filters, request.returned_id(self.plan.forwarding), usual, filtered)
+    }
+
+    /// Takes note of what the record will show of the final answer's head.
+    pub(super) fn keep(&self, request: &Request, head: &ResponseHead, bytes: &[u8]) {
         if let Some(log) = self.route.access_log {
             let names = &self.plan.access_logs.log(log).format.response_headers;
-            request.kept.borrow_mut().fill(names, head, bytes);
+            if !names.is_empty() {
+                request.kept.borrow_mut().fill(names, head, bytes);
+            }
         }
-        if !self.plan.forwarding.return_request_id {
-            return send(&self.shard.response_edits);
-        }
-        let mut edits = self.shard.request_edits.borrow_mut();
-        forward::name_response(&mut edits, request.id_text());
-        send(&edits);
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.

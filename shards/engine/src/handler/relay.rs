@@ -10,6 +10,7 @@ use super::proxy::{Attempt, Proxy};
 use super::timing::{Standing, Timing, WaitsFor};
 use crate::deadline::Deadline;
 use crate::exchange::Request;
+use crate::filter;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
@@ -173,7 +174,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                     self.up.send_data(data)?;
                 }
                 BodyPart::End => {
-                    self.up.finish(self.down.trailers())?;
+                    let passes = |trailers: &&_| filter::passes_trailers(&self.proxy.route.filters.request, trailers);
+                    self.up.finish(self.down.trailers().filter(passes))?;
                     self.request = Direction::Over;
                     return Ok(None);
                 }
@@ -197,10 +199,12 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let kind = kind?;
             let length = self.up.body_length();
             let (head, bytes) = self.up.response();
+            let mut filtered = self.proxy.shard.filtered_edits.borrow_mut();
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
-                    self.proxy.pass_head(self.asked, head, bytes, |edits| self.down.switch(head, bytes, edits));
+                    self.proxy.keep(self.asked, head, bytes);
+                    self.down.switch(head, bytes, self.proxy.response_edits(self.asked, &mut filtered));
                     self.response = Direction::Switched;
                     return Ok(None);
                 }
@@ -209,8 +213,9 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
-                    let down = &mut *self.down;
-                    self.proxy.pass_head(self.asked, head, bytes, |edits| down.send_head(head, bytes, edits, length));
+                    self.proxy.keep(self.asked, head, bytes);
+                    let edits = self.proxy.response_edits(self.asked, &mut filtered);
+                    self.down.send_head(head, bytes, edits, length);
                     self.response = Direction::Body;
                 }
             }

@@ -32,11 +32,8 @@ impl KeptFields {
         }
     }
 
-    /// Takes note of a response's head. `names` are in lower case, and none for most logs.
+    /// Takes note of a response's head. `names` are in lower case.
     pub(crate) fn fill(&mut self, names: &[String], head: &ResponseHead, bytes: &[u8]) {
-        if names.is_empty() {
-            return;
-        }
         self.clear();
         let values = self.0.get_or_insert_default();
         for name in names {

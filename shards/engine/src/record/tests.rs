@@ -29,6 +29,7 @@ fn lines(log: &AccessLog, count: usize, change: impl Fn(&mut Record<'_>)) -> Str
             response: &KeptFields::default(),
             status: 200,
             outcome: Outcome::Completed,
+            route: Some("a.example/"),
             upstream: Some("app"),
             request_id: b"",
             bytes_in: 0,
@@ -65,7 +66,7 @@ fn json_leaves_out_what_there_is_none_of() {
     assert!(plain.starts_with("{\"time\":\"2"), "{plain}");
     assert_eq!(
         rest,
-        r#""client":"192.0.2.1","method":"GET","host":"a.example","path":"/a/b?q=\"1","status":200,"outcome":"completed","upstream":"app","bytes_in":0,"bytes_out":5,"duration_us":1042}"#
+        r#""client":"192.0.2.1","method":"GET","host":"a.example","path":"/a/b?q=\"1","status":200,"outcome":"completed","route":"a.example/","upstream":"app","bytes_in":0,"bytes_out":5,"duration_us":1042}"#
     );
     let refused = line(json(), |record| {
         record.request = None;

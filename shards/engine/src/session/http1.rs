@@ -236,7 +236,7 @@ impl Http1 {
             RequestError::FieldTooLarge { .. } => Some(Limit::FieldBytes),
             _ => None,
         };
-        self.answer(&error, Some(refused), b"");
+        self.answer(&error, Some(refused), &Edits::new());
         self.flush();
         error
     }
@@ -253,6 +253,7 @@ impl Http1 {
             response: &response,
             status: error.status,
             outcome,
+            route: None,
             upstream: None,
             request_id: b"",
             bytes_in: 0,
@@ -315,16 +316,17 @@ impl Http1 {
         }
     }
 
-    /// Answers in our own name.
-    fn answer(&mut self, error: &Error, detail: Option<&RequestError>, request_id: &[u8]) {
+    /// Answers in our own name; `extra` is what the route says besides.
+    fn answer(&mut self, error: &Error, detail: Option<&RequestError>, extra: &Edits) {
         let text = own_text(error, detail);
         self.status = Some(error.status);
         self.end_if_draining();
-        let mut edits = forward::own_edits(error.status, request_id);
+        let mut edits = forward::own_edits(error.status);
         if error.kind == Kind::Overloaded {
             // RFC 9110 §10.2.3
             edits.add(FieldName::RetryAfter, b"1").expect("a constant field is valid");
         }
+        edits.extend(extra);
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);
     }
 }
@@ -446,7 +448,7 @@ impl Downstream for Http1 {
         self.connection.write_own(self.outbox.bytes(), status, "", b"", edits);
     }
 
-    fn fail(&mut self, error: &Error, request_id: &[u8]) {
+    fn fail(&mut self, error: &Error, edits: &Edits) {
         if error.kind == Kind::Gone && error.side == Side::Client {
             return self.connection.force_close();
         }
@@ -455,7 +457,7 @@ impl Downstream for Http1 {
             if error.side == Side::Client || !self.connection.request_complete() {
                 self.connection.force_close();
             }
-            self.answer(error, None, request_id);
+            self.answer(error, None, edits);
         } else {
             // The rest is missing, and the connection's end says so.
             self.connection.force_close();

@@ -186,7 +186,7 @@ impl Downstream for MemoryStream {
         Ok(())
     }
 
-    fn fail(&mut self, error: &Error, _: &[u8]) {
+    fn fail(&mut self, error: &Error, _: &Edits) {
         self.log(Frame::Failed(error.status));
     }
 

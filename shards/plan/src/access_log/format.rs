@@ -99,6 +99,8 @@ fields! {
     Outcome = "outcome",
     /// The limit that was met, if one was.
     Limit = "limit",
+    /// The name of the route.
+    Route = "route",
     /// The name of the upstream.
     Upstream = "upstream",
     /// The request's name, where requests are named.
@@ -147,6 +149,7 @@ impl Field {
             Field::Query
                 | Field::RequestLine
                 | Field::Limit
+                | Field::Route
                 | Field::Upstream
                 | Field::RequestId
                 | Field::BytesOutCommon
@@ -201,6 +204,7 @@ impl Format {
         "status",
         "outcome",
         "limit",
+        "route",
         "upstream",
         "request_id",
         "bytes_in",

@@ -15,7 +15,7 @@ pub(super) const RESERVED: FieldNames =
     HOP_BY_HOP.union(FieldNames::of(&[FieldName::Host, FieldName::ContentLength, FieldName::Trailer]));
 
 /// Changes to the fields of a head. Kept and reused: [`clear`](Edits::clear) keeps the memory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
     /// Invariant: neither `Other` nor a reserved name.
     removed: FieldNames,
@@ -143,6 +143,17 @@ impl Edits {
         Ok(())
     }
 
+    /// Makes the changes of `other` as well, an offer to switch excepted. They were checked when they were put there, so that
+    /// this costs no more than copying them.
+    pub fn extend(&mut self, other: &Edits) {
+        self.removed = self.removed.union(other.removed);
+        let base = self.removed_bytes.len();
+        let moved = |span: &Span| Span::new(base + span.start as usize, base + span.end as usize);
+        self.removed_others.extend(other.removed_others.iter().map(moved));
+        self.removed_bytes.extend_from_slice(&other.removed_bytes);
+        self.appended.extend_from_slice(&other.appended);
+    }
+
     /// Offers the upstream to switch to `protocol`, which the client asked for. RFC 9110 §7.8. Without this an Upgrade goes
     /// no further than here.
     ///
@@ -175,6 +186,13 @@ impl Edits {
     #[must_use]
     pub fn removed(&self) -> FieldNames {
         self.removed
+    }
+
+    /// All names to leave out, those with a token first.
+    pub fn removed_names(&self) -> impl Iterator<Item = &[u8]> {
+        let known = FieldName::KNOWN.iter().filter(|name| self.removed.contains(**name));
+        let others = self.removed_others.iter().map(|name| name.of(&self.removed_bytes));
+        known.map(|name| name.as_str().as_bytes()).chain(others)
     }
 
     /// The lines to add.

@@ -1,0 +1,3 @@
+//! `shards/plan`.
+
+pub mod route;
