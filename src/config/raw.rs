@@ -391,6 +391,10 @@ pub(super) struct Shards {
     /// By which interface of the kernel they move bytes; `auto` takes epoll where io_uring is refused or too old.
     #[schemars(extend("default" = "auto", "enum" = ["auto", "io_uring", "epoll"]))]
     pub(super) io: Option<Spanned<String>>,
+    /// Bytes of a body in one run (the rest of it, or of a chunk) from which they pass from socket to socket inside the kernel,
+    /// without being copied; as many at a time, twice in a row, through a tunnel. `1TiB` never splices.
+    #[schemars(extend("default" = "32KiB", "x-range" = ["4KiB", "1TiB"]))]
+    pub(super) splice_bytes_min: Option<Spanned<Size>>,
 }
 
 /// What is written down.

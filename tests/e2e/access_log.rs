@@ -313,9 +313,13 @@ fn on_a_disk_that_fills_up_every_line_is_whole() {
     let file = fs::OpenOptions::new().write(true).open(&seen).unwrap();
     let mut client = ringway.connect();
     eventually("a line is written again", || {
-        file.set_len(0).unwrap();
+        if file.metadata().unwrap().len() > 16 << 10 {
+            file.set_len(0).unwrap();
+        }
         get(&mut client, "/length/5");
-        read(&seen).lines().any(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line["path"] == "/length/5"))
+        read(&seen)
+            .lines()
+            .any(|line| serde_json::from_str::<Value>(line).is_ok_and(|line| line["path"] == "/length/5"))
     });
     assert!(read(&seen).lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", read(&seen));
 }

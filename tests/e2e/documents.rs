@@ -16,7 +16,7 @@ fn the_table_of_statuses_names_every_outcome_and_no_other() {
             "completed" => (200..300).contains(status),
             "tunnel_idle" => *status == 101,
             "no_route" => *status == 404,
-            "request_timeout" => matches!(status, 408 | 504),
+            "request_timeout" => matches!(status, 408 | 503 | 504),
             outcome if outcome.starts_with("client_") => *status >= 400,
             _ => *status >= 500,
         };

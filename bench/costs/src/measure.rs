@@ -85,7 +85,7 @@ impl Bench<'_> {
     fn idle(&self, scenario: Scenario) -> anyhow::Result<IdleCosts> {
         let connections = scenario.connections;
         let shard = self.start_shard(scenario, None)?;
-        let path = RequestKind::Download(Body::Small).path();
+        let path = RequestKind::Download(Body::SMALL).path();
         let wrk = Wrk { path: &path, ..self.wrk(&shard, WARM_UP_CONNECTIONS) };
         wrk.run(self.arguments.warm_up_seconds, self.interrupt)?;
         self.wait_until_open(&shard, 0)?;

@@ -124,7 +124,7 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32, (is_edited, 
         overload: plan::Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
-        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
         access_logs,
     }
 }

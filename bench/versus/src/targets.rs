@@ -12,12 +12,20 @@ use std::{fmt, fs, net::SocketAddr, path::Path, process::Command, str::FromStr};
 
 use anyhow::{Context, ensure};
 use bench_common::{
+    body::Body,
     fetch,
     interrupt::Interrupt,
     process::{self, Process},
 };
 
-use crate::{programs::Programs, scenario::Scenario};
+use crate::{
+    programs::Programs,
+    scenario::{Scenario, Work},
+    websocket,
+};
+
+/// How the name of a target begins that is Ringway with another threshold for splicing.
+const SPLICE_PREFIX: &str = "ringway-splice-";
 
 /// A proxy under test.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +33,8 @@ pub(crate) enum Target {
     Ringway,
     /// Ringway on its second backend.
     RingwayEpoll,
+    /// Ringway that splices bodies from this size on.
+    RingwaySplice(Body),
     Nginx,
     Haproxy,
     /// A proxy of `bench/runtimes`, by the name that its command line knows.
@@ -54,7 +64,7 @@ impl Target {
 
     /// Whether it is Ringway, on whichever backend.
     pub(crate) fn is_ringway(&self) -> bool {
-        matches!(self, Self::Ringway | Self::RingwayEpoll)
+        matches!(self, Self::Ringway | Self::RingwayEpoll | Self::RingwaySplice(_))
     }
 
     /// Starts it on `core` in front of `upstream`, and checks that it serves the scenario's body.
@@ -75,15 +85,20 @@ impl Target {
         let launch = self.launch(programs, &site)?;
         let mut process = Process::start(&name, launch, core, directory)?;
         process.wait_until_listening(address, interrupt)?;
-        fetch::check(address, scenario.body)
-            .with_context(|| format!("{name} does not serve {}:\n{}", scenario.body.path(), process.output()))?;
+        let served = match scenario.work {
+            Work::Download(body) => fetch::check(address, body),
+            Work::Upload(_) => fetch::check(address, Body::SMALL),
+            Work::Echo(message_bytes) => websocket::load::check(address, message_bytes),
+        };
+        served.with_context(|| format!("{name} does not serve {scenario}:\n{}", process.output()))?;
         Ok(Running { target: self.clone(), process, address })
     }
 
     fn launch(&self, programs: &Programs, site: &Site<'_>) -> anyhow::Result<Command> {
         match self {
-            Self::Ringway => ringway::launch(programs.ringway()?, site, "io_uring"),
-            Self::RingwayEpoll => ringway::launch(programs.ringway()?, site, "epoll"),
+            Self::Ringway => ringway::launch(programs.ringway()?, site, "io_uring", None),
+            Self::RingwayEpoll => ringway::launch(programs.ringway()?, site, "epoll", None),
+            Self::RingwaySplice(size) => ringway::launch(programs.ringway()?, site, "io_uring", Some(*size)),
             Self::Nginx => nginx::launch(&programs.nginx, site),
             Self::Haproxy => haproxy::launch(programs.haproxy()?, site),
             Self::Bare(runtime) => Ok(bare::launch(programs.runtimes()?, runtime, site)),
@@ -96,6 +111,7 @@ impl fmt::Display for Target {
         match self {
             Self::Ringway => formatter.write_str("ringway"),
             Self::RingwayEpoll => formatter.write_str("ringway-epoll"),
+            Self::RingwaySplice(size) => write!(formatter, "{SPLICE_PREFIX}{}", size.name()),
             Self::Nginx => formatter.write_str("nginx"),
             Self::Haproxy => formatter.write_str("haproxy"),
             Self::Bare(runtime) => write!(formatter, "bare-{runtime}"),
@@ -112,6 +128,10 @@ impl FromStr for Target {
             "ringway-epoll" => Ok(Self::RingwayEpoll),
             "nginx" => Ok(Self::Nginx),
             "haproxy" => Ok(Self::Haproxy),
+            _ if text.starts_with(SPLICE_PREFIX) => {
+                let size = Body::by_name(&text[SPLICE_PREFIX.len()..]).filter(|size| size.is_large());
+                Ok(Self::RingwaySplice(size.context("expected a size, such as ringway-splice-16k")?))
+            }
             _ => {
                 // Which runtimes there are is for bench/runtimes to say; it depends on the features it was built with.
                 let runtime = text
@@ -131,14 +151,14 @@ mod tests {
 
     #[test]
     fn a_target_reads_as_it_prints() {
-        for text in ["ringway", "ringway-epoll", "nginx", "haproxy", "bare-epoll"] {
+        for text in ["ringway", "ringway-epoll", "ringway-splice-16k", "nginx", "haproxy", "bare-epoll"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_no_target_is_refused() {
-        for text in ["", "apache", "bare", "bare-", "bare-../x", "Nginx"] {
+        for text in ["", "apache", "ringway-splice-", "ringway-splice-small", "bare", "bare-", "bare-../x", "Nginx"] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }

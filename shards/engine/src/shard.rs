@@ -101,12 +101,17 @@ pub(crate) struct Shard {
     pub(crate) scarcity: Complaint,
     /// About clients that are cut off.
     cut_off: Complaint,
+    /// About bodies that are copied for want of pipes, and how many of those have been told of or counted.
+    pipes: Complaint,
+    pipes_refused: Cell<u64>,
     /// Requests for reuse, so that none is allocated while the shard is in a steady state.
     #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
     requests: RefCell<Vec<Box<Request>>>,
     /// Sessions alive.
     sessions: Cell<u32>,
     draining: Cell<bool>,
+    /// The time to drain is up: exchanges under way end at once.
+    is_cutting: Cell<bool>,
     /// The tasks of all sessions, which are told of the drain.
     session_tasks: Rc<Wakers>,
     /// Who wants to know of the drain and of every session's end: the acceptors, and the drain itself.
@@ -161,9 +166,12 @@ impl Shard {
             glitches: Glitches::default(),
             scarcity: Complaint::default(),
             cut_off: Complaint::default(),
+            pipes: Complaint::default(),
+            pipes_refused: Cell::default(),
             requests: RefCell::default(),
             sessions: Cell::new(0),
             draining: Cell::new(false),
+            is_cutting: Cell::new(false),
             session_tasks: Rc::default(),
             watchers: Rc::default(),
         })
@@ -200,8 +208,17 @@ impl Shard {
     /// Takes note of how an exchange with `client`, or the attempt at one, has ended.
     pub(crate) fn note(&self, client: &Client, outcome: Outcome) {
         self.counters.exchanges[outcome.index()].add(1);
-        let Outcome::Failed(error) = outcome else { return };
         let now = ring::now();
+        let refused = self.counters.ring.pipes_refused.value();
+        if refused > self.pipes_refused.replace(refused)
+            && let Some(untold) = self.pipes.due(now)
+        {
+            tracing::warn!(
+                untold,
+                "bodies are copied: no pipes (raise fs.pipe-user-pages-soft, or the limit on open files)"
+            );
+        }
+        let Outcome::Failed(error) = outcome else { return };
         if let Some(limit) = error.limit {
             self.counters.hit(limit);
             if limit == Limit::System
@@ -229,6 +246,11 @@ impl Shard {
     /// Whether the shard accepts no more, and ends when its exchanges have.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Whether exchanges are to end at once, since the time to drain is up.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.is_cutting.get()
     }
 
     /// A place among those that are told of the drain and of every session's end.
@@ -290,12 +312,29 @@ impl Shard {
         .await;
         if self.sessions.get() > 0 {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
+            self.is_cutting.set(true);
+            self.session_tasks.wake_all();
+            // They are ahead in line: each ends its exchange and leaves a record, and what it still had to say is sent.
+            yield_now().await;
         }
         self.serving().pools.iter().for_each(|pool| pool.clear());
         let counted = self.counters.readings().filter(|reading| reading.value > 0);
         let counters = counted.map(|reading| reading.to_string()).collect::<Vec<_>>().join(" ");
         tracing::info!(%counters, "drained");
     }
+}
+
+/// Lets all tasks that are ready have their turn.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Membership {

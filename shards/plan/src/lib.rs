@@ -60,6 +60,15 @@ pub struct Shards {
     pub pin: bool,
     /// By which of the kernel's interfaces they move bytes.
     pub io: Io,
+    /// Data bytes of a body in one run (the rest of the body, or of a chunk) from which it passes from socket to socket inside
+    /// the kernel; as many at a time, twice in a row, through a tunnel. 4 KiB to 1 TiB, which nothing reaches.
+    pub splice_bytes_min: u64,
+}
+
+impl Shards {
+    /// Where [`Shards::splice_bytes_min`] stands unless told otherwise: below, splicing costs more system calls than it saves
+    /// copying.
+    pub const SPLICE_BYTES_MIN: u64 = 32 << 10;
 }
 
 /// The kernel's interface for many sockets at once.

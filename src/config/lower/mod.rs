@@ -58,7 +58,9 @@ fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards 
     let count = integer(section.count.as_ref(), 1..=SHARDS_MAX, cores.clamp(1, SHARDS_MAX), problems);
     let known = [("auto", Io::Auto), ("io_uring", Io::IoUring), ("epoll", Io::Epoll)];
     let io = word(section.io.as_ref(), "an I/O interface", &known, Io::default(), problems);
-    Shards { count, pin: section.pin.unwrap_or(true), io }
+    let splice = section.splice_bytes_min.as_ref();
+    let splice_bytes_min = size(splice, 4 << 10..=1 << 40, Shards::SPLICE_BYTES_MIN, problems);
+    Shards { count, pin: section.pin.unwrap_or(true), io, splice_bytes_min }
 }
 
 fn log_level(section: &raw::Log, problems: &mut Problems) -> tracing::Level {

@@ -15,12 +15,15 @@ use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::filter;
 use crate::forward;
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
 use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
 use crate::upstream::pool::{Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
 use crate::upstream::server::Tried;
+
+/// The shard stops.
+const CUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 503).by(Limit::Drain);
 
 /// What an attempt needs to know.
 pub(crate) struct Proxy<'a> {
@@ -130,7 +133,7 @@ impl Proxy<'_> {
         forward::edit_request(&mut edits, self.plan, self.route, self.client, request);
         connection.send_head(&request.head, &request.bytes, &edits);
         let mut relay = Relay::new(self, request, down, connection, deadline, replay, attempt);
-        poll_fn(move |cx| relay.poll(cx))
+        poll_fn(move |cx| self.unless_cut(relay.poll(cx)))
     }
 
     /// The changes to the final answer's head. `filtered` has room for those that are not the same for all.
@@ -158,8 +161,8 @@ impl Proxy<'_> {
     ) -> Result<(), Error> {
         self.shard.counters.tunnels.add(1);
         deadline.set(self.plan.timeouts.tunnel_idle);
-        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
-        let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
+        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan);
+        let ended = poll_fn(|cx| self.unless_cut(tunnel.poll(cx, deadline))).await;
         let (received, sent) = tunnel.bytes();
         drop(tunnel);
         down.count_tunnel(received, sent);
@@ -182,7 +185,7 @@ impl Proxy<'_> {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
                         return Poll::Ready(leased);
                     }
-                    down.poll_failed(cx).map(Err)
+                    self.unless_cut(down.poll_failed(cx).map(Err))
                 });
                 leased.await
             };
@@ -200,9 +203,17 @@ impl Proxy<'_> {
         deadline.set(self.pool.backoff(retry));
         poll_fn(|cx| match down.poll_failed(cx) {
             Poll::Ready(error) => Poll::Ready(Err(error)),
-            Poll::Pending => deadline.poll(cx).map(Ok),
+            Poll::Pending => self.unless_cut(deadline.poll(cx).map(Ok)),
         })
         .await
+    }
+
+    /// What came of a wait, unless it is over for want of time: the shard stops, and has waited as long as it may.
+    fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
+        match waited {
+            Poll::Pending if self.shard.is_cutting() => Poll::Ready(Err(CUT)),
+            waited => waited,
+        }
     }
 }
 

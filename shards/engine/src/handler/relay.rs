@@ -133,7 +133,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             // A body of which a copy is kept has to be seen.
             let passed = match self.replay.is_recording() {
                 true => Passed::Nothing,
-                false => self.request_splice.poll(cx, self.down, self.up),
+                false => self.request_splice.poll(cx, self.down, self.up, self.plan.shards.splice_bytes_min),
             };
             if self.request_splice.has_begun() {
                 self.replay.break_off();
@@ -165,7 +165,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                 }
                 Poll::Ready(Ok(())) => {}
             }
-            let Poll::Ready(part) = self.down.poll_body(cx) else { return Ok(Some(WaitsFor::ClientBody)) };
+            let Poll::Ready(part) = self.down.poll_body(cx) else {
+                // A chunk may have been announced.
+                self.count_request(0)?;
+                return Ok(Some(WaitsFor::ClientBody));
+            };
             self.progress = true;
             match part? {
                 BodyPart::Data(data) => {
@@ -183,9 +187,10 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         }
     }
 
+    /// Holds the body to its limit, with what is announced of it: the rest of a chunk too large needs not be awaited.
     fn count_request(&mut self, bytes: usize) -> Result<(), Error> {
         self.body_bytes += bytes as u64;
-        if self.body_bytes > self.plan.limits.body_bytes_max {
+        if self.body_bytes.saturating_add(self.down.run_bytes()) > self.plan.limits.body_bytes_max {
             return Err(Error::new(Side::Client, Kind::TooLarge, 413).by(Limit::BodyBytes));
         }
         Ok(())
@@ -221,7 +226,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             }
         }
         loop {
-            match self.response_splice.poll(cx, self.up, self.down) {
+            match self.response_splice.poll(cx, self.up, self.down, self.plan.shards.splice_bytes_min) {
                 Passed::Nothing => {}
                 Passed::Some(_) => {
                     self.progress = true;

@@ -98,7 +98,7 @@ impl Sink for MemoryStream {}
 
 /// A stream that was opened by an extended CONNECT carries a tunnel in its data.
 impl TunnelEnd for &mut MemoryStream {
-    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+    fn poll_bytes(&mut self, cx: &Context<'_>, _large: bool) -> Poll<io::Result<Option<Chunk>>> {
         self.poll_body(cx).map(|part| match part {
             Ok(BodyPart::Data(data)) => Ok(Some(data)),
             Ok(BodyPart::End) => Ok(None),
@@ -273,7 +273,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         overload: plan::Overload::default(),
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),
-        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
         access_logs: plan::AccessLogs::default(),
     })
 }
