@@ -128,10 +128,9 @@ fn write_line(line: &mut Vec<u8>, clock: &mut Clock, format: &Format, record: &R
             }
             Piece::Member(name, field) => {
                 let before = line.len();
-                if before > 1 {
-                    line.push(b',');
-                }
-                line.extend_from_slice(name.as_bytes());
+                // Right behind the brace no comma is due.
+                let is_first = before == 1;
+                line.extend_from_slice(&name.as_bytes()[usize::from(is_first)..]);
                 if !write_value(line, clock, field, format.escape, record, now) {
                     line.truncate(before);
                 } else if !field.is_number() {

@@ -1,9 +1,10 @@
 //! Wall-clock time as text, from the shard's monotonic time.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::text::write_padded;
+use super::text::padded;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -13,8 +14,8 @@ pub(super) struct Clock {
     /// The monotonic instant at which the second that is formatted began.
     second: Option<Instant>,
     unix_s: u64,
-    /// RFC 3339, up to the second.
-    text: String,
+    /// RFC 3339, with zeros for the microseconds.
+    text: [u8; 27],
     /// As in the Common Log Format.
     common: String,
 }
@@ -23,10 +24,9 @@ impl Clock {
     /// `2026-11-20T07:21:34.043012Z`
     pub(super) fn write(&mut self, out: &mut Vec<u8>, now: Instant) {
         let within = self.within(now);
-        out.extend_from_slice(self.text.as_bytes());
-        out.push(b'.');
-        write_padded::<6>(out, within.subsec_micros().into());
-        out.push(b'Z');
+        let mut text = self.text;
+        text[20..26].copy_from_slice(&padded::<6>(within.subsec_micros().into()));
+        out.extend_from_slice(&text);
     }
 
     /// `20/Nov/2026:07:21:34 +0000`
@@ -55,10 +55,10 @@ impl Clock {
         let within = Duration::from_micros(time.micros.into());
         self.second = now.checked_sub(within);
         self.unix_s = time.unix_s;
-        self.text.clear();
         self.common.clear();
         // Writing to memory does not fail.
-        let _ = write!(self.text, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+        let _ =
+            write!(self.text.as_mut_slice(), "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000000Z");
         let month = time.month_name();
         let _ = write!(self.common, "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000");
         within

@@ -32,8 +32,8 @@ pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Writes a number that has at most `WIDTH` digits, with zeros before it.
-pub(super) fn write_padded<const WIDTH: usize>(out: &mut Vec<u8>, mut number: u64) {
+/// The digits of a number that has at most `WIDTH`, with zeros before them.
+pub(super) fn padded<const WIDTH: usize>(mut number: u64) -> [u8; WIDTH] {
     let mut digits = [b'0'; WIDTH];
     let mut pairs = digits.rchunks_exact_mut(2);
     for pair in &mut pairs {
@@ -43,7 +43,7 @@ pub(super) fn write_padded<const WIDTH: usize>(out: &mut Vec<u8>, mut number: u6
     if let [digit] = pairs.into_remainder() {
         *digit = b'0' + (number % 10) as u8;
     }
-    out.extend_from_slice(&digits);
+    digits
 }
 
 /// Writes a number of microseconds with so many of its digits behind the point: 3 for milliseconds, 6 for seconds.
@@ -51,7 +51,7 @@ pub(super) fn write_decimals<const DECIMALS: usize>(out: &mut Vec<u8>, micros: u
     let unit = 10_u64.pow(DECIMALS as u32);
     write_number(out, micros / unit);
     out.push(b'.');
-    write_padded::<DECIMALS>(out, micros % unit);
+    out.extend_from_slice(&padded::<DECIMALS>(micros % unit));
 }
 
 /// Writes bytes as the inside of a JSON string: what is not printable ASCII becomes `\u00XX`, byte by byte, so that a log
@@ -105,6 +105,8 @@ fn write_hexadecimal(out: &mut Vec<u8>, before: &[u8], byte: u8) {
 fn is_plain(bytes: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x80 * ONES;
+    /// Spaces above a byte.
+    const SPACES: u64 = 0x2020_2020_2020_2000;
     const fn odd(word: u64) -> u64 {
         let seven_bits = word & !HIGH;
         let below_space = !(seven_bits + 0x60 * ONES);
@@ -113,14 +115,12 @@ fn is_plain(bytes: &[u8]) -> bool {
         let backslash = !((seven_bits ^ (b'\\' as u64 * ONES)) + 0x7f * ONES);
         (word | below_space | delete | quote | backslash) & HIGH
     }
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut found = words.iter().fold(0, |found, word| found | odd(u64::from_le_bytes(*word)));
-    if !rest.is_empty() {
-        let mut last = [b' '; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        found |= odd(u64::from_le_bytes(last));
-    }
-    found == 0
+    // The last word overlaps the one before it. Values that are shorter than a word are taken byte by byte, with spaces.
+    let Some(last) = bytes.last_chunk::<8>() else {
+        return bytes.iter().fold(0, |found, byte| found | odd(u64::from(*byte) | SPACES)) == 0;
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().chain([last]).fold(0, |found, word| found | odd(u64::from_le_bytes(*word))) == 0
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(text(|out| write_number(out, number)), number.to_string());
         }
         assert_eq!(text(|out| write_number(out, u64::MAX)), u64::MAX.to_string());
-        assert_eq!(text(|out| write_padded::<6>(out, 1_203)), "001203");
+        assert_eq!(&padded::<6>(1_203), b"001203");
         assert_eq!(text(|out| write_decimals::<3>(out, 1_203)), "1.203");
         assert_eq!(text(|out| write_decimals::<6>(out, 12_000_003)), "12.000003");
     }

@@ -29,8 +29,8 @@ pub enum Piece {
     Text(String),
     /// A value. Where there is none, it is empty in JSON and otherwise `-`.
     Value(Field),
-    /// A member of a JSON object that is left out where there is no value: its name up to where the value begins
-    /// (`"limit":"`), and the value. A comma separates it from the member before, if there is one.
+    /// A member of a JSON object that is left out where there is no value: what precedes the value (`,"limit":"`), and the
+    /// value. The comma is left out of the first member.
     Member(String, Field),
 }
 
@@ -235,7 +235,7 @@ impl Format {
                 if !text.is_empty() {
                     format.pieces.push(Piece::Text(std::mem::take(&mut text)));
                 }
-                format.pieces.push(Piece::Member(begin, field));
+                format.pieces.push(Piece::Member(format!(",{begin}"), field));
             }
             follows |= is_sure;
         }
@@ -382,10 +382,10 @@ mod tests {
             });
             shown.collect::<String>()
         };
-        assert_eq!(shown(&["host", "status", "limit", "time"]), r#"{"host":"…","status":…("limit":"…),"time":"…"}"#);
+        assert_eq!(shown(&["host", "status", "limit", "time"]), r#"{"host":"…","status":…(,"limit":"…),"time":"…"}"#);
         // Nobody knows yet whether a comma precedes the status.
-        assert_eq!(shown(&["limit", "status", "host"]), r#"{("limit":"…)("status":…),"host":"…"}"#);
-        assert_eq!(shown(&["limit"]), r#"{("limit":"…)}"#);
+        assert_eq!(shown(&["limit", "status", "host"]), r#"{(,"limit":"…)(,"status":…),"host":"…"}"#);
+        assert_eq!(shown(&["limit"]), r#"{(,"limit":"…)}"#);
     }
 
     #[test]
