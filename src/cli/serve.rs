@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use plan::{AccessLog, Address, Listener};
+use plan::{Address, Listener};
 use tracing::Level;
 
 use super::ServeArgs;
@@ -57,9 +57,9 @@ fn with_way_out(error: ListenError, config: Option<&Path>, program: &str) -> any
 /// needs it to serve: a closed output is no error.
 fn print(banner: &Banner<'_>) {
     let text = banner.to_string();
-    let _ = match banner.plan.access_log {
-        AccessLog::Off => std::io::stdout().write_all(text.as_bytes()),
-        AccessLog::Json => std::io::stderr().write_all(text.as_bytes()),
+    let _ = match banner.plan.access_logs.use_stdout() {
+        false => std::io::stdout().write_all(text.as_bytes()),
+        true => std::io::stderr().write_all(text.as_bytes()),
     };
 }
 

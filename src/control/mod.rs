@@ -1,26 +1,27 @@
 //! The control thread: opens the listening sockets, starts the shards, watches them, and stops them.
 
+mod fleet;
+#[allow(dead_code, reason = "reloads, upgrades and the admin API are about to ask by it")]
+mod handle;
 mod listeners;
 mod panics;
+mod status;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
-use core_affinity::CoreId;
-use engine::{Backend, Command, Counters, RingConfig, Sender, Spec};
-use plan::{AccessLog, Address, Io, Plan};
+use engine::{Backend, Command};
+use plan::{Address, Io, Plan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::discovery::{Discovery, Resolution};
-use crate::telemetry::access::AccessWriter;
+use fleet::{Event, Fleet};
 use listeners::Listeners;
 
-/// A shard whose mailbox is full is given this many times a moment to empty it.
-const MOMENTS_MAX: u32 = 200;
-const MOMENT: Duration = Duration::from_millis(5);
+pub(crate) use handle::{Handle, ReloadOutcome, Request, UpgradeOutcome};
+pub(crate) use status::{Crashes, Phase, Reloads, Status};
 
 /// What came of a start, told once every shard accepts connections.
 #[derive(Debug)]
@@ -43,17 +44,145 @@ pub(crate) fn serve(mut plan: Plan, discovery: Discovery, on_ready: impl FnOnce(
     let _context = runtime.enter();
     let mut orders = Orders::new().context("signals cannot be received")?;
 
+    // The admin API gets a clone of the handle here, and its task is spawned on this runtime.
+    let (handle, requests) = Handle::new();
+    let moved_away = signal(SignalKind::user_defined1()).context("signals cannot be received")?;
+    tokio::spawn(reopen_logs(moved_away, handle));
     let mut listeners = Listeners::open(&plan)?;
-    let mut resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
+    let resolution = runtime.block_on(Resolution::start(discovery, &mut plan))?;
     let plan = Arc::new(plan);
     let mut fleet = Fleet::start(&plan, backend, &mut listeners)?;
     let served = runtime.block_on(async {
         fleet.wait_until_ready().await?;
-        on_ready(&Ready { listening: listeners.addresses(), cores: fleet.cores(), backend });
-        fleet.run(&mut orders, &mut resolution, plan.timeouts.drain).await
+        let ready = Ready { listening: listeners.addresses(), cores: fleet.cores(), backend };
+        on_ready(&ready);
+        let mut control = Control {
+            fleet: &mut fleet,
+            orders: &mut orders,
+            requests,
+            resolution,
+            plan,
+            ready,
+            began: Began::now(),
+            phase: Phase::Serving,
+        };
+        control.run().await
     });
     fleet.join();
     served
+}
+
+/// The control loop and what it looks after.
+struct Control<'a> {
+    fleet: &'a mut Fleet,
+    orders: &'a mut Orders,
+    requests: mpsc::Receiver<Request>,
+    resolution: Resolution,
+    plan: Arc<Plan>,
+    ready: Ready,
+    began: Began,
+    phase: Phase,
+}
+
+/// When this worker began, by both clocks.
+struct Began {
+    at: Instant,
+    unix_s: u64,
+}
+
+impl Began {
+    fn now() -> Began {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Began { at: Instant::now(), unix_s: unix.as_secs() }
+    }
+}
+
+impl Control<'_> {
+    /// Serves until an order to stop has been obeyed, or a shard has ended without one.
+    async fn run(&mut self) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = self.orders.stop() => break,
+                Some(event) = self.fleet.events.recv() => {
+                    if let Event::Ended { shard, result } = event {
+                        return Err(fleet::ended_too_early(shard, result));
+                    }
+                }
+                Some(request) = self.requests.recv() => {
+                    if self.answer(request) {
+                        break;
+                    }
+                }
+                change = self.resolution.changed() => {
+                    let (upstream, servers) = (change.upstream, change.servers);
+                    self.fleet.order(|_| Command::Addresses { upstream, servers: servers.clone() }).await;
+                }
+            }
+        }
+        self.drain().await
+    }
+
+    async fn drain(&mut self) -> anyhow::Result<()> {
+        let drain = self.plan.timeouts.drain;
+        self.phase = Phase::Draining;
+        tracing::info!(within_s = drain.as_secs_f64(), "stopping: exchanges under way are finished");
+        self.fleet.order(|_| Command::Drain(drain)).await;
+        let mut left = self.fleet.count();
+        while left > 0 {
+            tokio::select! {
+                event = self.fleet.events.recv() => match event {
+                    Some(Event::Ended { result, .. }) => {
+                        result?;
+                        left -= 1;
+                    }
+                    Some(Event::Ready { .. }) => {}
+                    None => break,
+                },
+                Some(request) = self.requests.recv() => {
+                    self.answer(request);
+                }
+                // Who asks twice does not want to wait.
+                () = self.orders.stop() => anyhow::bail!("stopped at once by a second order, with exchanges under way"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what is asked for; tells whether that was the order to stop.
+    fn answer(&mut self, request: Request) -> bool {
+        match request {
+            Request::Stop => return true,
+            Request::Status(to) => {
+                let _ = to.send(self.status());
+            }
+            Request::Reload(to) => {
+                let _ = to.send(ReloadOutcome::Refused { reason: "not built yet".to_owned() });
+            }
+            Request::Upgrade(to) => {
+                let _ = to.send(UpgradeOutcome::Refused { reason: "not built yet".to_owned() });
+            }
+            Request::ReopenLogs => self.fleet.reopen_logs(),
+        }
+        false
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            generation: 1,
+            supervised: false,
+            phase: self.phase,
+            started_unix_s: self.began.unix_s,
+            uptime_s: self.began.at.elapsed().as_secs(),
+            config: None,
+            listening: self.ready.listening.iter().map(ToString::to_string).collect(),
+            io: format!("{:?}", self.ready.backend),
+            shards: self.fleet.statuses(),
+            reloads: Reloads::default(),
+            crashes: Crashes::default(),
+        }
+    }
 }
 
 /// What all shards run on: asked once, so that they agree and one line of the log tells why.
@@ -78,6 +207,15 @@ fn backend(io: Io) -> anyhow::Result<Backend> {
     }
 }
 
+/// Has the log files opened anew whenever `moved_away` comes: SIGUSR1, as for nginx.
+async fn reopen_logs(mut moved_away: Signal, handle: Handle) {
+    while moved_away.recv().await.is_some() {
+        if handle.reopen_logs().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// The orders that come by signal.
 struct Orders {
     terminate: Signal,
@@ -95,161 +233,5 @@ impl Orders {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-/// The shards of this worker.
-struct Fleet {
-    shards: Vec<Running>,
-    events: mpsc::UnboundedReceiver<Event>,
-    writer: Option<AccessWriter>,
-}
-
-struct Running {
-    thread: Option<JoinHandle<()>>,
-    core: Option<CoreId>,
-    commands: Option<Sender<Command>>,
-}
-
-/// What a shard's thread tells.
-enum Event {
-    Ready { shard: usize, commands: Sender<Command> },
-    Ended { shard: usize, result: anyhow::Result<()> },
-}
-
-impl Fleet {
-    fn start(plan: &Arc<Plan>, backend: Backend, listeners: &mut Listeners) -> anyhow::Result<Fleet> {
-        let (sender, events) = mpsc::unbounded_channel();
-        let cores = if plan.shards.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
-        let mut writer = (plan.access_log == AccessLog::Json).then(AccessWriter::new);
-        let mut shards = Vec::new();
-        for shard in 0..usize::from(plan.shards.count) {
-            let spec = Spec {
-                plan: Arc::clone(plan),
-                listeners: listeners.of_shard(shard)?,
-                recorder: writer.as_mut().map(AccessWriter::recorder),
-                counters: Arc::<Counters>::default(),
-                ring: RingConfig { backend, ..RingConfig::default() },
-            };
-            let core = (!cores.is_empty()).then(|| cores[shard % cores.len()]);
-            let sender = sender.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("shard-{shard}"))
-                .spawn(move || run_shard(shard, core, spec, &sender))
-                .context("a shard's thread cannot be started")?;
-            shards.push(Running { thread: Some(thread), core, commands: None });
-        }
-        if let Some(writer) = &mut writer {
-            writer.start()?;
-        }
-        Ok(Fleet { shards, events, writer })
-    }
-
-    fn cores(&self) -> Vec<Option<usize>> {
-        self.shards.iter().map(|shard| shard.core.map(|core| core.id)).collect()
-    }
-
-    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        while self.shards.iter().any(|shard| shard.commands.is_none()) {
-            match self.events.recv().await {
-                Some(Event::Ready { shard, commands }) => self.shards[shard].commands = Some(commands),
-                Some(Event::Ended { shard, result }) => {
-                    return Err(ended_too_early(shard, result));
-                }
-                None => anyhow::bail!("the shards' threads ended without a word"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Serves until an order to stop has been obeyed, or a shard has ended without one.
-    async fn run(&mut self, orders: &mut Orders, resolution: &mut Resolution, drain: Duration) -> anyhow::Result<()> {
-        loop {
-            tokio::select! {
-                () = orders.stop() => break,
-                Some(Event::Ended { shard, result }) = self.events.recv() => return Err(ended_too_early(shard, result)),
-                change = resolution.changed() => {
-                    let (upstream, servers) = (change.upstream, change.servers);
-                    self.order(|| Command::Addresses { upstream, servers: servers.clone() }).await;
-                }
-            }
-        }
-        tracing::info!(within_s = drain.as_secs_f64(), "stopping: exchanges under way are finished");
-        self.order(|| Command::Drain(drain)).await;
-        let mut left = self.shards.len();
-        while left > 0 {
-            tokio::select! {
-                event = self.events.recv() => match event {
-                    Some(Event::Ended { result, .. }) => {
-                        result?;
-                        left -= 1;
-                    }
-                    Some(Event::Ready { .. }) => {}
-                    None => break,
-                },
-                // Who asks twice does not want to wait.
-                () = orders.stop() => anyhow::bail!("stopped at once by a second order, with exchanges under way"),
-            }
-        }
-        Ok(())
-    }
-
-    async fn order(&mut self, command: impl Fn() -> Command) {
-        for (index, shard) in self.shards.iter_mut().enumerate() {
-            let Some(commands) = &mut shard.commands else { continue };
-            let mut refused = commands.send(command()).err();
-            for _ in 0..MOMENTS_MAX {
-                let Some(command) = refused.take() else { break };
-                tokio::time::sleep(MOMENT).await;
-                refused = commands.send(command).err();
-            }
-            if refused.is_some() {
-                tracing::error!(shard = index, "a shard does not take commands any more");
-            }
-        }
-    }
-
-    /// Waits for the shards' threads, if they were told to end, and writes the last access records.
-    fn join(&mut self) {
-        for shard in &mut self.shards {
-            // A shard whose master is gone ends at once.
-            shard.commands = None;
-        }
-        for shard in &mut self.shards {
-            if let Some(thread) = shard.thread.take() {
-                // What went wrong in it was told as an event.
-                let _ = thread.join();
-            }
-        }
-        if let Some(writer) = self.writer.take() {
-            writer.finish();
-        }
-    }
-}
-
-fn run_shard(shard: usize, core: Option<CoreId>, spec: Spec, events: &mpsc::UnboundedSender<Event>) {
-    if let Some(core) = core
-        && !core_affinity::set_for_current(core)
-    {
-        tracing::warn!(shard, core = core.id, "the shard could not be pinned");
-    }
-    let ready = events.clone();
-    let run = || {
-        engine::run(spec, move |commands| {
-            // Nobody listens if another shard failed to start; then this one is told to end.
-            let _ = ready.send(Event::Ready { shard, commands });
-        })
-    };
-    let result = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
-        Ok(result) => result.map_err(anyhow::Error::from),
-        Err(_) => Err(anyhow::anyhow!("it panicked; the log says where")),
-    };
-    let _ = events.send(Event::Ended { shard, result });
-}
-
-fn ended_too_early(shard: usize, result: anyhow::Result<()>) -> anyhow::Error {
-    match result {
-        Ok(()) => anyhow::anyhow!("shard {shard} ended without an order"),
-        Err(error) => error.context(format!("shard {shard} failed")),
     }
 }

@@ -1,6 +1,7 @@
 //! The proxy from outside: real sockets, real clients, real servers. One module for each feature; each test's name is the
 //! sentence that it proves.
 
+mod access_log;
 mod backends;
 mod balance;
 mod bodies;

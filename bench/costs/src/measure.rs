@@ -106,9 +106,9 @@ impl Bench<'_> {
         })
     }
 
-    fn start_shard(&self, scenario: Scenario, recorder: Option<engine::Recorder>) -> anyhow::Result<Shard> {
+    fn start_shard(&self, scenario: Scenario, outlet: Option<engine::Outlet>) -> anyhow::Result<Shard> {
         let edited = matches!(scenario.work, Work::Requests(Requests { edited: true, .. }));
-        Shard::start(self.upstream, scenario.connections, edited, recorder, self.arguments.shard_core)
+        Shard::start(self.upstream, scenario.connections, edited, outlet, self.arguments.shard_core)
     }
 
     fn wrk(&self, shard: &Shard, connections: u32) -> Wrk<'_> {

@@ -49,6 +49,6 @@ mod wakers;
 pub use complaint::Complaint;
 pub use counters::{Counters, Reading};
 pub use outcome::{Error, Kind, Limit, Outcome, Side};
-pub use record::{Recorder, Records, recorder};
-pub use ring::{Backend, Config as RingConfig, Sender, StartError, listen_tcp, listen_unix, probe};
+pub use record::{KeptFields, NextOutlet, Outlet, Outlets, Record, Recorder, Records, Utc, outlet};
+pub use ring::{Backend, Config as RingConfig, Count, Sender, StartError, listen_tcp, listen_unix, probe};
 pub use shard::{Command, Spec, run};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use plan::{Plan, Server, UpstreamId};
+use plan::{AccessLogId, Plan, Server, UpstreamId};
 use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
@@ -23,7 +23,7 @@ use crate::exchange::Request;
 use crate::forward;
 use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
-use crate::record::{Record, Recorder};
+use crate::record::{NextOutlet, Outlets, Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::upstream::pool::{Janitor, Pool};
 use crate::wakers::{Place, Wakers};
@@ -40,8 +40,8 @@ pub struct Spec {
     pub plan: Arc<Plan>,
     /// Its listening sockets.
     pub listeners: Vec<OwnedFd>,
-    /// Where it writes its access records, if it does.
-    pub recorder: Option<Recorder>,
+    /// Where it writes its access records: an outlet for each target of the Plan.
+    pub outlets: Vec<NextOutlet>,
     /// What it counts.
     pub counters: Arc<Counters>,
     /// The sizes of its ring and buffers.
@@ -74,7 +74,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let shard = Shard::new(&spec.plan, spec.counters, spec.recorder);
+    let shard = Shard::new(&spec.plan, spec.counters, spec.outlets);
     for listener in spec.listeners {
         ring::spawn(accept(Rc::clone(&shard), Listener::from_descriptor(listener)));
     }
@@ -88,12 +88,12 @@ pub(crate) struct Shard {
     serving: RefCell<Rc<Serving>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) response_edits: Edits,
-    /// Room for the changes to the request that is being sent.
+    /// Room for the changes to the head that is being sent, where they are not the same for all.
     pub(crate) request_edits: RefCell<Edits>,
     /// The changes to the head of the answer that is being sent, where its route makes any.
     pub(crate) filtered_edits: RefCell<Edits>,
     pub(crate) request_ids: RequestIds,
-    recorder: RefCell<Option<Recorder>>,
+    recorder: RefCell<Recorder>,
     pub(crate) overload: Rc<Overload>,
     census: Census,
     glitches: Glitches,
@@ -122,6 +122,7 @@ pub(crate) struct Shard {
 pub(crate) struct Serving {
     pub(crate) plan: Arc<Plan>,
     pools: Vec<Rc<Pool>>,
+    outlets: Outlets,
 }
 
 /// A session's share in its shard.
@@ -133,10 +134,10 @@ pub(crate) struct Membership {
 }
 
 impl Serving {
-    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, janitor: &Rc<Janitor>) -> Serving {
+    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, janitor: &Rc<Janitor>, outlets: Outlets) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let pools = ids.map(|id| Pool::new(plan, id, counters, janitor)).collect();
-        Serving { plan: Arc::clone(plan), pools }
+        Serving { plan: Arc::clone(plan), pools, outlets }
     }
 
     pub(crate) fn pool(&self, id: UpstreamId) -> &Rc<Pool> {
@@ -146,9 +147,9 @@ impl Serving {
 
 impl Shard {
     /// A shard that serves `plan`, its janitor at work.
-    pub(crate) fn new(plan: &Arc<Plan>, counters: Arc<Counters>, recorder: Option<Recorder>) -> Rc<Shard> {
+    pub(crate) fn new(plan: &Arc<Plan>, counters: Arc<Counters>, outlets: Vec<NextOutlet>) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
-        let serving = Serving::new(plan, &counters, &janitor);
+        let serving = Serving::new(plan, &counters, &janitor, Outlets::next(&Outlets::default(), outlets));
         ring::spawn(janitor.run(serving.pools.clone()));
         let overload = Rc::new(Overload::new(plan.overload));
         ring::spawn(Rc::clone(&overload).run());
@@ -159,7 +160,7 @@ impl Shard {
             request_edits: RefCell::default(),
             filtered_edits: RefCell::default(),
             request_ids: RequestIds::new(),
-            recorder: RefCell::new(recorder),
+            recorder: RefCell::default(),
             overload,
             census: Census::default(),
             glitches: Glitches::default(),
@@ -269,11 +270,16 @@ impl Shard {
         }
     }
 
-    /// Writes an access record, if records are kept.
-    pub(crate) fn record<'a>(&self, now: Instant, record: impl FnOnce() -> Record<'a>) {
-        if let Some(recorder) = &mut *self.recorder.borrow_mut()
-            && !recorder.write(&record(), now)
-        {
+    /// Writes an access record, if the exchange has a log.
+    pub(crate) fn record<'a>(
+        &self,
+        serving: &Serving,
+        log: Option<AccessLogId>,
+        now: Instant,
+        record: impl FnOnce() -> Record<'a>,
+    ) {
+        let Some(log) = log.map(|log| serving.plan.access_logs.log(log)) else { return };
+        if !self.recorder.borrow_mut().write(log, &serving.outlets, &record(), now) {
             self.counters.records_dropped.add(1);
         }
     }

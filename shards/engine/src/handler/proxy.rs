@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plan::{Plan, Route};
+use wire::ResponseHead;
 use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
@@ -135,9 +136,20 @@ impl Proxy<'_> {
         poll_fn(move |cx| self.unless_cut(relay.poll(cx)))
     }
 
-    /// The changes to the final answer's head. `filtered` has room for those of the route.
-    pub(super) fn response_edits<'e>(&'e self, filtered: &'e mut Edits) -> &'e Edits {
-        filter::on_response(&self.route.filters.response, &self.shard.response_edits, filtered)
+    /// The changes to the final answer's head. `filtered` has room for those that are not the same for all.
+    pub(super) fn response_edits<'e>(&'e self, request: &Request, filtered: &'e mut Edits) -> &'e Edits {
+        let (filters, usual) = (&self.route.filters.response, &self.shard.response_edits);
+        filter::on_response(filters, request.returned_id(self.plan.forwarding), usual, filtered)
+    }
+
+    /// Takes note of what the record will show of the final answer's head.
+    pub(super) fn keep(&self, request: &Request, head: &ResponseHead, bytes: &[u8]) {
+        if let Some(log) = self.route.access_log {
+            let names = &self.plan.access_logs.log(log).format.response_headers;
+            if !names.is_empty() {
+                request.kept.borrow_mut().fill(names, head, bytes);
+            }
+        }
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.

@@ -19,6 +19,7 @@ use crate::upstream::retry::Replay;
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
     proxy: &'a Proxy<'a>,
+    asked: &'a Request,
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
@@ -66,7 +67,7 @@ enum Direction {
 impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     pub(super) fn new(
         proxy: &'a Proxy<'a>,
-        request: &Request,
+        request: &'a Request,
         down: &'a mut D,
         up: &'a mut U,
         deadline: &'a mut Deadline,
@@ -77,6 +78,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         Relay {
             plan: proxy.plan,
             proxy,
+            asked: request,
             down,
             up,
             deadline,
@@ -206,7 +208,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
-                    self.down.switch(head, bytes, self.proxy.response_edits(&mut filtered));
+                    self.proxy.keep(self.asked, head, bytes);
+                    self.down.switch(head, bytes, self.proxy.response_edits(self.asked, &mut filtered));
                     self.response = Direction::Switched;
                     return Ok(None);
                 }
@@ -215,7 +218,9 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
-                    self.down.send_head(head, bytes, self.proxy.response_edits(&mut filtered), length);
+                    self.proxy.keep(self.asked, head, bytes);
+                    let edits = self.proxy.response_edits(self.asked, &mut filtered);
+                    self.down.send_head(head, bytes, edits, length);
                     self.response = Direction::Body;
                 }
             }

@@ -18,7 +18,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
-use crate::record::Record;
+use crate::record::{KeptFields, Record};
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
 use crate::tuning::{WAITING_BYTES_MAX, poll_run, read_mode, wire_limits};
@@ -249,11 +249,12 @@ impl Http1 {
         let outcome = Outcome::Failed(error);
         self.shard.note(client, outcome);
         let now = ring::now();
-        self.shard.record(now, || Record {
+        let serving = self.shard.serving();
+        let response = KeptFields::default();
+        self.shard.record(&serving, serving.plan.access_logs.default, now, || Record {
             client: client.text(),
-            method: b"",
-            host: b"",
-            path: b"",
+            request: None,
+            response: &response,
             status: error.status,
             outcome,
             route: None,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
 
-use plan::{AccessLog, Address, Listener, Plan, Route, RouteTable, Server, Shards, Upstream as Policy, UpstreamId};
+use plan::{Address, Listener, Plan, Route, RouteTable, Server, Shards, Upstream as Policy, UpstreamId};
 use ring::Chunk;
 use wire::h1::{Edits, Parsed, Trailers, parse_request};
 use wire::{BodyLength, Limits, RequestHead, ResponseHead};
@@ -274,7 +274,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
-        access_log: AccessLog::Off,
+        access_logs: plan::AccessLogs::default(),
     })
 }
 
@@ -298,7 +298,7 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
     let shared = Arc::clone(&counters);
     let ring_counters = Arc::clone(&counters.ring);
     let plan = plan(upstream, connections_max);
-    ring::run(&ring::Config::default(), ring_counters, |_| test(Shard::new(&plan, shared, None))).unwrap();
+    ring::run(&ring::Config::default(), ring_counters, |_| test(Shard::new(&plan, shared, Vec::new()))).unwrap();
     counters
 }
 

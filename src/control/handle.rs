@@ -1,0 +1,115 @@
+//! How the rest of the control plane (signals, the admin API, the watcher of files) asks the control loop for something.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use super::status::Status;
+
+/// Requests that may wait for the control loop; who asks for more waits.
+const REQUESTS_MAX: usize = 32;
+
+/// Asks the control loop. May be cloned and kept for as long as the process lives.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    requests: mpsc::Sender<Request>,
+}
+
+/// What the control loop is asked for. An answer that nobody waits for any more is dropped.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Read the configuration again and serve by it.
+    Reload(oneshot::Sender<ReloadOutcome>),
+    /// Become what the executable on the disk is now.
+    Upgrade(oneshot::Sender<UpgradeOutcome>),
+    /// End once the exchanges under way have.
+    Stop,
+    /// Open the log files anew, since they were moved away.
+    ReopenLogs,
+    /// How things stand.
+    Status(oneshot::Sender<Status>),
+}
+
+/// What came of a reload. Whoever asked is told when it is in force, or why it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub(crate) enum ReloadOutcome {
+    /// The shards serve by the new configuration; no connection was touched.
+    Swapped {
+        /// The longest that a shard stood still for it, in µs.
+        stopped_us_max: u64,
+    },
+    /// The configuration says what it said before.
+    Unchanged,
+    /// A new generation of the worker serves by it; the old one drains.
+    NewGeneration {
+        /// Its number.
+        generation: u64,
+    },
+    /// Nothing has changed.
+    Refused {
+        /// Why, in full: for an invalid file, every error with its line.
+        reason: String,
+    },
+}
+
+/// What came of an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub(crate) enum UpgradeOutcome {
+    /// The new executable serves; the old generation drains.
+    Upgraded {
+        /// The number of the generation that serves now.
+        generation: u64,
+        /// What the new executable says of its version.
+        version: String,
+    },
+    /// Nothing has changed.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The control loop has ended, and with it whatever was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("ringway is ending")]
+pub(crate) struct Ending;
+
+impl Handle {
+    /// A handle, and where its requests arrive.
+    pub(crate) fn new() -> (Handle, mpsc::Receiver<Request>) {
+        let (requests, arriving) = mpsc::channel(REQUESTS_MAX);
+        (Handle { requests }, arriving)
+    }
+
+    /// Reads the configuration again. Answers when the result is in force.
+    pub(crate) async fn reload(&self) -> Result<ReloadOutcome, Ending> {
+        self.ask(Request::Reload).await
+    }
+
+    /// Replaces the running program by the executable on the disk. Answers when that serves.
+    pub(crate) async fn upgrade(&self) -> Result<UpgradeOutcome, Ending> {
+        self.ask(Request::Upgrade).await
+    }
+
+    /// How things stand.
+    pub(crate) async fn status(&self) -> Result<Status, Ending> {
+        self.ask(Request::Status).await
+    }
+
+    /// Orders the end; exchanges under way are finished first.
+    pub(crate) async fn stop(&self) -> Result<(), Ending> {
+        self.requests.send(Request::Stop).await.map_err(|_| Ending)
+    }
+
+    /// Has the log files opened anew.
+    pub(crate) async fn reopen_logs(&self) -> Result<(), Ending> {
+        self.requests.send(Request::ReopenLogs).await.map_err(|_| Ending)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Ending> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(request(answer)).await.map_err(|_| Ending)?;
+        answered.await.map_err(|_| Ending)
+    }
+}
