@@ -5,7 +5,7 @@
 #   tests/install.sh --bench    and what bench/versus needs besides
 set -eu
 
-packages="ca-certificates curl nghttp2-client nginx procps python3 python3-jsonschema python3-websockets util-linux wrk"
+packages="ca-certificates curl goaccess nghttp2-client nginx procps python3 python3-jsonschema python3-websockets util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
     packages="$packages haproxy"
 fi

@@ -176,9 +176,14 @@ impl Control {
         }
         let upstreams = origins(&self.plan, &self.moved, &plan);
         let plan = Arc::new(plan);
-        let mut recordings = match self.fleet.record_anew(&self.plan, &plan) {
-            Ok(recordings) => recordings.into_iter(),
-            Err(error) => return ReloadOutcome::Refused { reason: format!("{error:#}") },
+        let mut outlets = match self.fleet.open_logs(&plan) {
+            Ok(outlets) => outlets.into_iter(),
+            Err(error) => {
+                // Back to the names that are still served.
+                let (discovery, mut plan) = (self.read.discovery.clone(), self.read.plan.clone());
+                let _ = self.resolution.follow(discovery, &mut plan, &FirstAnswers::default());
+                return ReloadOutcome::Refused { reason: format!("{error:#}") };
+            }
         };
         let (sender, mut told) = mpsc::unbounded_channel();
         let command = |_| {
@@ -186,7 +191,8 @@ impl Control {
             // Nobody listens any more if this took too long.
             let taken = Reply::new(move |stopped| _ = sender.send(stopped));
             let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
-            Command::Plan(Box::new(NextPlan { plan, upstreams, recording: recordings.next(), taken }))
+            let outlets = outlets.next().unwrap_or_default();
+            Command::Plan(Box::new(NextPlan { plan, upstreams, outlets, taken }))
         };
         self.fleet.order(command).await;
         drop(sender);
@@ -201,7 +207,6 @@ impl Control {
                 }
             }
         }
-        self.fleet.finish_old_records();
         self.watch_as(&read);
         self.retired.push(std::mem::replace(&mut self.plan, plan));
         self.read = read;

@@ -1,6 +1,7 @@
 //! The proxy from outside: real sockets, real clients, real servers. One module for each feature; each test's name is the
 //! sentence that it proves.
 
+mod access_log;
 mod backends;
 mod balance;
 mod binary_upgrade;
@@ -8,6 +9,7 @@ mod bodies;
 mod client_failures;
 mod clients;
 mod configuration;
+mod counters;
 mod dns;
 mod documents;
 mod drain;
@@ -24,6 +26,7 @@ mod overload;
 mod passing;
 mod paths;
 mod pipelining;
+mod pipes;
 mod pool;
 mod records;
 mod reload;

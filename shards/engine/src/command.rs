@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plan::{Address, Plan, Server, UpstreamId};
 
-use crate::record::Recorder;
+use crate::record::NextOutlet;
 
 /// What a running shard can be told.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ pub struct NextPlan {
     pub plan: Arc<Plan>,
     /// For each upstream of `plan`, what it was in the Plan before.
     pub upstreams: Arc<[Origin]>,
-    /// Another way to keep access records, if it changes.
-    pub recording: Option<Recording>,
+    /// Where access records are written from now on: an outlet for each target of `plan`.
+    pub outlets: Vec<NextOutlet>,
     /// Told when the Plan is in force: the longest that sessions had to wait for it.
     pub taken: Reply<Duration>,
 }
@@ -53,24 +53,6 @@ pub enum Origin {
     Same(UpstreamId),
     /// That one, with other servers or balanced otherwise. Servers that stay keep their connections and health.
     Changed(UpstreamId),
-}
-
-/// How access records are kept.
-#[derive(Debug)]
-pub enum Recording {
-    /// Not at all.
-    Off,
-    /// By this recorder.
-    By(Recorder),
-}
-
-impl From<Recording> for Option<Recorder> {
-    fn from(recording: Recording) -> Option<Recorder> {
-        match recording {
-            Recording::Off => None,
-            Recording::By(recorder) => Some(recorder),
-        }
-    }
 }
 
 /// How a shard is to end.

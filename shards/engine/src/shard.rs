@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use plan::{Plan, UpstreamId};
+use plan::{AccessLogId, Plan, UpstreamId};
 use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
 use crate::accept::accept;
 use crate::admission::{Census, ClientKey, Glitches};
 use crate::client::Client;
-use crate::command::{Command, Drain, NextPlan, Origin, Report, ServerHealth};
+use crate::command::{Command, Drain, NextPlan, Origin, Reply, Report, ServerHealth};
 use crate::complaint::Complaint;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
@@ -23,7 +23,7 @@ use crate::exchange::Request;
 use crate::forward;
 use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
-use crate::record::{Record, Recorder};
+use crate::record::{NextOutlet, Outlets, Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::upstream::janitor::Janitor;
 use crate::upstream::pool::Pool;
@@ -41,8 +41,8 @@ const TURN_MAX: Duration = Duration::from_micros(200);
 pub struct Spec {
     /// What it serves.
     pub plan: Arc<Plan>,
-    /// Where it writes its access records, if it does.
-    pub recorder: Option<Recorder>,
+    /// Where it writes its access records: an outlet for each target of the Plan.
+    pub outlets: Vec<NextOutlet>,
     /// What it counts.
     pub counters: Arc<Counters>,
     /// What an earlier shard in its place has learned of the servers.
@@ -64,7 +64,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let shard = Shard::new(&spec.plan, spec.counters, spec.recorder);
+    let shard = Shard::new(&spec.plan, spec.counters, spec.outlets);
     shard.serving().recall(&spec.health);
     ready(commands);
     let drain = shard.wait_for_order(&mut mailbox).await;
@@ -76,12 +76,12 @@ pub(crate) struct Shard {
     serving: RefCell<Rc<Serving>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) response_edits: Edits,
-    /// Room for the changes to the request that is being sent.
+    /// Room for the changes to the head that is being sent, where they are not the same for all.
     pub(crate) request_edits: RefCell<Edits>,
     /// The changes to the head of the answer that is being sent, where its route makes any.
     pub(crate) filtered_edits: RefCell<Edits>,
     pub(crate) request_ids: RequestIds,
-    recorder: RefCell<Option<Recorder>>,
+    recorder: RefCell<Recorder>,
     pub(crate) overload: Rc<Overload>,
     census: Census,
     glitches: Glitches,
@@ -89,6 +89,9 @@ pub(crate) struct Shard {
     pub(crate) scarcity: Complaint,
     /// About clients that are cut off.
     cut_off: Complaint,
+    /// About bodies that are copied for want of pipes, and how many of those have been told of or counted.
+    pipes: Complaint,
+    pipes_refused: Cell<u64>,
     /// Requests for reuse, so that none is allocated while the shard is in a steady state.
     #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
     requests: RefCell<Vec<Box<Request>>>,
@@ -97,6 +100,8 @@ pub(crate) struct Shard {
     /// Listeners that connections are still taken from.
     acceptors: Cell<u32>,
     draining: RefCell<Option<Draining>>,
+    /// The time to drain is up: exchanges under way end at once.
+    is_cutting: Cell<bool>,
     janitor: Rc<Janitor>,
     /// The tasks of all sessions, which are told of the drain.
     session_tasks: Rc<Wakers>,
@@ -108,6 +113,7 @@ pub(crate) struct Shard {
 pub(crate) struct Serving {
     pub(crate) plan: Arc<Plan>,
     pools: Rc<[Rc<Pool>]>,
+    outlets: Outlets,
 }
 
 /// A drain that has begun.
@@ -132,10 +138,10 @@ pub(crate) struct Membership {
 }
 
 impl Serving {
-    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, janitor: &Rc<Janitor>) -> Serving {
+    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, janitor: &Rc<Janitor>, outlets: Outlets) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let pools = ids.map(|id| Pool::new(plan, id, counters, janitor)).collect();
-        Serving { plan: Arc::clone(plan), pools }
+        Serving { plan: Arc::clone(plan), pools, outlets }
     }
 
     /// Believes what another shard has learned of the servers.
@@ -154,9 +160,9 @@ impl Serving {
 
 impl Shard {
     /// A shard that serves `plan`, its janitor at work.
-    pub(crate) fn new(plan: &Arc<Plan>, counters: Arc<Counters>, recorder: Option<Recorder>) -> Rc<Shard> {
+    pub(crate) fn new(plan: &Arc<Plan>, counters: Arc<Counters>, outlets: Vec<NextOutlet>) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
-        let serving = Serving::new(plan, &counters, &janitor);
+        let serving = Serving::new(plan, &counters, &janitor, Outlets::next(&Outlets::default(), outlets));
         janitor.follow(&serving.pools);
         ring::spawn(Rc::clone(&janitor).run());
         let overload = Rc::new(Overload::new(plan.overload));
@@ -168,16 +174,19 @@ impl Shard {
             request_edits: RefCell::default(),
             filtered_edits: RefCell::default(),
             request_ids: RequestIds::new(),
-            recorder: RefCell::new(recorder),
+            recorder: RefCell::default(),
             overload,
             census: Census::default(),
             glitches: Glitches::default(),
             scarcity: Complaint::default(),
             cut_off: Complaint::default(),
+            pipes: Complaint::default(),
+            pipes_refused: Cell::default(),
             requests: RefCell::default(),
             sessions: Cell::new(0),
             acceptors: Cell::new(0),
             draining: RefCell::default(),
+            is_cutting: Cell::new(false),
             janitor,
             session_tasks: Rc::default(),
             watchers: Rc::default(),
@@ -215,8 +224,17 @@ impl Shard {
     /// Takes note of how an exchange with `client`, or the attempt at one, has ended.
     pub(crate) fn note(&self, client: &Client, outcome: Outcome) {
         self.counters.exchanges[outcome.index()].add(1);
-        let Outcome::Failed(error) = outcome else { return };
         let now = ring::now();
+        let refused = self.counters.ring.pipes_refused.value();
+        if refused > self.pipes_refused.replace(refused)
+            && let Some(untold) = self.pipes.due(now)
+        {
+            tracing::warn!(
+                untold,
+                "bodies are copied: no pipes (raise fs.pipe-user-pages-soft, or the limit on open files)"
+            );
+        }
+        let Outcome::Failed(error) = outcome else { return };
         if let Some(limit) = error.limit {
             self.counters.hit(limit);
             if limit == Limit::System
@@ -256,6 +274,11 @@ impl Shard {
         Acceptance { shard: Rc::clone(self), listener }
     }
 
+    /// Whether exchanges are to end at once, since the time to drain is up.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.is_cutting.get()
+    }
+
     /// A place among those that are told of the drain and of every session's end.
     pub(crate) fn watch(&self) -> Place {
         self.watchers.add()
@@ -273,11 +296,16 @@ impl Shard {
         }
     }
 
-    /// Writes an access record, if records are kept.
-    pub(crate) fn record<'a>(&self, now: Instant, record: impl FnOnce() -> Record<'a>) {
-        if let Some(recorder) = &mut *self.recorder.borrow_mut()
-            && !recorder.write(&record(), now)
-        {
+    /// Writes an access record, if the exchange has a log.
+    pub(crate) fn record<'a>(
+        &self,
+        serving: &Serving,
+        log: Option<AccessLogId>,
+        now: Instant,
+        record: impl FnOnce() -> Record<'a>,
+    ) {
+        let Some(log) = log.map(|log| serving.plan.access_logs.log(log)) else { return };
+        if !self.recorder.borrow_mut().write(log, &serving.outlets, &record(), now) {
             self.counters.records_dropped.add(1);
         }
     }
@@ -326,20 +354,19 @@ impl Shard {
                 stopped.resume();
             }
         }
-        self.change_over(&old, &next, pools);
+        let taken = self.change_over(&old, next, pools);
         drop(old);
         let longest = stopped.stop();
         self.counters.plan_swaps.add(1);
         let longest_ns = longest.as_nanos() as u64;
         self.counters.plan_swap_ns_max.add(longest_ns.saturating_sub(self.counters.plan_swap_ns_max.value()));
-        if let Some(recorder) = next.recording {
-            self.recorder.replace(recorder.into());
-        }
-        next.taken.send(longest);
+        taken.send(longest);
     }
 
-    fn change_over(self: &Rc<Self>, old: &Serving, next: &NextPlan, pools: Vec<Rc<Pool>>) {
-        let serving = Serving { plan: Arc::clone(&next.plan), pools: pools.into() };
+    /// Returns who wants to hear of it.
+    fn change_over(self: &Rc<Self>, old: &Serving, next: NextPlan, pools: Vec<Rc<Pool>>) -> Reply<Duration> {
+        let outlets = Outlets::next(&old.outlets, next.outlets);
+        let serving = Serving { plan: next.plan, pools: pools.into(), outlets };
         let mut goes_on = vec![false; old.pools.len()];
         for (origin, pool) in next.upstreams.iter().zip(serving.pools.iter()) {
             let (Origin::Same(before) | Origin::Changed(before)) = *origin else { continue };
@@ -352,12 +379,13 @@ impl Shard {
             pool.close_down();
         }
         self.janitor.follow(&serving.pools);
-        if self.overload.follow(next.plan.overload) {
+        if self.overload.follow(serving.plan.overload) {
             ring::spawn(Rc::clone(&self.overload).run());
         }
         self.serving.replace(Rc::new(serving));
         // There may be room for more connections now.
         self.watchers.wake_all();
+        next.taken
     }
 
     fn report(&self) -> Report {
@@ -401,6 +429,10 @@ impl Shard {
         }
         if self.sessions.get() > 0 {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
+            self.is_cutting.set(true);
+            self.session_tasks.wake_all();
+            // They are ahead in line: each ends its exchange and leaves a record, and what it still had to say is sent.
+            yield_now().await;
         }
         self.serving().pools.iter().for_each(|pool| pool.close_down());
         let counted = self.counters.readings().filter(|reading| reading.value > 0);
@@ -430,6 +462,19 @@ impl Drop for Acceptance {
         self.shard.acceptors.set(self.shard.acceptors.get() - 1);
         self.shard.watchers.wake_all();
     }
+}
+
+/// Lets all tasks that are ready have their turn.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Membership {

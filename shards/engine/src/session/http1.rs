@@ -18,7 +18,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
-use crate::record::Record;
+use crate::record::{KeptFields, Record};
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
 use crate::tuning::{WAITING_BYTES_MAX, poll_run, read_mode, wire_limits};
@@ -44,6 +44,9 @@ struct Http1 {
     status: Option<u16>,
     body_bytes_sent: u64,
     tunnel_bytes_received: u64,
+    /// A run of the body has passed by: what comes next is the frame of a chunk, and perhaps another run, which no large
+    /// receive shall take.
+    passed: bool,
 }
 
 /// What the connection does next.
@@ -69,6 +72,7 @@ pub(crate) fn serve(shard: Membership, stream: Stream, client: Client) -> impl F
         status: None,
         body_bytes_sent: 0,
         tunnel_bytes_received: 0,
+        passed: false,
     };
     // Made here and not in the future, which would keep room for the parts beside the whole.
     async move { session.run(&client).await }
@@ -203,7 +207,7 @@ impl Http1 {
         match parsed {
             Ok(len) => {
                 self.request_length = request.head.body();
-                (self.status, self.body_bytes_sent) = (None, 0);
+                (self.status, self.body_bytes_sent, self.passed) = (None, 0, false);
                 request.bytes = self.inbox.take(len);
                 Ok(())
             }
@@ -251,11 +255,12 @@ impl Http1 {
         let outcome = Outcome::Failed(error);
         self.shard.note(client, outcome);
         let now = ring::now();
-        self.shard.record(now, || Record {
+        let serving = self.shard.serving();
+        let response = KeptFields::default();
+        self.shard.record(&serving, serving.plan.access_logs.default, now, || Record {
             client: client.text(),
-            method: b"",
-            host: b"",
-            path: b"",
+            request: None,
+            response: &response,
             status: error.status,
             outcome,
             route: None,
@@ -348,6 +353,10 @@ fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
 }
 
 impl Source for Http1 {
+    fn run_bytes(&self) -> u64 {
+        self.connection.body_run()
+    }
+
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
         poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
     }
@@ -358,6 +367,7 @@ impl Source for Http1 {
 
     fn pass(&mut self, bytes: usize) {
         self.connection.pass_body(bytes as u64);
+        self.passed = true;
     }
 }
 
@@ -400,8 +410,12 @@ impl Downstream for Http1 {
                 }
                 continue;
             }
-            let mode = read_mode(self.request_length, self.connection.body_received());
+            let mode = match self.passed {
+                true => ReadMode::Once,
+                false => read_mode(self.request_length, self.connection.body_received()),
+            };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode)).map_err(Error::client_gone)?;
+            self.passed = false;
             if !filled && self.connection.handle_eof().is_err() {
                 return Poll::Ready(Err(Error::CLIENT_TRUNCATED));
             }
