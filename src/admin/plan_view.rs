@@ -3,10 +3,11 @@
 //! The plan crate knows no formats, so each of its structs has its view here. Destructuring names every field: a field that
 //! is added to the Plan and forgotten here does not compile.
 
+use plan::access_log::{AccessLog, AccessLogs, LogTarget, Place, SyslogAddress};
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload, PathPattern, Plan,
-    Retry, Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
+    Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload, PathPattern, Plan, Retry,
+    Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -30,8 +31,8 @@ impl PlanView {
             trust,
             forwarding,
             shards,
-            access_log,
-            ..
+            access_logs,
+            metrics,
         } = plan;
         let upstream_name = |route: &Route| upstreams[usize::from(route.upstream.0)].name.as_str();
         PlanView(json!({
@@ -44,11 +45,8 @@ impl PlanView {
             "trust": trust_view(trust),
             "forwarding": forwarding_view(forwarding),
             "shards": shards_view(shards),
-            "access_log": match access_log {
-                AccessLog::Off => "off",
-                AccessLog::Json => "json",
-            },
-            "metrics": metrics_view(&plan.metrics),
+            "access_logs": access_logs_view(access_logs),
+            "metrics": metrics_view(metrics),
         }))
     }
 }
@@ -63,7 +61,7 @@ fn listener(listener: &Listener) -> Value {
 }
 
 fn route(route: &Route, upstream_name: &str) -> Value {
-    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, filters } = route;
+    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, filters, access_log } = route;
     let Filters { request, response } = filters;
     let (exact, prefix) = match path {
         PathPattern::Exact(path) => (Some(path), None),
@@ -78,6 +76,7 @@ fn route(route: &Route, upstream_name: &str) -> Value {
         "upstream": upstream_name,
         "upgrades": upgrades,
         "connect": connect,
+        "access_log": access_log.map(|id| id.0),
         "request_filters": request.iter().map(|RequestFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
         "response_filters": response.iter().map(|ResponseFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
     })
@@ -92,6 +91,24 @@ fn headers(edits: &HeaderEdits) -> Value {
         "removed": edits.removed_names().map(text).collect::<Vec<_>>(),
         "added": added.lines().collect::<Vec<_>>(),
     } })
+}
+
+/// The logs by their numbers, which routes name; a log's target by what it is called.
+fn access_logs_view(access_logs: &AccessLogs) -> Value {
+    let AccessLogs { logs, targets, default } = access_logs;
+    let place = |target: &LogTarget| match &target.place {
+        Place::Stdout => "stdout".to_owned(),
+        Place::File { path, .. } => path.display().to_string(),
+        Place::Syslog(syslog) => match &syslog.address {
+            SyslogAddress::Unix(path) => format!("syslog at unix:{}", path.display()),
+            SyslogAddress::Udp(address) => format!("syslog at {address}"),
+        },
+    };
+    let log = |log: &AccessLog| {
+        let target = &targets[usize::from(log.target.0)];
+        json!({ "target": place(target), "buffer_bytes": target.waiting_bytes_max, "is_filtered": log.only.is_some() })
+    };
+    json!({ "logs": logs.iter().map(log).collect::<Vec<_>>(), "default": default.map(|id| id.0) })
 }
 
 fn metrics_view(metrics: &Metrics) -> Value {
@@ -222,16 +239,16 @@ fn trust_view(trust: &TrustPolicy) -> Value {
 }
 
 fn forwarding_view(forwarding: &Forwarding) -> Value {
-    let Forwarding { request_id, forwarded } = forwarding;
-    json!({ "request_id": request_id, "forwarded": forwarded })
+    let Forwarding { request_id, return_request_id, forwarded } = forwarding;
+    json!({ "request_id": request_id, "return_request_id": return_request_id, "forwarded": forwarded })
 }
 
 fn shards_view(shards: &Shards) -> Value {
-    let Shards { count, pin, io } = shards;
+    let Shards { count, pin, io, splice_bytes_min } = shards;
     let io = match io {
         Io::Auto => "auto",
         Io::IoUring => "io_uring",
         Io::Epoll => "epoll",
     };
-    json!({ "count": count, "pin": pin, "io": io })
+    json!({ "count": count, "pin": pin, "io": io, "splice_bytes_min": splice_bytes_min })
 }

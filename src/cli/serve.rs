@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use plan::{AccessLog, Address};
+use plan::Address;
 
 use super::ServeArgs;
 use super::banner::Banner;
@@ -83,9 +83,9 @@ fn with_way_out(error: anyhow::Error, config: Option<&Path>) -> anyhow::Error {
 /// needs it to serve: a closed output is no error.
 fn print(banner: &Banner<'_>) {
     let text = banner.to_string();
-    let _ = match banner.plan.access_log {
-        AccessLog::Off => std::io::stdout().write_all(text.as_bytes()),
-        AccessLog::Json => std::io::stderr().write_all(text.as_bytes()),
+    let _ = match banner.plan.access_logs.use_stdout() {
+        false => std::io::stdout().write_all(text.as_bytes()),
+        true => std::io::stderr().write_all(text.as_bytes()),
     };
 }
 

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::spanned::Spanned;
-pub(super) use forms::{Duration, Quantity, Server, Size, Values};
+pub(super) use forms::{Duration, ListOr, Quantity, Server, Size, TextOr, Values};
 
 /// A whole configuration, or one file of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -72,6 +72,13 @@ pub(super) struct File {
     /// How the processes are run that serve.
     #[serde(default)]
     pub(super) process: Process,
+    /// What is written down of each exchange, where its route does not say: `off`, or, to standard output, `json`, `common` or
+    /// `combined`; or the name of one of `access_logs`; or a table with their keys.
+    #[schemars(extend("x-default" = "what `log.access` says"))]
+    pub(super) access_log: Option<Spanned<TextOr<AccessLog>>>,
+    /// Access logs that routes may name, each by its name: 1 to 64 letters of ASCII, digits, `-`, `_` and `.`. At most 64.
+    #[serde(default)]
+    pub(super) access_logs: BTreeMap<Spanned<String>, AccessLog>,
     /// Where and by whom a running Ringway may be looked at and told what to do ([operation.md](operation.md#the-admin-api)).
     #[serde(default)]
     pub(super) admin: Admin,
@@ -241,6 +248,9 @@ pub(super) struct Route {
     /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy.
     #[serde(default)]
     pub(super) connect: bool,
+    /// Where its exchanges are written down: the name of one of `access_logs`, or `off`.
+    #[schemars(extend("x-default" = "what `access_log` says"))]
+    pub(super) access_log: Option<Spanned<String>>,
     /// Changes to the header fields of requests to the upstream.
     #[serde(default)]
     pub(super) request_headers: HeaderEdits,
@@ -369,6 +379,9 @@ pub(super) struct Forwarding {
     /// Whether requests are named by `X-Request-Id`.
     #[serde(default)]
     pub(super) request_id: bool,
+    /// Whether clients are told the name of their request, by `X-Request-Id` in the answer.
+    #[serde(default)]
+    pub(super) return_request_id: bool,
     /// Whether `Forwarded` (RFC 7239) is sent beside `X-Forwarded-*`.
     #[serde(default)]
     pub(super) forwarded: bool,
@@ -387,6 +400,10 @@ pub(super) struct Shards {
     /// By which interface of the kernel they move bytes; `auto` takes epoll where io_uring is refused or too old.
     #[schemars(extend("default" = "auto", "enum" = ["auto", "io_uring", "epoll"]))]
     pub(super) io: Option<Spanned<String>>,
+    /// Bytes of a body in one run (the rest of it, or of a chunk) from which they pass from socket to socket inside the kernel,
+    /// without being copied; as many at a time, twice in a row, through a tunnel. `1TiB` never splices.
+    #[schemars(extend("default" = "32KiB", "x-range" = ["4KiB", "1TiB"]))]
+    pub(super) splice_bytes_min: Option<Spanned<Size>>,
 }
 
 /// What is written down.
@@ -396,9 +413,104 @@ pub(super) struct Log {
     /// How much the program's own log says.
     #[schemars(extend("default" = "info", "enum" = ["error", "warn", "info", "debug", "trace"]))]
     pub(super) level: Option<Spanned<String>>,
-    /// Whether each exchange is written to standard output, as one JSON object a line.
+    /// Whether each exchange is written to standard output, as one JSON object a line: an older way to write `access_log`.
     #[schemars(extend("default" = "off", "enum" = ["off", "json"]))]
     pub(super) access: Option<Spanned<String>>,
+}
+
+/// What is written down of each exchange, and where: [logging.md](logging.md) tells more.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct AccessLog {
+    /// `json`, `common`, `combined`, or a template with fields in braces: `"{client} {request} {status}"`.
+    #[schemars(extend("default" = "json"))]
+    pub(super) format: Option<Spanned<String>>,
+    /// The members of `format = "json"`, in their order.
+    #[schemars(extend("x-default" = "those that [logging.md](logging.md#formats) names"))]
+    pub(super) fields: Option<Spanned<Vec<Spanned<String>>>>,
+    /// How a template's values are escaped.
+    #[schemars(extend("default" = "apache", "enum" = ["apache", "json"]))]
+    pub(super) escape: Option<Spanned<String>>,
+    /// The absolute path of the file, or of a named pipe.
+    #[schemars(regex(pattern = "^/"), extend("x-default" = "standard output", "x-type" = "path"))]
+    pub(super) path: Option<Spanned<String>>,
+    /// When the file is put aside, and a new one begun: at a size, or `{ size = "100MiB", age = "24h", keep = 7, compress =
+    /// true }`.
+    #[schemars(extend("x-default" = "never"))]
+    pub(super) rotate: Option<Spanned<TextOr<Rotate>>>,
+    /// The system's log in the place of a file: a datagram socket (`unix:/dev/log`) or the address of a collector, by UDP; or a
+    /// table with `address`, `protocol`, `facility`, `severity` and `tag`.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) syslog: Option<Spanned<TextOr<Syslog>>>,
+    /// Bytes of each shard's lines that may wait for the writer. Lines beyond it are dropped and counted.
+    #[schemars(extend("default" = "1MiB", "x-range" = ["64KiB", "64MiB"]))]
+    pub(super) buffer: Option<Spanned<Size>>,
+    /// The share of exchanges that is written down, taken at random.
+    #[schemars(range(min = 0, max = 1), extend("default" = 1.0))]
+    pub(super) sample: Option<Spanned<f64>>,
+    /// Only exchanges that meet this are written down: one of these classes of statuses, or any part of `{ statuses =
+    /// ["5xx"], outcomes = ["failed"], slower_than = "1s" }`.
+    #[schemars(extend("x-default" = "all"))]
+    pub(super) only: Option<Spanned<ListOr<LogCondition>>>,
+    /// Exchanges that are written down whatever `sample` and `only` say; as `only`.
+    #[schemars(extend("x-default" = "none"))]
+    pub(super) always: Option<Spanned<ListOr<LogCondition>>>,
+}
+
+/// When a file is put aside, and what becomes of it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Rotate {
+    /// From this size on.
+    #[schemars(extend("x-default" = "whatever size", "x-range" = ["4KiB", "1TiB"]))]
+    pub(super) size: Option<Spanned<Size>>,
+    /// At this age, unless it is empty.
+    #[schemars(extend("x-default" = "whatever age", "x-range" = ["1s", "8784h"]))]
+    pub(super) age: Option<Spanned<Duration>>,
+    /// How many of them are kept.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = 7))]
+    pub(super) keep: Option<Spanned<i64>>,
+    /// Whether they are compressed by gzip.
+    #[schemars(extend("default" = true))]
+    pub(super) compress: Option<bool>,
+}
+
+/// The system's log as a target.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Syslog {
+    /// A datagram socket, or the address of a collector, which is sent to by UDP.
+    #[schemars(extend("default" = "unix:/dev/log", "x-type" = "address"))]
+    pub(super) address: Option<Spanned<String>>,
+    /// The form of a message.
+    #[schemars(extend("x-default" = "`rfc3164` on a socket, `rfc5424` by UDP", "enum" = ["rfc3164", "rfc5424"]))]
+    pub(super) protocol: Option<Spanned<String>>,
+    /// The facility, by its customary name.
+    #[schemars(extend("default" = "local0"))]
+    pub(super) facility: Option<Spanned<String>>,
+    /// The severity, by its customary name.
+    #[schemars(extend("default" = "info"))]
+    pub(super) severity: Option<Spanned<String>>,
+    /// The name under which the messages come.
+    #[schemars(length(min = 1, max = 48), extend("default" = "ringway"))]
+    pub(super) tag: Option<Spanned<String>>,
+}
+
+/// What any part of it is true of meets it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct LogCondition {
+    /// Classes of statuses: `1xx` to `5xx`.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub(super) statuses: Vec<Spanned<String>>,
+    /// Outcomes by their words, or `failed` for all but `completed`.
+    #[serde(default)]
+    #[schemars(extend("default" = []))]
+    pub(super) outcomes: Vec<Spanned<String>>,
+    /// Exchanges that took longer.
+    #[schemars(extend("x-default" = "none", "x-range" = ["1ms", "24h"]))]
+    pub(super) slower_than: Option<Spanned<Duration>>,
 }
 
 /// Who is asked for the addresses of servers that are known by name.

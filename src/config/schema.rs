@@ -174,8 +174,10 @@ fn tidy(schema: &mut Map<String, Value>) {
     if schema.get("enum").is_some() {
         schema["enum"].as_array_mut().into_iter().for_each(|words| words.retain(|word| !word.is_null()));
     }
-    // `int64` is how it is held here.
-    schema.shift_remove("format");
+    // `int64` is how it is held here; a table may have a key of that name.
+    if schema.get("format").is_some_and(Value::is_string) {
+        schema.shift_remove("format");
+    }
 }
 
 /// Makes of a description of ours what others understand: ranges of durations and sizes become words, and everything lets

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use core_affinity::CoreId;
 use engine::{
-    Accepting, Backend, Command, Counters, Drain, Recording, Reply, Report, RingConfig, Sender, ServerHealth, Snapshot,
-    Spec,
+    Accepting, Backend, Command, Counters, Drain, NextOutlet, Reply, Report, RingConfig, Sender, ServerHealth,
+    Snapshot, Spec,
 };
-use plan::{AccessLog, Plan};
+use plan::Plan;
 use tokio::sync::{mpsc, oneshot};
 
 use super::heritage::{self, Heritage, Learned};
@@ -31,9 +31,7 @@ pub(super) struct Fleet {
     shards: Vec<Running>,
     pub(super) events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
-    writer: Option<AccessWriter>,
-    /// One that records no more, while shards may still hold its recorders.
-    old_writer: Option<AccessWriter>,
+    writer: AccessWriter,
 }
 
 struct Running {
@@ -68,14 +66,15 @@ impl Fleet {
     ) -> anyhow::Result<Fleet> {
         let (sender, events) = mpsc::unbounded_channel();
         let cores = if plan.shards.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
-        let mut writer = (plan.access_log == AccessLog::Json).then(AccessWriter::new);
+        let mut writer = AccessWriter::default();
+        let mut outlets = writer.apply(plan, usize::from(plan.shards.count))?.into_iter();
         let mut shards = Vec::new();
         for (shard, tallies) in metrics.tallies(plan).into_iter().enumerate() {
             let counters = metrics.counters(shard);
             let health = left.of_shard(shard);
             let spec = Spec {
                 plan: Arc::clone(plan),
-                recorder: writer.as_mut().map(AccessWriter::recorder),
+                outlets: outlets.next().unwrap_or_default(),
                 counters: Arc::clone(&counters),
                 tallies,
                 health: health.clone(),
@@ -99,10 +98,7 @@ impl Fleet {
                 has_ended: false,
             });
         }
-        if let Some(writer) = &mut writer {
-            writer.start()?;
-        }
-        Ok(Fleet { shards, events, sender, writer, old_writer: None })
+        Ok(Fleet { shards, events, sender, writer })
     }
 
     pub(super) fn cores(&self) -> Vec<Option<usize>> {
@@ -272,26 +268,12 @@ impl Fleet {
         self.shards.iter().map(|shard| shard.health.iter().map(Learned::from_health).collect()).collect()
     }
 
-    /// How each shard is to record from now on; nothing if that does not change.
-    pub(super) fn record_anew(&mut self, now: &Plan, next: &Plan) -> anyhow::Result<Vec<Recording>> {
-        if now.access_log == next.access_log {
-            return Ok(Vec::new());
-        }
-        let mut writer = (next.access_log == AccessLog::Json).then(AccessWriter::new);
-        let recording = |_: &Running| writer.as_mut().map_or(Recording::Off, |writer| Recording::By(writer.recorder()));
-        let recordings = self.shards.iter().map(recording).collect();
-        if let Some(writer) = &mut writer {
-            writer.start()?;
-        }
-        self.old_writer = std::mem::replace(&mut self.writer, writer);
-        Ok(recordings)
-    }
-
-    /// The shards have taken their new recorders: what the old ones hold is written.
-    pub(super) fn finish_old_records(&mut self) {
-        if let Some(writer) = self.old_writer.take() {
-            tokio::task::spawn_blocking(move || writer.finish());
-        }
+    /// Opens the access logs of `plan`, and returns the outlets of each shard to them.
+    ///
+    /// # Errors
+    /// When one cannot be opened. Then nothing has changed.
+    pub(super) fn open_logs(&mut self, plan: &Plan) -> anyhow::Result<Vec<Vec<NextOutlet>>> {
+        self.writer.apply(plan, self.shards.len())
     }
 
     /// Waits for the shards' threads, if they were told to end, and writes the last access records.
@@ -306,9 +288,12 @@ impl Fleet {
                 let _ = thread.join();
             }
         }
-        if let Some(writer) = self.writer.take() {
-            writer.finish();
-        }
+        std::mem::take(&mut self.writer).finish();
+    }
+
+    /// Has the files of the access log opened anew.
+    pub(super) fn reopen_logs(&self) {
+        self.writer.reopen();
     }
 }
 

@@ -266,7 +266,7 @@ impl Control {
                 tracing::info!("the configuration's files have changed");
                 self.begin_reload(None);
             }
-            Turn::Order(Order::ReopenLogs) | Turn::Wish(Wish::ReopenLogs) => self.reopen_logs(),
+            Turn::Order(Order::ReopenLogs) | Turn::Wish(Wish::ReopenLogs) => self.fleet.reopen_logs(),
             Turn::Order(Order::Upgrade) => self.parent.want_upgrade(oneshot::channel().0),
             Turn::Wish(Wish::Inherit(both)) => {
                 self.inherited.add_since(&both.0, &both.1);
@@ -310,14 +310,9 @@ impl Control {
             }
             Request::Reload(to) => self.begin_reload(Some(to)),
             Request::Upgrade(to) => self.parent.want_upgrade(to),
-            Request::ReopenLogs => self.reopen_logs(),
+            Request::ReopenLogs => self.fleet.reopen_logs(),
         }
         Ok(())
-    }
-
-    /// Log files have been moved away. Standard output and standard error, where both logs go, cannot be.
-    fn reopen_logs(&mut self) {
-        tracing::debug!("no log file to be opened anew");
     }
 
     /// Obeys an order to end. Who asks twice does not want to wait.

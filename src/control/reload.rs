@@ -186,9 +186,14 @@ impl Control {
         }
         let upstreams = origins(&self.plan, &self.moved, &plan);
         let plan = Arc::new(plan);
-        let mut recordings = match self.fleet.record_anew(&self.plan, &plan) {
-            Ok(recordings) => recordings.into_iter(),
-            Err(error) => return ReloadOutcome::Refused { reason: format!("{error:#}") },
+        let mut outlets = match self.fleet.open_logs(&plan) {
+            Ok(outlets) => outlets.into_iter(),
+            Err(error) => {
+                // Back to the names that are still served.
+                let (discovery, mut plan) = (self.read.discovery.clone(), self.read.plan.clone());
+                let _ = self.resolution.follow(discovery, &mut plan, &FirstAnswers::default());
+                return ReloadOutcome::Refused { reason: format!("{error:#}") };
+            }
         };
         let mut tallies = self.metrics.tallies(&plan).into_iter();
         let (sender, mut told) = mpsc::unbounded_channel();
@@ -197,8 +202,8 @@ impl Control {
             // Nobody listens any more if this took too long.
             let taken = Reply::new(move |stopped| _ = sender.send(stopped));
             let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
-            let (tallies, recording) = (tallies.next().unwrap_or_default(), recordings.next());
-            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, recording, taken }))
+            let (tallies, outlets) = (tallies.next().unwrap_or_default(), outlets.next().unwrap_or_default());
+            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, outlets, taken }))
         };
         self.fleet.order(command).await;
         drop(sender);
@@ -213,7 +218,6 @@ impl Control {
                 }
             }
         }
-        self.fleet.finish_old_records();
         self.watch_as(&read);
         self.retired.push(std::mem::replace(&mut self.plan, plan));
         self.read = read;

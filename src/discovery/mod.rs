@@ -182,10 +182,10 @@ impl Resolution {
     /// From now on follows the names of `next`, adding their addresses to the servers of `plan`. Those that are followed
     /// already go on as they are.
     pub(crate) fn follow(&mut self, next: Discovery, plan: &mut Plan, first: &FirstAnswers) -> anyhow::Result<()> {
+        let dns = if next.names.is_empty() { None } else { Some(Dns::new(&next)?) };
         let mut before = if self.asks_as(&next) { std::mem::take(&mut self.names) } else { Vec::new() };
         self.names.clear();
         self.fixed = plan.upstreams.iter().map(|upstream| upstream.servers.clone()).collect();
-        let dns = if next.names.is_empty() { None } else { Some(Dns::new(&next)?) };
         for name in &next.names {
             let Some(dns) = &dns else { break };
             let tracked = match before.iter().position(|tracked| tracked.name.host == name.host) {

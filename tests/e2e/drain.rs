@@ -78,15 +78,25 @@ fn an_exchange_that_outlasts_the_bound_is_cut_off() {
         peer.read_request()?;
         peer.read_to_end().map(drop)
     });
-    let mut ringway = start(Config::to(origin.address()).timeout("drain", "500ms"));
+    let ringway = start(Config::to(origin.address()).timeout("drain", "500ms"));
     let mut client = ringway.connect();
     client.send(&standard::get("/")).unwrap();
     eventually("the request is at the upstream", || !origin.received(0).is_empty());
     let begun = Instant::now();
     ringway.terminate();
-    assert_eq!(ringway.wait().code(), Some(0));
+    let response = client.read_response("GET").unwrap();
+    assert_eq!((response.status(), response.text().contains("request_timeout")), (503, true), "{:?}", response.head);
+    assert!(response.head.lists("connection", "close"), "{:?}", response.head);
     assert!(begun.elapsed() < Duration::from_secs(5), "the drain took {:?}", begun.elapsed());
     assert!(begun.elapsed() > Duration::from_millis(450), "the drain was cut short: {:?}", begun.elapsed());
+    client.assert_ends();
+    let record = ringway.record_of("/");
+    assert_eq!((&record["outcome"], &record["limit"]), (&"request_timeout".into(), &"timeouts.drain".into()));
+    let counts = ringway.stop_and_count();
+    assert_eq!((counts["exchanges{request_timeout}"], counts["limits{timeouts.drain}"]), (1, 1));
+    // Counted while the last answer was on its way.
+    assert_eq!(counts["connections_open"], 1);
+    assert!(counts["ring_sockets_open"] >= 1, "{counts:?}");
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn a_server_that_keeps_failing_is_ejected() {
     assert_eq!(seen.iter().filter(|status| **status == 503).count(), 3, "{seen:?}");
     assert_eq!((requests(&bad), requests(&good)), (3, 37));
     eventually("the ejection is said", || ringway.process().stderr().contains("server ejected"));
+    assert_eq!(ringway.stop_and_count()["upstream_ejections"], 1);
 }
 
 #[test]

@@ -92,6 +92,45 @@ fn a_body_larger_than_the_limit_is_413() {
 }
 
 #[test]
+fn a_chunk_that_would_exceed_the_limit_is_refused_before_its_data_come() {
+    let origin = standard::start();
+    // Nothing but the announcement can end the exchange so soon.
+    let config = Config::to(origin.address()).limit("body_bytes", "\"1KiB\"").timeout("body_idle", "1h");
+    let ringway = start(config.timeout("head", "1h"));
+    let chunk = |bytes: usize| format!("{bytes:x}\r\n{}\r\n", "x".repeat(bytes));
+    for (before, announced) in [
+        (String::new(), "401"),
+        (String::new(), "401;extension=1"),
+        (String::new(), "ffffffffffffffff"),
+        (chunk(1_000), "19"),
+        (chunk(1_024), "1"),
+        (chunk(1) + &chunk(2), "ffffffffffffffff"),
+    ] {
+        let head = "PUT /length/1 HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let request = format!("{head}{before}{announced}\r\n");
+        for pieces in [1, request.len().min(300)] {
+            let mut client = ringway.connect();
+            client.send_in_pieces(request.as_bytes(), pieces).unwrap();
+            assert_closes(client, "PUT", 413);
+        }
+    }
+    let record = ringway.record_of("/length/1");
+    assert_eq!((&record["outcome"], &record["limit"]), (&"client_too_large".into(), &"limits.body_bytes".into()));
+    let received = String::from_utf8(origin.received_all()).unwrap();
+    assert!(
+        !received.contains("401") && !received.contains("ffff"),
+        "the chunk was announced to the origin: {received}"
+    );
+    // Chunks that fill the limit to its last byte pass.
+    let request =
+        format!("PUT / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n{}{}", chunk(1_000), chunk(24));
+    let response = ringway.connect().exchange("PUT", format!("{request}0\r\n\r\n").as_bytes()).unwrap();
+    assert_eq!(response.status(), 200);
+    drop(origin);
+    assert_eq!(ringway.stop_and_count()["limits{limits.body_bytes}"], 12);
+}
+
+#[test]
 fn a_head_that_does_not_end_in_time_is_408() {
     let origin = standard::start();
     let ringway = start(Config::to(origin.address()).timeout("head", "300ms"));
@@ -165,6 +204,7 @@ fn beyond_the_limit_connections_wait_until_others_close() {
     assert!(waiting.is_idle(), "the connection beyond the limit is served");
     held.pop();
     assert_eq!(waiting.read_response("GET").unwrap().body.len(), 2);
+    assert!(ringway.stop_and_count()["limits{limits.connections}"] >= 1);
 }
 
 #[test]

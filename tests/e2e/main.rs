@@ -1,6 +1,7 @@
 //! The proxy from outside: real sockets, real clients, real servers. One module for each feature; each test's name is the
 //! sentence that it proves.
 
+mod access_log;
 mod admin;
 mod backends;
 mod balance;
@@ -10,6 +11,7 @@ mod cli;
 mod client_failures;
 mod clients;
 mod configuration;
+mod counters;
 mod dns;
 mod documents;
 mod drain;
@@ -27,6 +29,7 @@ mod overload;
 mod passing;
 mod paths;
 mod pipelining;
+mod pipes;
 mod pool;
 mod records;
 mod reload;

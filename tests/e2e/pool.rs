@@ -222,6 +222,7 @@ fn a_request_that_finds_no_free_connection_is_503() {
     gate.open();
     assert_eq!(served.read_response("GET").unwrap().text(), "ok");
     assert_eq!(origin.accepted(), 1);
+    assert_eq!(ringway.stop_and_count()["limits{upstreams.connections}"], 1);
 }
 
 #[test]

@@ -52,6 +52,10 @@ fn a_kept_connection_meets_the_new_routes() {
     assert_eq!(client.exchange("GET", &standard::get("/")).unwrap().status(), 203);
     // Nobody uses the old upstream any more: its connection is closed.
     old.wait_until_closed();
+    drop(client);
+    let counts = ringway.stop_and_count();
+    assert_eq!(counts["plan_swaps"], 1);
+    assert!(counts["plan_swap_ns_max"] > 0);
 }
 
 #[test]

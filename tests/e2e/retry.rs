@@ -39,6 +39,7 @@ fn a_server_that_refuses_is_passed_over_whatever_the_method() {
     for method in ["GET", "POST"] {
         assert_eq!(statuses(&ringway, method, 10), [200; 10], "{method}");
     }
+    assert_eq!(ringway.stop_and_count()["upstream_failovers"], 20, "taking turns, each request begins with it");
 }
 
 #[test]
@@ -170,6 +171,7 @@ fn without_a_budget_nothing_is_retried() {
     let retry = "{ statuses = [503], budget = 0, budget_min = 0 }";
     let ringway = before_all(&[bad.address(), good.address()], retry);
     assert_eq!(statuses(&ringway, "GET", 10).iter().filter(|status| **status == 503).count(), 5);
+    assert_eq!(ringway.stop_and_count()["upstream_retries_denied"], 5);
 }
 
 #[test]
@@ -179,4 +181,6 @@ fn the_budget_is_a_share_of_the_requests() {
     let ringway = before_all(&[one.address(), other.address()], retry);
     assert_eq!(statuses(&ringway, "GET", 100), [503; 100]);
     assert_eq!(requests(&one) + requests(&other), 120);
+    let counts = ringway.stop_and_count();
+    assert_eq!((counts["upstream_retries"], counts["upstream_retries_denied"]), (20, 80));
 }

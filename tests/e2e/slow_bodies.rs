@@ -96,6 +96,33 @@ fn an_upstream_that_answers_too_slowly_is_cut_off_if_asked_for() {
 }
 
 #[test]
+fn an_upstream_that_takes_a_body_too_slowly_is_504_if_asked_for() {
+    let origin = Origin::start(|peer, _| {
+        peer.read_head()?;
+        // Less than was sent, now and then: no limit on idleness minds.
+        let begun = Instant::now();
+        while begun.elapsed() < LONG {
+            peer.read_bytes(100_000)?;
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    });
+    let config = Config::to(origin.address()).timeout("body_rate_grace", "300ms");
+    let ringway = start(config.upstream_option("body_rate_min", "\"1GiB\""));
+    let mut client = ringway.connect();
+    client.send(b"PUT /upload HTTP/1.1\r\nHost: test\r\nContent-Length: 268435456\r\n\r\n").unwrap();
+    let mut sender = client.second();
+    thread::scope(|scope| {
+        // More than all sockets on the way hold; the proxy closes before it is sent.
+        scope.spawn(move || sender.send_pattern(0, 256 << 20));
+        let (head, _) = client.read_final_head().unwrap();
+        assert_eq!(head.status(), 504);
+    });
+    let record = ringway.record_of("/upload");
+    assert_eq!((&record["outcome"], &record["limit"]), (&"upstream_timeout".into(), &"upstreams.body_rate_min".into()));
+}
+
+#[test]
 fn a_stream_of_events_may_trickle() {
     let origin = Origin::start(|peer, _| {
         peer.read_head()?;

@@ -219,6 +219,7 @@ fn bytes_that_pour_both_ways_arrive_whole_and_small_ones_after_them() {
     client.assert_ends();
     let record = ringway.record_of("/chat");
     assert_eq!((record["bytes_in"].as_u64(), record["bytes_out"].as_u64()), (Some(LENGTH + 200), Some(LENGTH + 200)));
+    assert!(ringway.stop_and_count()["ring_bytes_spliced"] > LENGTH / 10, "what pours is spliced");
 }
 
 #[test]
@@ -265,6 +266,8 @@ fn a_tunnel_without_a_byte_is_closed_and_any_byte_keeps_it() {
     client.assert_ends();
     origin.wait_until_closed();
     ringway.assert_outcome("/chat", &["tunnel_idle"]);
+    let counts = ringway.stop_and_count();
+    assert_eq!((counts["tunnels"], counts["exchanges{tunnel_idle}"]), (1, 1));
 }
 
 #[test]
@@ -279,6 +282,14 @@ fn a_drain_leaves_tunnels_their_time_and_no_more() {
     assert_eq!(client.read_bytes(5).unwrap(), b"still");
     client.assert_ends();
     assert_eq!(ringway.wait().code(), Some(0));
+    let record = ringway.record_of("/chat");
+    assert_eq!(
+        (record["status"].as_u64(), record["outcome"].as_str()),
+        (Some(101), Some("request_timeout")),
+        "{record}"
+    );
+    assert_eq!(record["limit"].as_str(), Some("timeouts.drain"), "{record}");
+    assert_eq!((record["bytes_in"].as_u64(), record["bytes_out"].as_u64()), (Some(5), Some(5)), "{record}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a client gets, and what is recorded, when the upstream breaks off.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use kit::{Config, Origin, Peer, Port, Ringway, pattern, standard};
 
@@ -198,6 +199,42 @@ fn an_upstream_that_answered_early_is_not_used_again() {
     assert_eq!(ringway.connect().exchange("GET", &standard::get("/next")).unwrap().status(), 403);
     assert_eq!(origin.accepted(), 2);
     assert!(String::from_utf8(origin.received(1)).unwrap().starts_with("GET /next "));
+}
+
+#[test]
+fn the_rest_of_a_body_that_nobody_wants_is_read_within_bounds_or_costs_the_connection() {
+    let origin = Origin::start(|peer, _| {
+        while let Some(head) = peer.read_head()? {
+            peer.send(b"HTTP/1.1 403 No\r\nContent-Length: 4\r\n\r\nstop")?;
+            if head.method() == "POST" {
+                return peer.read_to_end().map(drop);
+            }
+        }
+        Ok(())
+    });
+    let ringway = before(&origin);
+    let early = |length: u64| {
+        let mut client = ringway.connect();
+        client
+            .send(format!("POST /early HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n").as_bytes())
+            .unwrap();
+        assert_eq!(client.read_response("POST").unwrap().status(), 403);
+        client
+    };
+    let mut client = early(100_000);
+    client.send_pattern(0, 100_000).unwrap();
+    assert_eq!(client.exchange("GET", &standard::get("/next")).unwrap().status(), 403, "the connection is kept");
+
+    let mut client = early(10_000_000);
+    let _ = client.send_pattern(0, 10_000_000);
+    // Whether it is told by an end or by a reset: nothing on it is answered any more.
+    client.exchange("GET", &standard::get("/next")).expect_err("no connection is kept for so much");
+
+    let mut client = early(100_000);
+    let begun = Instant::now();
+    client.assert_ends();
+    assert!(begun.elapsed() > Duration::from_millis(900), "it had its second: {:?}", begun.elapsed());
+    assert_eq!(origin.accepted(), 3, "only the connection of the answer in time was used again");
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn a_connection_that_is_not_accepted_is_504() {
     assert_eq!(response.status(), 504);
     assert!(begun.elapsed() >= Duration::from_millis(190), "the time-out is not shorter than configured");
     ringway.assert_outcome("/connect", &[TIMED_OUT]);
+    assert_eq!(ringway.stop_and_count()["limits{upstreams.connect_timeout}"], 1);
 }
 
 #[test]

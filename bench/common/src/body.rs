@@ -1,39 +1,51 @@
 //! The bodies that the upstream offers.
 
-use serde::Serialize;
+/// Upper bound of a body's length; some are held in memory.
+const LENGTH_BYTES_MAX: u32 = 64 << 20;
 
 /// A body, by its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Body {
-    /// 128 bytes.
-    Small,
-    /// 64 KiB.
-    #[serde(rename = "64k")]
-    Kib64,
-    /// 1 MiB.
-    #[serde(rename = "1m")]
-    Mib1,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Body {
+    length_bytes: u32,
 }
 
 impl Body {
-    /// Every body.
-    pub const ALL: [Self; 3] = [Self::Small, Self::Kib64, Self::Mib1];
+    /// 128 bytes.
+    pub const SMALL: Self = Self { length_bytes: 128 };
+    /// 64 KiB.
+    pub const KIB_64: Self = Self { length_bytes: 64 << 10 };
+    /// 1 MiB.
+    pub const MIB_1: Self = Self { length_bytes: 1 << 20 };
 
-    /// The word that command lines and reports use.
+    /// Those that every upstream offers. Others it offers when it is told to.
+    pub const USUAL: [Self; 3] = [Self::SMALL, Self::KIB_64, Self::MIB_1];
+
+    /// The word that command lines and reports use: `small`, or a size such as `16k` or `1m`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Small => "small",
-            Self::Kib64 => "64k",
-            Self::Mib1 => "1m",
+    pub fn name(self) -> String {
+        match self.length_bytes {
+            128 => "small".to_owned(),
+            length if length % (1 << 20) == 0 => format!("{}m", length >> 20),
+            length => format!("{}k", length >> 10),
         }
     }
 
-    /// The body of that name.
+    /// The body of that name: `small`, or a whole number of KiB or MiB.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|body| body.name() == name)
+        if name == "small" {
+            return Some(Self::SMALL);
+        }
+        let (number, unit) = name.split_at_checked(name.len().checked_sub(1)?)?;
+        let unit_bytes: u32 = match unit {
+            "k" => 1 << 10,
+            "m" => 1 << 20,
+            _ => return None,
+        };
+        let length_bytes = number.parse::<u32>().ok()?.checked_mul(unit_bytes)?;
+        let body = Self { length_bytes };
+        // One name a body: 1024k is called 1m.
+        ((1..=LENGTH_BYTES_MAX).contains(&length_bytes) && body.name() == name).then_some(body)
     }
 
     /// The path at which the upstream offers it.
@@ -45,17 +57,13 @@ impl Body {
     /// Its length.
     #[must_use]
     pub fn length_bytes(self) -> usize {
-        match self {
-            Self::Small => 128,
-            Self::Kib64 => 64 << 10,
-            Self::Mib1 => 1 << 20,
-        }
+        self.length_bytes as usize
     }
 
     /// Whether a proxy's means for large bodies (splicing, larger buffers) belong to a fair comparison.
     #[must_use]
     pub fn is_large(self) -> bool {
-        self != Self::Small
+        self != Self::SMALL
     }
 
     /// The content: letters and digits whose period of 61 divides no buffer size, so that a misplaced piece shows.
@@ -72,10 +80,17 @@ mod tests {
 
     #[test]
     fn bodies_have_their_name_and_length() {
-        for body in Body::ALL {
-            assert_eq!(Body::by_name(body.name()), Some(body));
-            assert_eq!(body.content().len(), body.length_bytes());
+        for (name, length_bytes) in
+            [("small", 128), ("8k", 8 << 10), ("64k", 64 << 10), ("1m", 1 << 20), ("2m", 2 << 20)]
+        {
+            let body = Body::by_name(name).unwrap();
+            assert_eq!(
+                (body.name().as_str(), body.length_bytes(), body.content().len()),
+                (name, length_bytes, length_bytes)
+            );
         }
-        assert_eq!(Body::by_name("2m"), None);
+        for name in ["", "k", "0k", "1", "16K", "1024k", "65m", "-1k", "99999999m", "é"] {
+            assert_eq!(Body::by_name(name), None, "{name}");
+        }
     }
 }

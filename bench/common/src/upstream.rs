@@ -1,6 +1,11 @@
 //! The upstream: nginx, which serves a small body from its configuration and larger ones from files in memory.
 
-use std::{fs, net::SocketAddr, path::Path, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context;
 
@@ -21,7 +26,7 @@ pub const CONNECTIONS_MAX: u32 = 2048;
 pub const UPLOAD_PATH: &str = "/upload";
 
 /// Upper bound of an upload; it is held in memory.
-const UPLOAD_BYTES_MAX: usize = 1 << 20;
+pub const UPLOAD_BYTES_MAX: usize = 1 << 20;
 
 /// The running upstream.
 #[derive(Debug)]
@@ -30,10 +35,12 @@ pub struct Upstream {
     pub process: Process,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Its folder of files.
+    files: PathBuf,
 }
 
 impl Upstream {
-    /// Starts the nginx at `program` on `core` and checks that it serves every body.
+    /// Starts the nginx at `program` on `core` and checks that it serves the usual bodies.
     ///
     /// # Errors
     /// Fails, with what nginx wrote, when it does not come to that.
@@ -41,24 +48,32 @@ impl Upstream {
         let address = process::free_address()?;
         let files = directory.join("files");
         fs::create_dir(&files).context("cannot create the folder of the upstream's files")?;
-        for body in Body::ALL {
-            fs::write(files.join(body.name()), body.content()).context("cannot write a file of the upstream")?;
-        }
         let config = directory.join("upstream.conf");
         fs::write(&config, config_text(address, directory)).context("cannot write the upstream's configuration")?;
         let mut command = Command::new(program);
         command.args(nginx::arguments(&config, directory, "upstream"));
         let mut process = Process::start("upstream", command, core, directory)?;
         process.wait_until_listening(address, interrupt)?;
-        for body in Body::ALL {
-            fetch::check(address, body).with_context(|| format!("the upstream does not serve {}", body.path()))?;
+        let upstream = Self { process, address, files };
+        Body::USUAL.into_iter().try_for_each(|body| upstream.offer(body))?;
+        Ok(upstream)
+    }
+
+    /// Has it serve this body too, and checks that it does.
+    ///
+    /// # Errors
+    /// Fails when it does not.
+    pub fn offer(&self, body: Body) -> anyhow::Result<()> {
+        let file = self.files.join(body.name());
+        if !file.exists() {
+            fs::write(file, body.content()).context("cannot write a file of the upstream")?;
         }
-        Ok(Self { process, address })
+        fetch::check(self.address, body).with_context(|| format!("the upstream does not serve {}", body.path()))
     }
 }
 
 fn config_text(address: SocketAddr, directory: &Path) -> String {
-    let small = String::from_utf8(Body::Small.content()).expect("bodies are ASCII");
+    let small = String::from_utf8(Body::SMALL.content()).expect("bodies are ASCII");
     let (main, http) = (nginx::main_context(directory, "upstream"), nginx::http_settings(directory));
     // nginx answers by a `return` before it has read the request's body. It must not: a proxy would have to give the
     // connection up, and the bench would measure that. Passed on to itself, the request is read first.

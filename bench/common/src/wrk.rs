@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::{interrupt::Interrupt, process::Process};
 
-/// What a run of wrk tells.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What a run of a load generator tells.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     /// Responses received in full.
     pub requests: u64,

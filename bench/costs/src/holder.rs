@@ -44,7 +44,7 @@ impl Drop for Holder {
 /// Be that process: open the connections one after the other, and hold them until standard input ends.
 pub(crate) fn hold(address: SocketAddr, connections: u32) -> anyhow::Result<()> {
     let open = |number| {
-        fetch::open(address, Body::Small).with_context(|| format!("connection {number} of {connections} failed"))
+        fetch::open(address, Body::SMALL).with_context(|| format!("connection {number} of {connections} failed"))
     };
     let held: Vec<TcpStream> = (1..=connections).map(open).collect::<anyhow::Result<_>>()?;
     writeln!(io::stdout(), "{READY}")?;

@@ -85,7 +85,7 @@ impl Bench<'_> {
     fn idle(&self, scenario: Scenario) -> anyhow::Result<IdleCosts> {
         let connections = scenario.connections;
         let shard = self.start_shard(scenario, None)?;
-        let path = RequestKind::Download(Body::Small).path();
+        let path = RequestKind::Download(Body::SMALL).path();
         let wrk = Wrk { path: &path, ..self.wrk(&shard, WARM_UP_CONNECTIONS) };
         wrk.run(self.arguments.warm_up_seconds, self.interrupt)?;
         self.wait_until_open(&shard, 0)?;
@@ -106,9 +106,9 @@ impl Bench<'_> {
         })
     }
 
-    fn start_shard(&self, scenario: Scenario, recorder: Option<engine::Recorder>) -> anyhow::Result<Shard> {
+    fn start_shard(&self, scenario: Scenario, outlet: Option<engine::Outlet>) -> anyhow::Result<Shard> {
         let edited = matches!(scenario.work, Work::Requests(Requests { edited: true, .. }));
-        Shard::start(self.upstream, scenario.connections, edited, recorder, self.arguments.shard_core)
+        Shard::start(self.upstream, scenario.connections, edited, outlet, self.arguments.shard_core)
     }
 
     fn wrk(&self, shard: &Shard, connections: u32) -> Wrk<'_> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
-use engine::{Recorder, Records};
+use engine::{Outlet, Records};
 
 /// Bytes of records that may wait; as in the program.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -26,15 +26,15 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// Starts it, and returns the shard's end.
-    pub(crate) fn start() -> anyhow::Result<(Recorder, Self)> {
-        let (recorder, records) = engine::recorder(WAITING_BYTES_MAX);
+    pub(crate) fn start() -> anyhow::Result<(Outlet, Self)> {
+        let (outlet, records) = engine::outlet(WAITING_BYTES_MAX);
         let stopping = Arc::<AtomicBool>::default();
         let stop = Arc::clone(&stopping);
         let thread = thread::Builder::new()
             .name("records".into())
             .spawn(move || run(records, &stop))
             .context("the thread for records cannot be started")?;
-        Ok((recorder, Self { stopping, thread: Some(thread) }))
+        Ok((outlet, Self { stopping, thread: Some(thread) }))
     }
 }
 
@@ -50,11 +50,12 @@ impl Drop for Drain {
 }
 
 fn run(mut records: Records, stopping: &AtomicBool) {
+    let mut lines = Vec::with_capacity(WAITING_BYTES_MAX);
     while !stopping.load(Ordering::Relaxed) {
-        let waiting = records.slots();
-        match records.read_chunk(waiting) {
-            Ok(chunk) if waiting > 0 => chunk.commit_all(),
-            _ => thread::park_timeout(REST),
+        records.take(&mut lines);
+        if lines.is_empty() {
+            thread::park_timeout(REST);
         }
+        lines.clear();
     }
 }

@@ -70,18 +70,18 @@ impl RequestKind {
 
     /// Whether the bar on allocations is for it: bodies that are neither read nor written at once take pooled memory.
     pub(crate) fn is_small(self) -> bool {
-        self == Self::Download(Body::Small)
+        self == Self::Download(Body::SMALL)
     }
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, edits, log) = match self.work {
-            Work::Idle => ("idle", "", ""),
+            Work::Idle => ("idle".to_owned(), "", ""),
             Work::Requests(Requests { kind, edited, logged }) => {
                 let name = match kind {
                     RequestKind::Download(body) => body.name(),
-                    RequestKind::Upload => "upload",
+                    RequestKind::Upload => "upload".to_owned(),
                 };
                 (name, if edited { "+edits" } else { "" }, if logged { "+log" } else { "" })
             }
@@ -102,7 +102,8 @@ impl FromStr for Scenario {
             "idle" => (Work::Idle, IDLE_CONNECTIONS_MAX),
             "upload" => (Work::Requests(Requests { kind: RequestKind::Upload, edited, logged }), CONNECTIONS_MAX),
             _ => {
-                let body = Body::by_name(name)
+                let body = Body::by_name(name).filter(|body| Body::USUAL.contains(body));
+                let body = body
                     .with_context(|| format!("nothing is called {name}; there are small, 64k, 1m, upload and idle"))?;
                 (Work::Requests(Requests { kind: RequestKind::Download(body), edited, logged }), CONNECTIONS_MAX)
             }
@@ -139,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_bar_on_allocations_is_for_small_downloads() {
-        assert!(RequestKind::Download(Body::Small).is_small());
-        assert!(!RequestKind::Download(Body::Kib64).is_small() && !RequestKind::Upload.is_small());
+        assert!(RequestKind::Download(Body::SMALL).is_small());
+        assert!(!RequestKind::Download(Body::KIB_64).is_small() && !RequestKind::Upload.is_small());
     }
 }

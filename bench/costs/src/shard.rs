@@ -9,12 +9,13 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use bench_common::affinity;
-use engine::{Accepting, Command, Counters, Drain, Recorder, RingConfig, Sender, Spec, Tallies};
+use engine::{Accepting, Command, Counters, Drain, NextOutlet, Outlet, RingConfig, Sender, Spec, Tallies};
+use plan::access_log::{Format, Place, Share};
 use plan::filter::headers::Direction;
 use plan::filter::{RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, Address, Filters, Forwarding, HeaderEdits, Limits, Listener, Plan, Route, RouteTable, Server, Shards,
-    Timeouts, TrustPolicy, Upstream, UpstreamId,
+    AccessLog, AccessLogId, AccessLogs, Address, Filters, Forwarding, HeaderEdits, Limits, Listener, LogTarget,
+    LogTargetId, Plan, Route, RouteTable, Server, Shards, Timeouts, TrustPolicy, Upstream, UpstreamId,
 };
 
 /// Longer than any run: idle connections must not end while they are counted.
@@ -39,7 +40,7 @@ impl Shard {
         upstream: SocketAddr,
         connections: u32,
         edited: bool,
-        recorder: Option<Recorder>,
+        outlet: Option<Outlet>,
         core: usize,
     ) -> anyhow::Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -48,8 +49,8 @@ impl Shard {
         let local = socket2::SockRef::from(&socket).local_addr()?;
         let counters = Arc::<Counters>::default();
         let spec = Spec {
-            plan: Arc::new(plan(listener, upstream, connections, edited)),
-            recorder,
+            plan: Arc::new(plan(listener, upstream, connections, (edited, outlet.is_some()))),
+            outlets: outlet.map(NextOutlet::New).into_iter().collect(),
             counters: Arc::clone(&counters),
             tallies: Tallies::default(),
             health: Vec::new(),
@@ -111,8 +112,9 @@ impl Drop for Shard {
 }
 
 /// Everything to one upstream, which keeps as many connections as the clients need; the rest as it comes.
-fn plan(listener: Listener, upstream: SocketAddr, connections: u32, edited: bool) -> Plan {
+fn plan(listener: Listener, upstream: SocketAddr, connections: u32, (is_edited, is_logged): (bool, bool)) -> Plan {
     let server = Server::new(Address::Tcp(upstream));
+    let access_logs = if is_logged { json_log() } else { AccessLogs::default() };
     Plan {
         listeners: vec![listener],
         upstreams: vec![Upstream {
@@ -121,7 +123,8 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32, edited: bool
             ..Upstream::new("app", vec![server])
         }],
         routes: RouteTable::new(vec![Route {
-            filters: if edited { edits() } else { Filters::default() },
+            access_log: access_logs.default,
+            filters: if is_edited { edits() } else { Filters::default() },
             ..Route::new(None, "/", UpstreamId(0))
         }]),
         limits: Limits::default(),
@@ -129,9 +132,8 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32, edited: bool
         overload: plan::Overload::default(),
         trust: TrustPolicy::default(),
         forwarding: Forwarding::default(),
-        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
-        // The engine goes by the recorder that it is given.
-        access_log: AccessLog::Off,
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
+        access_logs,
         metrics: plan::Metrics::default(),
     }
 }
@@ -148,4 +150,12 @@ fn edits() -> Filters {
         request: vec![RequestFilter::Headers(edits(Direction::Requests))],
         response: vec![ResponseFilter::Headers(edits(Direction::Responses))],
     }
+}
+
+/// One log of all exchanges, as `access_log = "json"` is.
+fn json_log() -> AccessLogs {
+    let format = Format::json(Format::JSON_FIELDS.iter().copied()).expect("the fields of the format exist");
+    let log = AccessLog { target: LogTargetId(0), format, only: None, share: Share::ALL, always: None };
+    let target = LogTarget { place: Place::Stdout, waiting_bytes_max: 1 << 20 };
+    AccessLogs { logs: vec![log], targets: vec![target], default: Some(AccessLogId(0)) }
 }

@@ -6,18 +6,23 @@ use anyhow::{bail, ensure};
 use bench_common::affinity;
 use clap::Parser;
 
-use crate::{scenario::Scenario, targets::Target};
+use crate::{
+    scenario::{Scenario, Work},
+    targets::Target,
+    websocket::Role,
+};
 
 /// Runs Ringway beside its peers and compares the CPU time that a request costs each.
 #[derive(Debug, Parser)]
-#[command(name = "versus")]
+#[command(name = "versus", subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
-    /// What is asked of each proxy: BODY@CONNECTIONS, where BODY is small (128 bytes), 64k or 1m; upload-64k and upload-1m are a
-    /// POST of that body.
+    /// What is asked of each proxy: WORK@CONNECTIONS, where WORK is a GET of the body small (128 bytes), 64k, 1m or body-SIZE; a POST
+    /// of the body upload-SIZE; or a message of 125 bytes (ws) or of ws-SIZE, there and back through a WebSocket.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
-    /// What is measured: ringway, ringway-epoll, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on.
+    /// What is measured: ringway, ringway-epoll, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on;
+    /// ringway-splice-SIZE is Ringway with that `splice_bytes_min`.
     #[arg(long, value_delimiter = ',', default_value = "ringway,nginx,haproxy")]
     pub(crate) targets: Vec<Target>,
 
@@ -56,6 +61,9 @@ pub(crate) struct Arguments {
     /// Print the report, keep nothing.
     #[arg(long)]
     pub(crate) no_keep: bool,
+
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
 }
 
 impl Arguments {
@@ -65,8 +73,11 @@ impl Arguments {
             ensure!(!self.targets[..index].contains(target), "the target {target} is named twice");
         }
         let bare = self.targets.iter().any(|target| matches!(target, Target::Bare(_)));
-        let uploads = self.scenarios.iter().any(|scenario| scenario.upload);
-        ensure!(!(bare && uploads), "the bare proxies pass on no body of a request: measure uploads without them");
+        let downloads = self.scenarios.iter().all(|scenario| matches!(scenario.work, Work::Download(_)));
+        ensure!(
+            downloads || !bare,
+            "the bare proxies pass on no body of a request and open no tunnel: measure without them"
+        );
         ensure!(self.proxy_core != self.load_core, "the proxy and the load need a core each");
         for core in [self.proxy_core, self.load_core] {
             if !affinity::may_use(core)? {

@@ -6,8 +6,8 @@
 //! measured in the same round, and a round in which somebody else used the machine is repeated.
 //!
 //! The path through the files: [`arguments`] → [`programs`] (what is installed, what must be built) →
-//! [`measure`] (rounds of windows) with [`targets`] (how each proxy is set) → [`report`] (medians, ratios, tables). The
-//! upstream, the load, the clocks and the run's folder under `perf/runs` are those of all benches, in [`bench_common`].
+//! [`measure`] (rounds of windows) with [`targets`] (how each proxy is set) → [`report`] (medians, ratios, tables). WebSockets
+//! have a load and an upstream of their own ([`websocket`]). The upstream, the load, the clocks and the run's folder under `perf/runs` are those of all benches, in [`bench_common`].
 
 mod arguments;
 mod measure;
@@ -16,6 +16,7 @@ mod report;
 mod scenario;
 mod statistics;
 mod targets;
+mod websocket;
 
 use bench_common::{
     affinity,
@@ -30,7 +31,10 @@ use clap::Parser;
 use crate::{arguments::Arguments, measure::Bench, programs::Programs, report::Report};
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(role) = arguments.role.take() {
+        return role.play();
+    }
     arguments.check()?;
     process::raise_descriptor_limit()?;
     let interrupt = Interrupt::watch()?;

@@ -16,7 +16,13 @@ use bench_common::{
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use crate::{arguments::Arguments, programs::Programs, scenario::Scenario, targets::Running};
+use crate::{
+    arguments::Arguments,
+    programs::Programs,
+    scenario::{Scenario, Work},
+    targets::Running,
+    websocket::{self, EchoServer},
+};
 
 /// How much CPU time others may use while a target is measured, in percent of the window, before its round is polluted.
 const FOREIGN_PERCENT_MAX: f64 = 5.0;
@@ -69,7 +75,19 @@ impl Bench<'_> {
     /// Starts every target and takes the rounds of one scenario, polluted ones included.
     pub(crate) fn run(&self, scenario: Scenario) -> anyhow::Result<Vec<Round>> {
         let Arguments { targets, rounds: rounds_wanted, proxy_core, .. } = self.arguments;
-        let (upstream, directory) = (self.upstream.address, self.directory);
+        let directory = self.directory;
+        let mut echo = None;
+        let (upstream, upstream_pid) = match scenario.work {
+            Work::Echo(_) => {
+                let server = echo.insert(EchoServer::start(directory, self.arguments.load_core, self.interrupt)?);
+                (server.address, server.process.pid())
+            }
+            Work::Download(body) => {
+                self.upstream.offer(body)?;
+                (self.upstream.address, self.upstream.process.pid())
+            }
+            Work::Upload(_) => (self.upstream.address, self.upstream.process.pid()),
+        };
         let proxies = targets
             .iter()
             .map(|target| target.start(self.programs, upstream, scenario, directory, *proxy_core, self.interrupt))
@@ -81,8 +99,8 @@ impl Bench<'_> {
             eprint!("{scenario} round {}:", rounds.len() + 1);
             let mut samples = Vec::with_capacity(proxies.len());
             for proxy in &proxies {
-                let sample =
-                    self.measure(proxy, scenario).with_context(|| format!("{} under {scenario}", proxy.target))?;
+                let sample = self.measure(proxy, scenario, upstream_pid);
+                let sample = sample.with_context(|| format!("{} under {scenario}", proxy.target))?;
                 eprint!("  {} {:.2} µs", sample.target, sample.proxy_us_per_request);
                 samples.push(sample);
             }
@@ -97,8 +115,21 @@ impl Bench<'_> {
 
     /// Warms one proxy up and measures it. The measured window has its own connections: opening and closing them is
     /// within it, which is a few thousandths of its requests, and the same for every target.
-    fn measure(&self, proxy: &Running, scenario: Scenario) -> anyhow::Result<Sample> {
-        let Arguments { seconds, warm_up_seconds, load_core, .. } = *self.arguments;
+    fn measure(&self, proxy: &Running, scenario: Scenario, upstream: Pid) -> anyhow::Result<Sample> {
+        let Arguments { seconds, warm_up_seconds, .. } = *self.arguments;
+        self.load(proxy, scenario, warm_up_seconds)?;
+        let start = Snapshot::take(proxy.process.pid(), upstream)?;
+        let load = self.load(proxy, scenario, seconds)?;
+        let end = Snapshot::take(proxy.process.pid(), upstream)?;
+        Ok(self.sample(proxy, load, start, end))
+    }
+
+    /// Loads one proxy for `seconds`.
+    fn load(&self, proxy: &Running, scenario: Scenario, seconds: u32) -> anyhow::Result<Load> {
+        let load_core = self.arguments.load_core;
+        if let Work::Echo(_) = scenario.work {
+            return websocket::load(scenario, proxy.address, seconds, load_core, self.directory, self.interrupt);
+        }
         let script = scenario.script().map(|text| {
             let file = self.directory.join(format!("{scenario}.lua"));
             fs::write(&file, text).map(|()| file).context("cannot write the script of wrk")
@@ -113,11 +144,7 @@ impl Bench<'_> {
             script: script.as_deref(),
             connections: scenario.connections,
         };
-        wrk.run(warm_up_seconds, self.interrupt)?;
-        let start = Snapshot::take(proxy.process.pid(), self.upstream.process.pid())?;
-        let load = wrk.run(seconds, self.interrupt)?;
-        let end = Snapshot::take(proxy.process.pid(), self.upstream.process.pid())?;
-        Ok(self.sample(proxy, load, start, end))
+        wrk.run(seconds, self.interrupt)
     }
 
     fn sample(&self, proxy: &Running, load: Load, start: Snapshot, end: Snapshot) -> Sample {

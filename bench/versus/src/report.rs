@@ -63,7 +63,7 @@ impl Report {
         let targets = (0..counted[0].samples.len()).map(|target| Summary::of(&counted, target, reference)).collect();
         self.scenarios.push(ScenarioReport {
             scenario: scenario.to_string(),
-            body_bytes: scenario.body.length_bytes(),
+            body_bytes: scenario.length_bytes(),
             connections: scenario.connections,
             reference: counted[0].samples[reference].target.clone(),
             targets,
@@ -87,7 +87,8 @@ impl Report {
         )?;
         writeln!(
             text,
-            "Ratios and differences are taken in each round. Both: proxy, upstream and load together, in µs."
+            "Ratios and differences are taken in each round. Both: proxy, upstream and load together, in µs. A request of ws is a \
+             message there and back."
         )?;
         for scenario in &self.scenarios {
             scenario.write_text(text)?;

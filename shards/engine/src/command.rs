@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plan::{Address, Plan, Server, UpstreamId};
 
-use crate::record::Recorder;
+use crate::record::NextOutlet;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, ServerTally, Tallies};
 
@@ -55,8 +55,8 @@ pub struct NextPlan {
     pub tallies: Tallies,
     /// For each upstream of `plan`, what it was in the Plan before.
     pub upstreams: Arc<[Origin]>,
-    /// Another way to keep access records, if it changes.
-    pub recording: Option<Recording>,
+    /// Where access records are written from now on: an outlet for each target of `plan`.
+    pub outlets: Vec<NextOutlet>,
     /// Told when the Plan is in force: the longest that sessions had to wait for it.
     pub taken: Reply<Duration>,
 }
@@ -70,24 +70,6 @@ pub enum Origin {
     Same(UpstreamId),
     /// That one, with other servers or balanced otherwise. Servers that stay keep their connections and health.
     Changed(UpstreamId),
-}
-
-/// How access records are kept.
-#[derive(Debug)]
-pub enum Recording {
-    /// Not at all.
-    Off,
-    /// By this recorder.
-    By(Recorder),
-}
-
-impl From<Recording> for Option<Recorder> {
-    fn from(recording: Recording) -> Option<Recorder> {
-        match recording {
-            Recording::Off => None,
-            Recording::By(recorder) => Some(recorder),
-        }
-    }
 }
 
 /// How a shard is to end.

@@ -3,13 +3,14 @@
 //! This is where an exchange branches; everything it calls computes and returns. It knows neither sockets nor protocols:
 //! the client's side is a [`Downstream`], be it a whole HTTP/1 connection or one stream of many.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use plan::{Route, RouteId};
+use plan::{Forwarding, Route, RouteId};
 use ring::Chunk;
 use wire::{BodyLength, FieldName, Method, RequestHead};
 
@@ -19,7 +20,7 @@ use crate::filter;
 use crate::forward;
 use crate::handler::proxy::Proxy;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
-use crate::record::Record;
+use crate::record::{KeptFields, Record};
 use crate::request_id::RequestId;
 use crate::route;
 use crate::shard::{Serving, Shard};
@@ -37,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
     pub(crate) bytes: Chunk,
+    /// What its record will show of the response.
+    pub(crate) kept: RefCell<KeptFields>,
     /// The route that it takes, once one is found.
     pub(crate) route: Option<RouteId>,
     /// The name that we gave it, if we did.
@@ -55,12 +58,17 @@ enum Way<'a> {
 
 impl Request {
     /// The name that the record tells: ours, or the one that a trusted peer's was left.
-    fn id_text(&self) -> &[u8] {
+    pub(crate) fn id_text(&self) -> &[u8] {
         match &self.id {
             Some(id) => id,
             None if self.keeps_id => self.head.value(FieldName::XRequestId, &self.bytes).unwrap_or_default(),
             None => b"",
         }
+    }
+
+    /// The name that the client is told; empty for none.
+    pub(crate) fn returned_id(&self, forwarding: Forwarding) -> &[u8] {
+        if forwarding.return_request_id { self.id_text() } else { b"" }
     }
 }
 
@@ -79,9 +87,11 @@ pub(crate) fn run<'a, D: Downstream>(
 ) -> impl Future<Output = Outcome> + use<'a, D> {
     async move {
         let started = ring::now();
+        let forwarding = serving.plan.forwarding;
         request.route = None;
         let mut tunnel_opened = None;
-        forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
+        request.kept.get_mut().clear();
+        forward::name(forwarding, &shard.request_ids, client, request);
         let way = shard.overload.admit().and_then(|()| find_way(serving, request));
         // From here on the head may have to wait for as long as the upstream takes.
         request.bytes.settle();
@@ -105,7 +115,9 @@ pub(crate) fn run<'a, D: Downstream>(
                 }
             }
             Ok(Way::Here(status)) => {
-                down.respond(*status, &forward::own_edits(*status));
+                let mut edits = forward::own_edits(*status);
+                forward::add_name(&mut edits, request.returned_id(forwarding));
+                down.respond(*status, &edits);
                 down.flush();
                 Ok(())
             }
@@ -119,7 +131,9 @@ pub(crate) fn run<'a, D: Downstream>(
                     error.status = 408;
                 }
                 let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
-                down.fail(&error, &filter::on_own_answer(filters.unwrap_or_default()));
+                let mut edits = filter::on_own_answer(filters.unwrap_or_default());
+                forward::add_name(&mut edits, request.returned_id(forwarding));
+                down.fail(&error, &edits);
                 down.flush();
                 Outcome::Failed(error)
             }
@@ -128,14 +142,14 @@ pub(crate) fn run<'a, D: Downstream>(
             Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
             _ => None,
         };
+        shard.note(client, outcome);
         if let Some(tally) = serving.tallies.route(request.route) {
             // A tunnel lasts as long as its ends like: how long it took to open is what a client waited for.
             let ended = tunnel_opened.unwrap_or_else(ring::now);
             let body_bytes = (down.body_bytes_received(), down.body_bytes_sent());
             tally.note(status(down, outcome), outcome, body_bytes, ended.saturating_duration_since(started));
         }
-        let route = request.route.map(|id| serving.plan.routes[id].name.as_str());
-        record(shard, client, request, down, (route, upstream), outcome, started);
+        record(shard, serving, (client, request), down, upstream, outcome, started);
         outcome
     }
 }
@@ -185,32 +199,30 @@ fn status(down: &impl Downstream, outcome: Outcome) -> u16 {
     }
 }
 
+/// Writes the exchange down where its route says, or where exchanges without one go.
 fn record<D: Downstream>(
     shard: &Shard,
-    client: &Client,
-    request: &Request,
+    serving: &Serving,
+    (client, request): (&Client, &Request),
     down: &D,
-    (route, upstream): (Option<&str>, Option<&str>),
+    upstream: Option<&str>,
     outcome: Outcome,
-    started: std::time::Instant,
+    started: Instant,
 ) {
-    shard.note(client, outcome);
-    let now = ring::now();
-    shard.record(now, || {
-        let (head, bytes) = (&request.head, &request.bytes);
-        Record {
-            client: client.text(),
-            method: head.method_name(bytes),
-            host: head.host(bytes),
-            path: head.path_and_query(bytes),
-            status: status(down, outcome),
-            outcome,
-            route,
-            upstream,
-            request_id: request.id_text(),
-            bytes_in: down.body_bytes_received(),
-            bytes_out: down.body_bytes_sent(),
-            duration: now.saturating_duration_since(started),
-        }
+    let route = request.route.map(|id| &serving.plan.routes[id]);
+    let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
+    let (now, kept) = (ring::now(), request.kept.borrow());
+    shard.record(serving, log, now, || Record {
+        client: client.text(),
+        request: Some((&request.head, &request.bytes)),
+        response: &kept,
+        status: status(down, outcome),
+        outcome,
+        route: route.map(|route| route.name.as_str()),
+        upstream,
+        request_id: request.id_text(),
+        bytes_in: down.body_bytes_received(),
+        bytes_out: down.body_bytes_sent(),
+        duration: now.saturating_duration_since(started),
     });
 }

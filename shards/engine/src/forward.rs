@@ -39,8 +39,9 @@ const PSEUDONYM: &[u8] = b"ringway";
 
 /// Gives `request` the name that it goes on under: a trusted peer's is kept.
 pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
-    request.keeps_id = forwarding.request_id && client.trusted && request.head.names().contains(FieldName::XRequestId);
-    request.id = (forwarding.request_id && !request.keeps_id).then(|| ids.next());
+    let named = forwarding.names_requests();
+    request.keeps_id = named && client.trusted && request.head.names().contains(FieldName::XRequestId);
+    request.id = (named && !request.keeps_id).then(|| ids.next());
 }
 
 /// Decides the changes to a request's head on its way to the upstream. They are made anew for each attempt: to keep them
@@ -78,7 +79,9 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
         let element = forwarded_element(client, head, bytes);
         extend_list(edits, kept, head, bytes, FieldName::Forwarded, element.as_bytes())?;
     }
-    if let Some(id) = &request.id {
+    if let Some(id) = &request.id
+        && forwarding.request_id
+    {
         edits.add(FieldName::XRequestId, id)?;
     }
     if let Ok(Some(hops)) = hops_left(head, bytes) {
@@ -92,6 +95,14 @@ pub(crate) fn response_edits() -> Edits {
     let mut edits = Edits::new();
     edits.add(FieldName::Via, via(Version::Http11)).expect("a constant field is valid");
     edits
+}
+
+/// Adds the request's name to what an answer says, in the place of whatever name the upstream gave it. None if it is empty, as a
+/// trusted peer may have named it.
+pub(crate) fn add_name(edits: &mut Edits, request_id: &[u8]) {
+    if !request_id.is_empty() {
+        edits.replace(FieldName::XRequestId, request_id).expect("a name is ours, or was checked at the gate");
+    }
 }
 
 /// What an answer of our own says besides the usual. RFC 9110 §10.2.1 and §15.5.6: what is allowed, to who asked or tried more.

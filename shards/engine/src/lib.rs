@@ -50,15 +50,15 @@ mod tuning;
 mod upstream;
 mod wakers;
 
-pub use command::{Accepting, Command, Condition, Drain, NextPlan, Origin, Recording, Reply, Report, ServerHealth};
+pub use command::{Accepting, Command, Condition, Drain, NextPlan, Origin, Reply, Report, ServerHealth};
 pub use complaint::Complaint;
 pub use counters::{Counters, Reading};
 pub use outcome::{Error, Kind, Limit, Outcome, Side};
-pub use record::{Recorder, Records, recorder};
+pub use record::{KeptFields, NextOutlet, Outlet, Outlets, Record, Recorder, Records, Utc, outlet};
 pub use ring::{
-    Backend, Config as RingConfig, Sender, StartError, bind_tcp, listen, listen_tcp, listen_unix, probe, steer,
+    Backend, Config as RingConfig, Count, Histogram, Sender, StartError, bind_tcp, listen, listen_tcp, listen_unix,
+    probe, steer,
 };
-pub use ring::{Count, Histogram};
 pub use shard::{Spec, run};
 pub use snapshot::{ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
 pub use tally::{ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};

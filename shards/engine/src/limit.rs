@@ -46,11 +46,13 @@ pub enum Limit {
     UpstreamBodyRate,
     /// Descriptors, memory or ports of the system.
     System,
+    /// The time for what was under way when the shard was told to stop.
+    Drain,
 }
 
 impl Limit {
     /// All names, in the order of the limits: section and key of the configuration, where there is one.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "limits.head_bytes",
         "limits.uri_bytes",
         "limits.fields",
@@ -72,6 +74,7 @@ impl Limit {
         "upstreams.body_idle_timeout",
         "upstreams.body_rate_min",
         "system",
+        "timeouts.drain",
     ];
 
     /// Its place in [`Limit::NAMES`].
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(Limit::HeadTime.as_str(), "timeouts.head");
         assert_eq!(Limit::QueueTime.as_str(), "overload.queue_time");
         assert_eq!(Limit::UpstreamBodyRate.as_str(), "upstreams.body_rate_min");
-        assert_eq!(Limit::System.index() + 1, Limit::NAMES.len());
+        assert_eq!(Limit::System.as_str(), "system");
+        assert_eq!(Limit::Drain.index() + 1, Limit::NAMES.len());
     }
 }

@@ -17,8 +17,9 @@ pub(crate) struct Plain<'a> {
 }
 
 impl TunnelEnd for Plain<'_> {
-    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
-        if self.inbox.is_empty() && !ready!(self.inbox.poll_fill(self.stream, cx, ReadMode::Head))? {
+    fn poll_bytes(&mut self, cx: &Context<'_>, large: bool) -> Poll<io::Result<Option<Chunk>>> {
+        let mode = if large { ReadMode::Body } else { ReadMode::Head };
+        if self.inbox.is_empty() && !ready!(self.inbox.poll_fill(self.stream, cx, mode))? {
             return Poll::Ready(Ok(None));
         }
         let len = self.inbox.bytes().len();

@@ -1,230 +1,225 @@
-//! Access records: one JSON object a line, from the shard to a writer on another thread.
+//! Access records: one line an exchange, from the shard to a writer on another thread.
 //!
-//! The shard formats the line and copies it into a ring of bytes that only it writes and only the writer reads. When the writer
-//! falls behind, whole records are dropped and counted; the shard never waits.
+//! The shard formats the line as its log says and copies it into a ring of bytes that only it writes and only the writer of
+//! the log's target reads. When the writer falls behind, whole records are dropped and counted; the shard never waits.
+//! Nobody is woken: the writer looks by itself, and a request would pay more for a wake-up than for its record.
 
-use std::io::Write as _;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod clock;
+mod kept;
+mod outlet;
+mod text;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use plan::access_log::{Escape, Field, Format, Piece, Share};
+use plan::{AccessLog, LogTargetId};
+use wire::{RequestHead, Version};
 
 use crate::outcome::{Error, Outcome};
+use crate::random::Random;
+use clock::Clock;
+pub use clock::Utc;
+pub use kept::KeptFields;
+pub use outlet::{NextOutlet, Outlet, Records, outlet};
+use text::{write_apache, write_decimals, write_json, write_number};
 
-/// Bytes of a path or host that a record shows; the rest is cut off.
+/// Bytes of a value that a record shows; the rest is cut off.
 const TEXT_BYTES_MAX: usize = 2048;
 
-/// What one exchange is remembered by.
+/// What one exchange is remembered by. Nothing is computed for it but what its log shows.
 #[derive(Debug)]
-pub(crate) struct Record<'a> {
-    pub(crate) client: &'a str,
-    pub(crate) method: &'a [u8],
-    pub(crate) host: &'a [u8],
-    pub(crate) path: &'a [u8],
-    pub(crate) status: u16,
-    pub(crate) outcome: Outcome,
-    /// The route's name, if one was found.
-    pub(crate) route: Option<&'a str>,
-    pub(crate) upstream: Option<&'a str>,
+pub struct Record<'a> {
+    /// The address of the client's connection.
+    pub client: &'a str,
+    /// The request's head and the bytes that it refers to; `None` if it did not pass the gate.
+    pub request: Option<(&'a RequestHead, &'a [u8])>,
+    /// The fields of the response that the log asks for.
+    pub response: &'a KeptFields,
+    /// The status that the client got.
+    pub status: u16,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The name of the route, if one was found.
+    pub route: Option<&'a str>,
+    /// The name of the upstream.
+    pub upstream: Option<&'a str>,
     /// The request's name; empty for none.
-    pub(crate) request_id: &'a [u8],
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-    pub(crate) duration: Duration,
+    pub request_id: &'a [u8],
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the response's body.
+    pub bytes_out: u64,
+    /// How long it took.
+    pub duration: Duration,
 }
 
-/// The shard's end.
+/// What a shard formats its lines with.
 #[derive(Debug)]
 pub struct Recorder {
-    ring: rtrb::Producer<u8>,
     line: Vec<u8>,
     clock: Clock,
+    random: Random,
 }
 
-/// The writer's end: bytes of whole lines.
-pub type Records = rtrb::Consumer<u8>;
+/// The ways to the targets of a Plan, by [`LogTargetId`].
+#[derive(Debug, Default)]
+pub struct Outlets(Vec<Rc<RefCell<Outlet>>>);
 
-/// A recorder and what reads from it, with room for `bytes` bytes of lines.
-#[must_use]
-pub fn recorder(bytes: usize) -> (Recorder, Records) {
-    let (ring, records) = rtrb::RingBuffer::new(bytes);
-    (Recorder { ring, line: Vec::with_capacity(1024), clock: Clock::default() }, records)
+impl Outlets {
+    /// The outlets of the next Plan; those that stay are shared with the `present` ones.
+    ///
+    /// # Panics
+    /// If an outlet is to be kept that is not there.
+    #[must_use]
+    pub fn next(present: &Outlets, next: Vec<NextOutlet>) -> Outlets {
+        let outlet = |next| match next {
+            NextOutlet::New(outlet) => Rc::new(RefCell::new(outlet)),
+            NextOutlet::Kept(id) => Rc::clone(present.of(id)),
+        };
+        Outlets(next.into_iter().map(outlet).collect())
+    }
+
+    fn of(&self, id: LogTargetId) -> &Rc<RefCell<Outlet>> {
+        &self.0[usize::from(id.0)]
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Recorder {
+        Recorder { line: Vec::with_capacity(1024), clock: Clock::default(), random: Random::new() }
+    }
 }
 
 impl Recorder {
-    /// Writes a record down; `false` if there is no room for it.
-    pub(crate) fn write(&mut self, record: &Record<'_>, now: Instant) -> bool {
-        let line = &mut self.line;
-        line.clear();
-        line.extend_from_slice(b"{\"time\":\"");
-        self.clock.write(line, now);
-        line.extend_from_slice(b"\",\"client\":\"");
-        write_escaped(line, record.client.as_bytes());
-        line.extend_from_slice(b"\",\"method\":\"");
-        write_escaped(line, record.method);
-        line.extend_from_slice(b"\",\"host\":\"");
-        write_escaped(line, record.host);
-        line.extend_from_slice(b"\",\"path\":\"");
-        write_escaped(line, record.path);
-        // Writing to memory does not fail.
-        let _ = write!(line, "\",\"status\":{},\"outcome\":\"{}\"", record.status, record.outcome.as_str());
-        if let Outcome::Failed(Error { limit: Some(limit), .. }) = record.outcome {
-            let _ = write!(line, ",\"limit\":\"{}\"", limit.as_str());
+    /// Writes a record down, if `log` wants it; `false` if there was no room for it.
+    pub fn write(&mut self, log: &AccessLog, outlets: &Outlets, record: &Record<'_>, now: Instant) -> bool {
+        if !self.picks(log, record) {
+            return true;
         }
-        if let Some(route) = record.route {
-            line.extend_from_slice(b",\"route\":\"");
-            write_escaped(line, route.as_bytes());
-            line.push(b'"');
+        self.line.clear();
+        write_line(&mut self.line, &mut self.clock, &log.format, record, now);
+        outlets.of(log.target).borrow_mut().push(&self.line)
+    }
+
+    fn picks(&mut self, log: &AccessLog, record: &Record<'_>) -> bool {
+        let met = |condition: &plan::access_log::Condition| {
+            condition.is_met(record.status, record.outcome.index(), record.duration)
+        };
+        if log.always.as_ref().is_some_and(met) {
+            return true;
         }
-        if let Some(upstream) = record.upstream {
-            line.extend_from_slice(b",\"upstream\":\"");
-            write_escaped(line, upstream.as_bytes());
-            line.push(b'"');
-        }
-        if !record.request_id.is_empty() {
-            line.extend_from_slice(b",\"request_id\":\"");
-            write_escaped(line, record.request_id);
-            line.push(b'"');
-        }
-        let _ = writeln!(
-            line,
-            ",\"bytes_in\":{},\"bytes_out\":{},\"duration_us\":{}}}",
-            record.bytes_in,
-            record.bytes_out,
-            record.duration.as_micros()
-        );
-        let Ok(mut room) = self.ring.write_chunk(line.len()) else { return false };
-        let (first, second) = room.as_mut_slices();
-        let (head, tail) = line.split_at(first.len());
-        first.copy_from_slice(head);
-        second.copy_from_slice(tail);
-        room.commit_all();
-        true
+        let is_drawn = |random: &mut Random| random.below(u64::from(Share::ALL.0)) < u64::from(log.share.0);
+        log.only.as_ref().is_none_or(met) && (log.share == Share::ALL || is_drawn(&mut self.random))
     }
 }
 
-/// Writes bytes of a peer as the inside of a JSON string: what is not printable ASCII becomes `\u00XX`, byte by byte, so
-/// that a log reader sees exactly which bytes came.
-fn write_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
-    let bytes = &bytes[..bytes.len().min(TEXT_BYTES_MAX)];
-    if bytes.iter().all(|byte| (0x20..0x7f).contains(byte) && *byte != b'"' && *byte != b'\\') {
-        return out.extend_from_slice(bytes);
-    }
-    for byte in bytes {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            0x20..0x7f => out.push(*byte),
-            _ => {
-                let _ = write!(out, "\\u{byte:04x}");
+fn write_line(line: &mut Vec<u8>, clock: &mut Clock, format: &Format, record: &Record<'_>, now: Instant) {
+    for piece in &format.pieces {
+        match piece {
+            Piece::Text(text) => line.extend_from_slice(text.as_bytes()),
+            Piece::Value(field) => {
+                let before = line.len();
+                write_value(line, clock, field, format.escape, record, now);
+                if line.len() == before && format.escape == Escape::Apache {
+                    line.push(b'-');
+                }
+            }
+            Piece::Member(name, field) => {
+                let before = line.len();
+                // Right behind the brace no comma is due.
+                let is_first = before == 1;
+                line.extend_from_slice(&name.as_bytes()[usize::from(is_first)..]);
+                if !write_value(line, clock, field, format.escape, record, now) {
+                    line.truncate(before);
+                } else if !field.is_number() {
+                    line.push(b'"');
+                }
             }
         }
     }
+    line.push(b'\n');
 }
 
-/// Wall-clock time as RFC 3339 text in UTC, from the shard's monotonic time. The day and second are formatted once a
-/// second, and the wall clock is read then.
-#[derive(Debug, Default)]
-struct Clock {
-    /// The monotonic instant at which `text`'s second began.
-    second: Option<Instant>,
-    text: String,
-}
-
-impl Clock {
-    fn write(&mut self, out: &mut Vec<u8>, now: Instant) {
-        let within = self.second.map(|second| now.saturating_duration_since(second));
-        let within = match within {
-            Some(within) if within < Duration::from_secs(1) => within,
-            _ => self.read(now),
-        };
-        out.extend_from_slice(self.text.as_bytes());
-        let _ = write!(out, ".{:06}Z", within.as_micros());
+/// Writes one value; `false` if the exchange has none.
+fn write_value(
+    line: &mut Vec<u8>,
+    clock: &mut Clock,
+    field: &Field,
+    escape: Escape,
+    record: &Record<'_>,
+    now: Instant,
+) -> bool {
+    let mut text = |value: &[u8]| write_text(line, escape, value);
+    match field {
+        Field::Time => clock.write(line, now),
+        Field::TimeCommon => clock.write_common(line, now),
+        Field::TimeUnixMs => write_number(line, clock.unix_ms(now)),
+        // Words of ours, and tokens (RFC 9110 §5.6.2), have nothing to escape.
+        Field::Client => line.extend_from_slice(record.client.as_bytes()),
+        Field::Method => line.extend_from_slice(record.request.map_or(b"", |(head, bytes)| head.method_name(bytes))),
+        Field::Host => text(record.request.map_or(b"", |(head, bytes)| head.host(bytes))),
+        Field::Path => text(record.request.map_or(b"", |(head, bytes)| head.path_and_query(bytes))),
+        Field::PathOnly => text(record.request.map_or(b"", |(head, bytes)| head.path(bytes))),
+        Field::Query => {
+            let query = record.request.and_then(|(head, bytes)| head.query().map(|query| query.of(bytes)));
+            return query.map(text).is_some();
+        }
+        Field::Protocol => line.extend_from_slice(record.request.map_or(b"", |(head, _)| protocol(head))),
+        Field::RequestLine => {
+            let Some((head, bytes)) = record.request else { return false };
+            line.extend_from_slice(head.method_name(bytes));
+            line.push(b' ');
+            write_text(line, escape, head.path_and_query(bytes));
+            line.push(b' ');
+            line.extend_from_slice(protocol(head));
+        }
+        Field::Status => write_number(line, record.status.into()),
+        Field::Outcome => line.extend_from_slice(record.outcome.as_str().as_bytes()),
+        Field::Limit => {
+            let Outcome::Failed(Error { limit: Some(limit), .. }) = record.outcome else { return false };
+            line.extend_from_slice(limit.as_str().as_bytes());
+        }
+        Field::Route => return record.route.map(|route| text(route.as_bytes())).is_some(),
+        Field::Upstream => return record.upstream.map(|upstream| text(upstream.as_bytes())).is_some(),
+        Field::RequestId if record.request_id.is_empty() => return false,
+        Field::RequestId => text(record.request_id),
+        Field::BytesIn => write_number(line, record.bytes_in),
+        Field::BytesOutCommon if record.bytes_out == 0 => return false,
+        Field::BytesOut | Field::BytesOutCommon => write_number(line, record.bytes_out),
+        Field::DurationUs => write_number(line, micros(record)),
+        Field::DurationMs => write_decimals::<3>(line, micros(record)),
+        Field::DurationS => write_decimals::<6>(line, micros(record)),
+        Field::RequestHeader(name) => {
+            let value = record
+                .request
+                .and_then(|(head, bytes)| head.field_named(name.as_bytes(), bytes).map(|field| field.value.of(bytes)));
+            return value.map(text).is_some();
+        }
+        Field::ResponseHeader(place) => return record.response.value(*place).map(text).is_some(),
     }
+    true
+}
 
-    fn read(&mut self, now: Instant) -> Duration {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let within = Duration::from_nanos(u64::from(since.subsec_nanos()));
-        self.second = now.checked_sub(within);
-        let (seconds, days) = (since.as_secs() % 86_400, since.as_secs() / 86_400);
-        let (year, month, day) = civil(days);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        self.text.clear();
-        let _ = std::fmt::Write::write_fmt(
-            &mut self.text,
-            format_args!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"),
-        );
-        within
+fn write_text(line: &mut Vec<u8>, escape: Escape, value: &[u8]) {
+    let value = &value[..value.len().min(TEXT_BYTES_MAX)];
+    match escape {
+        Escape::Json => write_json(line, value),
+        Escape::Apache => write_apache(line, value),
     }
 }
 
-/// Year, month and day of the `days`-th day after 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms", civil_from_days).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+fn protocol(head: &RequestHead) -> &'static [u8] {
+    match head.version() {
+        Version::Http10 => b"HTTP/1.0",
+        Version::Http11 => b"HTTP/1.1",
+    }
+}
+
+fn micros(record: &Record<'_>) -> u64 {
+    u64::try_from(record.duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(path: &[u8]) -> String {
-        let (mut recorder, mut records) = recorder(4096);
-        let record = Record {
-            client: "192.0.2.1",
-            method: b"GET",
-            host: b"a.example",
-            path,
-            status: 200,
-            outcome: Outcome::Completed,
-            route: Some("a.example/"),
-            upstream: Some("app"),
-            request_id: b"",
-            bytes_in: 0,
-            bytes_out: 5,
-            duration: Duration::from_micros(42),
-        };
-        assert!(recorder.write(&record, Instant::now()));
-        let chunk = records.read_chunk(records.slots()).unwrap();
-        String::from_utf8(chunk.into_iter().collect()).unwrap()
-    }
-
-    #[test]
-    fn a_record_is_one_line_whatever_the_peer_sent() {
-        let line = line(b"/\"a\\\n\x00\xff");
-        assert!(line.contains(r#""path":"/\"a\\\u000a\u0000\u00ff""#), "{line}");
-        assert_eq!(line.matches('\n').count(), 1);
-        assert!(line.ends_with("\"bytes_in\":0,\"bytes_out\":5,\"duration_us\":42}\n"), "{line}");
-    }
-
-    #[test]
-    fn what_does_not_fit_is_dropped_whole() {
-        let (mut recorder, records) = recorder(64);
-        let record = Record {
-            client: "192.0.2.1",
-            method: b"GET",
-            host: b"",
-            path: b"/",
-            status: 200,
-            outcome: Outcome::Completed,
-            route: None,
-            upstream: None,
-            request_id: b"",
-            bytes_in: 0,
-            bytes_out: 0,
-            duration: Duration::ZERO,
-        };
-        assert!(!recorder.write(&record, Instant::now()));
-        assert_eq!(records.slots(), 0);
-    }
-
-    #[test]
-    fn days_are_counted_as_the_calendar_does() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(11_016), (2000, 2, 29));
-        assert_eq!(civil(20_777), (2026, 11, 20));
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! One shard: what its sessions share, and its life from the first accept to the last exchange.
 
+mod swap;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::ops::Deref;
@@ -8,14 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use plan::{Plan, UpstreamId};
+use plan::{AccessLogId, Plan, UpstreamId};
 use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
 use wire::h1::Edits;
 
 use crate::accept::accept;
 use crate::admission::{Census, ClientKey, Glitches};
 use crate::client::Client;
-use crate::command::{Accepting, Command, Drain, NextPlan, Origin, Report, ServerHealth};
+use crate::command::{Accepting, Command, Drain, Report, ServerHealth};
 use crate::complaint::Complaint;
 use crate::counters::Counters;
 use crate::deadline::Deadline;
@@ -23,7 +25,7 @@ use crate::exchange::Request;
 use crate::forward;
 use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
-use crate::record::{Record, Recorder};
+use crate::record::{NextOutlet, Outlets, Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, Tallies};
@@ -35,16 +37,13 @@ use crate::wakers::{Place, Wakers};
 const KEPT_MAX: usize = 4096;
 /// Commands that may wait for a shard.
 const COMMANDS_MAX: usize = 64;
-/// How long a shard prepares a new Plan before its sessions have a turn.
-const TURN_MAX: Duration = Duration::from_micros(200);
-
 /// What a shard is started with.
 #[derive(Debug)]
 pub struct Spec {
     /// What it serves.
     pub plan: Arc<Plan>,
-    /// Where it writes its access records, if it does.
-    pub recorder: Option<Recorder>,
+    /// Where it writes its access records: an outlet for each target of the Plan.
+    pub outlets: Vec<NextOutlet>,
     /// What it counts.
     pub counters: Arc<Counters>,
     /// What it counts by route, upstream and server, if it does.
@@ -68,7 +67,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.recorder);
+    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.outlets);
     shard.serving().recall(&spec.health);
     ready(commands);
     let drain = shard.wait_for_order(&mut mailbox).await;
@@ -80,12 +79,12 @@ pub(crate) struct Shard {
     serving: RefCell<Rc<Serving>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) response_edits: Edits,
-    /// Room for the changes to the request that is being sent.
+    /// Room for the changes to the head that is being sent, where they are not the same for all.
     pub(crate) request_edits: RefCell<Edits>,
     /// The changes to the head of the answer that is being sent, where its route makes any.
     pub(crate) filtered_edits: RefCell<Edits>,
     pub(crate) request_ids: RequestIds,
-    recorder: RefCell<Option<Recorder>>,
+    recorder: RefCell<Recorder>,
     pub(crate) overload: Rc<Overload>,
     census: Census,
     glitches: Glitches,
@@ -93,6 +92,9 @@ pub(crate) struct Shard {
     pub(crate) scarcity: Complaint,
     /// About clients that are cut off.
     cut_off: Complaint,
+    /// About bodies that are copied for want of pipes, and how many of those have been told of or counted.
+    pipes: Complaint,
+    pipes_refused: Cell<u64>,
     /// Requests for reuse, so that none is allocated while the shard is in a steady state.
     #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
     requests: RefCell<Vec<Box<Request>>>,
@@ -101,6 +103,8 @@ pub(crate) struct Shard {
     /// Listeners that connections are still taken from.
     acceptors: Cell<u32>,
     draining: RefCell<Option<Draining>>,
+    /// The time to drain is up: exchanges under way end at once.
+    is_cutting: Cell<bool>,
     janitor: Rc<Janitor>,
     /// The tasks of all sessions, which are told of the drain.
     session_tasks: Rc<Wakers>,
@@ -113,6 +117,7 @@ pub(crate) struct Serving {
     pub(crate) plan: Arc<Plan>,
     pub(crate) tallies: Tallies,
     pools: Rc<[Rc<Pool>]>,
+    outlets: Outlets,
 }
 
 /// A drain that has begun.
@@ -141,11 +146,17 @@ pub(crate) struct Membership {
 }
 
 impl Serving {
-    fn new(plan: &Arc<Plan>, counters: &Arc<Counters>, tallies: Tallies, janitor: &Rc<Janitor>) -> Serving {
+    fn new(
+        plan: &Arc<Plan>,
+        counters: &Arc<Counters>,
+        tallies: Tallies,
+        janitor: &Rc<Janitor>,
+        outlets: Outlets,
+    ) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
         let pools = ids.map(|id| Pool::new(plan, id, counters, tally(id), janitor)).collect();
-        Serving { plan: Arc::clone(plan), tallies, pools }
+        Serving { plan: Arc::clone(plan), tallies, pools, outlets }
     }
 
     /// Believes what another shard has learned of the servers.
@@ -174,10 +185,11 @@ impl Shard {
         plan: &Arc<Plan>,
         counters: Arc<Counters>,
         tallies: Tallies,
-        recorder: Option<Recorder>,
+        outlets: Vec<NextOutlet>,
     ) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
-        let serving = Serving::new(plan, &counters, tallies, &janitor);
+        let outlets = Outlets::next(&Outlets::default(), outlets);
+        let serving = Serving::new(plan, &counters, tallies, &janitor, outlets);
         janitor.follow(&serving.pools);
         ring::spawn(Rc::clone(&janitor).run());
         let overload = Rc::new(Overload::new(plan.overload, &counters));
@@ -189,16 +201,19 @@ impl Shard {
             request_edits: RefCell::default(),
             filtered_edits: RefCell::default(),
             request_ids: RequestIds::new(),
-            recorder: RefCell::new(recorder),
+            recorder: RefCell::default(),
             overload,
             census: Census::default(),
             glitches: Glitches::default(),
             scarcity: Complaint::default(),
             cut_off: Complaint::default(),
+            pipes: Complaint::default(),
+            pipes_refused: Cell::default(),
             requests: RefCell::default(),
             sessions: Cell::new(0),
             acceptors: Cell::new(0),
             draining: RefCell::default(),
+            is_cutting: Cell::new(false),
             janitor,
             session_tasks: Rc::default(),
             watchers: Rc::default(),
@@ -242,8 +257,17 @@ impl Shard {
     /// Takes note of how an exchange with `client`, or the attempt at one, has ended.
     pub(crate) fn note(&self, client: &Client, outcome: Outcome) {
         self.counters.exchanges[outcome.index()].add(1);
-        let Outcome::Failed(error) = outcome else { return };
         let now = ring::now();
+        let refused = self.counters.ring.pipes_refused.value();
+        if refused > self.pipes_refused.replace(refused)
+            && let Some(untold) = self.pipes.due(now)
+        {
+            tracing::warn!(
+                untold,
+                "bodies are copied: no pipes (raise fs.pipe-user-pages-soft, or the limit on open files)"
+            );
+        }
+        let Outcome::Failed(error) = outcome else { return };
         if let Some(limit) = error.limit {
             self.counters.hit(limit);
             if limit == Limit::System
@@ -283,6 +307,11 @@ impl Shard {
         Acceptance { shard: Rc::clone(self), listener, tally }
     }
 
+    /// Whether exchanges are to end at once, since the time to drain is up.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.is_cutting.get()
+    }
+
     /// A place among those that are told of the drain and of every session's end.
     pub(crate) fn watch(&self) -> Place {
         self.watchers.add()
@@ -300,11 +329,16 @@ impl Shard {
         }
     }
 
-    /// Writes an access record, if records are kept.
-    pub(crate) fn record<'a>(&self, now: Instant, record: impl FnOnce() -> Record<'a>) {
-        if let Some(recorder) = &mut *self.recorder.borrow_mut()
-            && !recorder.write(&record(), now)
-        {
+    /// Writes an access record, if the exchange has a log.
+    pub(crate) fn record<'a>(
+        &self,
+        serving: &Serving,
+        log: Option<AccessLogId>,
+        now: Instant,
+        record: impl FnOnce() -> Record<'a>,
+    ) {
+        let Some(log) = log.map(|log| serving.plan.access_logs.log(log)) else { return };
+        if !self.recorder.borrow_mut().write(log, &serving.outlets, &record(), now) {
             self.counters.records_dropped.add(1);
         }
     }
@@ -335,64 +369,6 @@ impl Shard {
             Command::Survey(reply) => reply.send(self.serving().snapshot()),
             Command::Drain(_) => debug_assert!(false, "a shard drains once"),
         }
-    }
-
-    /// Serves by another Plan from now on. What is under way goes on under the Plan it began with.
-    ///
-    /// The new pools are made a few at a time, so that sessions have their turns in between; then one assignment changes the
-    /// Plan for all of them. The old Plan is dropped elsewhere: whoever sent the new one still holds it.
-    async fn take_plan(self: &Rc<Self>, next: NextPlan) {
-        let old = self.serving();
-        let mut stopped = Stopwatch::default();
-        let mut pools = Vec::with_capacity(next.upstreams.len());
-        for (index, origin) in next.upstreams.iter().enumerate() {
-            let id = UpstreamId(index as u16);
-            pools.push(match origin {
-                Origin::New => {
-                    let tallies = next.tallies.upstreams.get(index);
-                    Pool::new(&next.plan, id, &self.counters, tallies, &self.janitor)
-                }
-                Origin::Same(before) | Origin::Changed(before) => old.pool(*before).successor(&next.plan, id),
-            });
-            if stopped.lap() > TURN_MAX {
-                ring::sleep(Duration::from_millis(1)).await;
-                stopped.resume();
-            }
-        }
-        self.change_over(&old, &next, pools);
-        drop(old);
-        let longest = stopped.stop();
-        self.counters.plan_swaps.add(1);
-        let longest_ns = longest.as_nanos() as u64;
-        self.counters.plan_swap_ns_max.add(longest_ns.saturating_sub(self.counters.plan_swap_ns_max.value()));
-        if let Some(recorder) = next.recording {
-            self.recorder.replace(recorder.into());
-        }
-        next.taken.send(longest);
-    }
-
-    fn change_over(self: &Rc<Self>, old: &Serving, next: &NextPlan, pools: Vec<Rc<Pool>>) {
-        let (plan, tallies) = (Arc::clone(&next.plan), next.tallies.clone());
-        let serving = Serving { plan, tallies, pools: pools.into() };
-        let mut goes_on = vec![false; old.pools.len()];
-        for (index, (origin, pool)) in next.upstreams.iter().zip(serving.pools.iter()).enumerate() {
-            let (Origin::Same(before) | Origin::Changed(before)) = *origin else { continue };
-            goes_on[usize::from(before.0)] = true;
-            if matches!(origin, Origin::Changed(_)) {
-                let tallies = serving.tallies.upstreams.get(index).map_or(&[][..], |tallies| &tallies.servers);
-                pool.replace_servers(&pool.policy().servers, tallies);
-            }
-        }
-        for (pool, _) in old.pools.iter().zip(goes_on).filter(|(_, goes_on)| !goes_on) {
-            pool.close_down();
-        }
-        self.janitor.follow(&serving.pools);
-        if self.overload.follow(next.plan.overload) {
-            ring::spawn(Rc::clone(&self.overload).run());
-        }
-        self.serving.replace(Rc::new(serving));
-        // There may be room for more connections now.
-        self.watchers.wake_all();
     }
 
     fn report(&self) -> Report {
@@ -436,6 +412,10 @@ impl Shard {
         }
         if self.sessions.get() > 0 {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
+            self.is_cutting.set(true);
+            self.session_tasks.wake_all();
+            // They are ahead in line: each ends its exchange and leaves a record, and what it still had to say is sent.
+            yield_now().await;
         }
         self.serving().pools.iter().for_each(|pool| pool.close_down());
         let counted = self.counters.readings().filter(|reading| reading.value > 0);
@@ -465,6 +445,19 @@ impl Drop for Acceptance {
         self.shard.acceptors.set(self.shard.acceptors.get() - 1);
         self.shard.watchers.wake_all();
     }
+}
+
+/// Lets all tasks that are ready have their turn.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Membership {
@@ -504,35 +497,5 @@ impl Drop for Membership {
         if shard.is_draining() || shard.sessions.get() + 1 >= shard.serving.borrow().plan.limits.connections_max {
             shard.watchers.wake_all();
         }
-    }
-}
-
-/// How long a shard stood still, at most, in one piece.
-struct Stopwatch {
-    since: Instant,
-    longest: Duration,
-}
-
-impl Default for Stopwatch {
-    fn default() -> Stopwatch {
-        Stopwatch { since: Instant::now(), longest: Duration::ZERO }
-    }
-}
-
-impl Stopwatch {
-    /// The length of the piece under way. Not by the tick's time: how long the tick takes is the question.
-    fn lap(&mut self) -> Duration {
-        let lap = self.since.elapsed();
-        self.longest = self.longest.max(lap);
-        lap
-    }
-
-    fn resume(&mut self) {
-        self.since = Instant::now();
-    }
-
-    fn stop(mut self) -> Duration {
-        self.lap();
-        self.longest
     }
 }

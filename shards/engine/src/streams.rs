@@ -42,8 +42,12 @@ pub(crate) enum HeadKind {
 
 /// Where a body comes from.
 pub(crate) trait Source {
-    /// Ready with the number of data bytes that may now be taken from [`Source::source`] past this stream; 0 if they are too
-    /// few to be worth it, or if that cannot be done.
+    /// How many data bytes come next in one run, without framing between them; 0 where they cannot be taken past this stream.
+    fn run_bytes(&self) -> u64 {
+        0
+    }
+    /// Ready with the number of data bytes of the run that may now be taken from [`Source::source`] past this stream; 0 if none
+    /// may.
     fn poll_run(&mut self, _: &Context<'_>) -> Poll<u64> {
         Poll::Ready(0)
     }
@@ -74,8 +78,8 @@ pub(crate) trait Sink {
 /// One side of a tunnel, once both sides have left HTTP: bytes as they are. A plain connection is one, and so is a stream of
 /// HTTP/2 that was opened by an extended CONNECT (RFC 8441).
 pub(crate) trait TunnelEnd {
-    /// The next bytes, never none; `None` once the peer has ended its sending.
-    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>>;
+    /// The next bytes, never none; `None` once the peer has ended its sending. `large` says that many will come at once.
+    fn poll_bytes(&mut self, cx: &Context<'_>, large: bool) -> Poll<io::Result<Option<Chunk>>>;
     /// Sends bytes. They leave with this tick.
     fn send_bytes(&mut self, bytes: Chunk);
     /// Ready when more may be sent.

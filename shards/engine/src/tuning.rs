@@ -24,23 +24,20 @@ pub(crate) fn read_mode(length: BodyLength, received: u64) -> ReadMode {
     if large { ReadMode::Body } else { ReadMode::Head }
 }
 
-/// Data bytes in one run from which it passes from socket to socket: below, the system calls cost more than the copy.
-const SPLICED_BYTES_MIN: u64 = 32 << 10;
-
 /// How to read an answer if it is like the last one, whose body had `received` bytes.
-pub(crate) fn expected_mode(received: u64) -> ReadMode {
+pub(crate) fn expected_mode(received: u64, plan: &Plan) -> ReadMode {
     match received {
         // The head with what fits beside it, and the rest past us.
-        received if received >= SPLICED_BYTES_MIN => ReadMode::Once,
+        received if received >= plan.shards.splice_bytes_min => ReadMode::Once,
         received if received > LARGE_BODY_BYTES => ReadMode::Body,
         _ => ReadMode::Head,
     }
 }
 
-/// Ready with the length of the run that may be taken straight from `stream`, of which `run` bytes follow; 0 if it is too
-/// short, or if some of it has been received already.
+/// Ready with the length of the run that may be taken straight from `stream`, of which `run` bytes follow; 0 if some of it has
+/// been received already.
 pub(crate) fn poll_run(stream: &mut Stream, inbox: &Inbox, run: u64, cx: &Context<'_>) -> Poll<u64> {
-    if run < SPLICED_BYTES_MIN || !inbox.is_empty() {
+    if !inbox.is_empty() {
         return Poll::Ready(0);
     }
     ready!(stream.poll_quiet(cx));

@@ -5,9 +5,10 @@
 //! knows neither TOML nor serde nor sockets, so that a Plan can be built by hand in a test, or by another front end.
 //!
 //! Read [`Plan`] first; then [`route`] (which route serves a request), [`filter`] (what is done to it on the way),
-//! [`upstream`] (where it goes), [`limits`] (how much and how long), [`trust`] (whose word about the client is believed) and
-//! [`forwarding`] (what is said about it).
+//! [`upstream`] (where it goes), [`limits`] (how much and how long), [`trust`] (whose word about the client is believed),
+//! [`forwarding`] (what is said about it) and [`access_log`] (what is written down).
 
+pub mod access_log;
 pub mod filter;
 pub mod forwarding;
 pub mod limits;
@@ -17,6 +18,7 @@ pub mod route;
 pub mod trust;
 pub mod upstream;
 
+pub use access_log::{AccessLog, AccessLogId, AccessLogs, LogTarget, LogTargetId};
 pub use filter::{Filters, HeaderEdits};
 pub use forwarding::Forwarding;
 pub use limits::{Limits, Overload, Timeouts};
@@ -47,8 +49,8 @@ pub struct Plan {
     pub forwarding: Forwarding,
     /// Number of shards, and whether each is pinned to a core.
     pub shards: Shards,
-    /// Whether and how each exchange is written down.
-    pub access_log: AccessLog,
+    /// Which exchanges are written down, how, and where.
+    pub access_logs: AccessLogs,
     /// What is counted, and how finely it is told.
     pub metrics: Metrics,
 }
@@ -62,6 +64,15 @@ pub struct Shards {
     pub pin: bool,
     /// By which of the kernel's interfaces they move bytes.
     pub io: Io,
+    /// Data bytes of a body in one run (the rest of the body, or of a chunk) from which it passes from socket to socket inside
+    /// the kernel; as many at a time, twice in a row, through a tunnel. 4 KiB to 1 TiB, which nothing reaches.
+    pub splice_bytes_min: u64,
+}
+
+impl Shards {
+    /// Where [`Shards::splice_bytes_min`] stands unless told otherwise: below, splicing costs more system calls than it saves
+    /// copying.
+    pub const SPLICE_BYTES_MIN: u64 = 32 << 10;
 }
 
 /// The kernel's interface for many sockets at once.
@@ -74,14 +85,4 @@ pub enum Io {
     IoUring,
     /// epoll.
     Epoll,
-}
-
-/// What becomes of the record of each exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum AccessLog {
-    /// Nothing is written.
-    #[default]
-    Off,
-    /// One JSON object a line, to standard output.
-    Json,
 }

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Index;
 
+use crate::AccessLogId;
 use crate::filter::Filters;
 
 pub use host::HostPattern;
@@ -49,6 +50,8 @@ pub struct Route {
     pub upgrades: Vec<String>,
     /// Whether CONNECT is passed on. The upstream, not Ringway, then decides where to and opens the connection.
     pub connect: bool,
+    /// Where its exchanges are written down, if anywhere.
+    pub access_log: Option<AccessLogId>,
     /// What is done to requests and answers besides.
     pub filters: Filters,
 }
@@ -66,6 +69,7 @@ impl Route {
             upstream,
             upgrades: vec!["websocket".to_owned()],
             connect: false,
+            access_log: None,
             filters: Filters::default(),
         }
     }

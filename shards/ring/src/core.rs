@@ -250,6 +250,7 @@ impl Core {
         match completion.key {
             Key::NOBODY => return,
             Key::BELL => return self.answer_bell(),
+            key if let Some(ring) = key.bell() => return self.bell_failed(ring, completion.result),
             _ => {}
         }
         // The operation is taken out of the table before anybody is told, so that whoever is told may start another.
@@ -320,7 +321,15 @@ impl Core {
     pub(crate) fn ring_bell_of(&self, ring: RawFd) {
         // SAFETY: no memory is involved. Should that ring be gone and its number mean another file by now, the kernel refuses
         // what is no ring, and another ring is woken for nothing.
-        unsafe { self.kernel.borrow_mut().push(Key::NOBODY, Entry::RingBell { ring }) };
+        unsafe { self.kernel.borrow_mut().push(Key::of_bell(ring), Entry::RingBell { ring }) };
+    }
+
+    /// A bell could not be rung. Whoever shares it takes it for rung, so that nobody but us would ring it again: with the next
+    /// tick, if the kernel lacked the memory for the message. Any other reason means that no shard is there any more.
+    fn bell_failed(&self, ring: RawFd, result: i32) {
+        if matches!(-result, libc::ENOMEM | libc::EOVERFLOW | libc::EAGAIN) {
+            self.ring_bell_of(ring);
+        }
     }
 
     /// `socket` has bytes to send; they leave at the tick's end.
@@ -415,7 +424,9 @@ impl Core {
             let mut completions = Vec::new();
             self.kernel.borrow_mut().reap(&mut completions);
             for completion in completions {
-                if completion.key != Key::NOBODY && completion.key != Key::BELL {
+                if let Some(ring) = completion.key.bell() {
+                    self.bell_failed(ring, completion.result);
+                } else if completion.key != Key::NOBODY && completion.key != Key::BELL {
                     let operation = self.operations.borrow_mut().take(completion.key, completion.more);
                     if let Some(Operation::Accept(accepting)) = operation {
                         // A connection that was accepted after all is owned, and so closed.

@@ -45,6 +45,8 @@ pub struct Counters {
     pub bytes_received: Count,
     /// Bytes sent.
     pub bytes_sent: Count,
+    /// Bytes that passed from socket to socket inside the kernel; they count among those received and sent.
+    pub bytes_spliced: Count,
     /// Bytes copied out of kernel-picked buffers because few of these were free.
     pub bytes_copied_out: Count,
     /// Times a receive found no free buffer and had to wait for one.
@@ -56,6 +58,10 @@ pub struct Counters {
     /// How long the shard took from one look at the kernel to the next, waiting and the kernel's own work apart; if
     /// [`crate::Config::time_ticks`] says so.
     pub ticks: Histogram,
+    /// Pipes for splicing that the kernel granted smaller than asked for, because the user has many pages in pipes.
+    pub pipes_shrunk: Count,
+    /// Times nothing could be spliced, because the kernel granted no pipe of a useful size.
+    pub pipes_refused: Count,
     /// Tasks that ended in a panic.
     pub panics: Count,
     /// Connected sockets that are open; rises and falls.

@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, ready};
 
+use crate::core::Core;
 use crate::socket::{Direction, Stream};
 
 /// Bytes that a pipe of ours holds. Beyond the pages that a user without privileges may have in pipes
@@ -54,13 +55,16 @@ pub enum SpliceError {
 
 impl Splice {
     /// Prepares to move `bytes` bytes. `None` if the system grants no pipe of a useful size, or `bytes` is 0.
+    ///
+    /// # Panics
+    /// Outside of [`crate::run`].
     #[must_use]
     pub fn new(bytes: u64) -> Option<Splice> {
         if bytes == 0 {
             return None;
         }
-        let pipe = PIPES.with_borrow_mut(Vec::pop).or_else(|| Pipe::new().ok());
-        Some(Splice { pipe: Some(pipe?), left: bytes, open_ended: false, held: 0, waits_for_sink: false })
+        let pipe = PIPES.with_borrow_mut(Vec::pop).or_else(Pipe::open)?;
+        Some(Splice { pipe: Some(pipe), left: bytes, open_ended: false, held: 0, waits_for_sink: false })
     }
 
     /// Prepares to move whatever comes until the source ends its side. `None` as in [`Splice::new`].
@@ -194,7 +198,23 @@ struct Pipe {
 }
 
 impl Pipe {
-    fn new() -> io::Result<Pipe> {
+    /// A new pipe, if there is one to be had.
+    fn open() -> Option<Pipe> {
+        let counters = &Core::current().counters;
+        match Pipe::new() {
+            Ok((pipe, granted)) => {
+                counters.pipes_shrunk.add(u64::from(granted < PIPE_BYTES));
+                Some(pipe)
+            }
+            Err(_) => {
+                counters.pipes_refused.add(1);
+                None
+            }
+        }
+    }
+
+    /// A pipe, and how many bytes it holds.
+    fn new() -> io::Result<(Pipe, usize)> {
         let mut ends: [RawFd; 2] = [-1; 2];
         // SAFETY: the kernel writes two descriptors to the array.
         if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
@@ -207,10 +227,11 @@ impl Pipe {
             libc::fcntl(pipe.write.as_raw_fd(), libc::F_SETPIPE_SZ, PIPE_BYTES as libc::c_int);
             libc::fcntl(pipe.write.as_raw_fd(), libc::F_GETPIPE_SZ)
         };
-        if usize::try_from(granted).unwrap_or(0) < PIPE_BYTES_MIN {
+        let granted = usize::try_from(granted).unwrap_or(0);
+        if granted < PIPE_BYTES_MIN {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
-        Ok(pipe)
+        Ok((pipe, granted))
     }
 }
 

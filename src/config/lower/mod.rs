@@ -3,6 +3,7 @@
 //! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
 //! tells all errors. The Plan is given out only if there were none.
 
+mod access_log;
 mod admin;
 mod dns;
 mod filter;
@@ -18,7 +19,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::spanned::Spanned;
-use plan::{AccessLog, Forwarding, Io, Plan, Shards};
+use plan::{Forwarding, Io, Plan, Shards};
 
 use super::diagnostic::{Problem, Problems, quoted};
 use super::raw::{self, Quantity};
@@ -35,17 +36,22 @@ const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Durat
 pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Option<Loaded> {
     let names = upstream::Names::of(file);
     let mut discovery = dns::lower(&file.dns, problems);
+    let (access_logs, logs) = access_log::lower(file, problems);
     let plan = Plan {
         listeners: listener::lower(file, problems),
         upstreams: upstream::lower(file, &names, &mut discovery.names, problems),
-        routes: route::lower(file, &names, problems),
+        routes: route::lower(file, &names, &logs, problems),
         limits: limits::limits(&file.limits, problems),
         timeouts: limits::timeouts(&file.timeouts, problems),
         overload: limits::overload(&file.overload, problems),
         trust: trust::lower(&file.trust, problems),
-        forwarding: Forwarding { request_id: file.forwarding.request_id, forwarded: file.forwarding.forwarded },
+        forwarding: Forwarding {
+            request_id: file.forwarding.request_id,
+            return_request_id: file.forwarding.return_request_id,
+            forwarded: file.forwarding.forwarded,
+        },
         shards: shards(&file.shards, cores, problems),
-        access_log: access_log(&file.log, problems),
+        access_logs,
         metrics: metrics::lower(&file.metrics, problems),
     };
     let log_level = log_level(&file.log, problems);
@@ -58,12 +64,9 @@ fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards 
     let count = integer(section.count.as_ref(), 1..=SHARDS_MAX, cores.clamp(1, SHARDS_MAX), problems);
     let known = [("auto", Io::Auto), ("io_uring", Io::IoUring), ("epoll", Io::Epoll)];
     let io = word(section.io.as_ref(), "an I/O interface", &known, Io::default(), problems);
-    Shards { count, pin: section.pin.unwrap_or(true), io }
-}
-
-fn access_log(section: &raw::Log, problems: &mut Problems) -> AccessLog {
-    let known = [("off", AccessLog::Off), ("json", AccessLog::Json)];
-    word(section.access.as_ref(), "an access log format", &known, AccessLog::default(), problems)
+    let splice = section.splice_bytes_min.as_ref();
+    let splice_bytes_min = size(splice, 4 << 10..=1 << 40, Shards::SPLICE_BYTES_MIN, problems);
+    Shards { count, pin: section.pin.unwrap_or(true), io, splice_bytes_min }
 }
 
 fn log_level(section: &raw::Log, problems: &mut Problems) -> tracing::Level {

@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use crate::config::spanned::Spanned;
 use plan::{HostPattern, PathPattern, Route, RouteTable, UpstreamId};
 
+use super::access_log::Logs;
 use super::upstream::Names;
 use super::{filter, integer, too_many};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
@@ -26,7 +27,7 @@ const PRIORITY_MAX: i32 = 1_000_000;
 /// A name stands in records, metrics and addresses of the admin interface.
 const NAME_BYTES_MAX: usize = 128;
 
-pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems) -> RouteTable {
+pub(super) fn lower(file: &raw::File, names: &Names<'_>, logs: &Logs<'_>, problems: &mut Problems) -> RouteTable {
     if file.routes.is_empty() {
         let problem = Problem::new("no route is configured, so every request would be answered with 404");
         problems.in_file(problem.expected("at least one: [[routes]] with upstream = \"…\""));
@@ -37,18 +38,25 @@ pub(super) fn lower(file: &raw::File, names: &Names<'_>, problems: &mut Problems
     let mut taken = Taken::default();
     let mut routes = Vec::new();
     for section in &file.routes {
-        routes.extend(one(section, names, &mut taken, problems));
+        routes.extend(one(section, names, logs, &mut taken, problems));
     }
     if problems.is_empty() { RouteTable::new(routes) } else { RouteTable::default() }
 }
 
 /// One route, unless something is wrong with what it matches or with its upstream.
-fn one(section: &Spanned<raw::Route>, names: &Names<'_>, taken: &mut Taken, problems: &mut Problems) -> Option<Route> {
+fn one(
+    section: &Spanned<raw::Route>,
+    names: &Names<'_>,
+    logs: &Logs<'_>,
+    taken: &mut Taken,
+    problems: &mut Problems,
+) -> Option<Route> {
     let (span, section) = (section.span(), section.get_ref());
     let upstream = upstream(span.clone(), section, names, problems);
     let (hosts, path) = (hosts(&span, section, problems), path(section, problems));
     let priority = integer(section.priority.as_ref(), -PRIORITY_MAX..=PRIORITY_MAX, 0, problems);
     let (upgrades, filters) = (upgrades(section, problems), filter::lower(section, problems));
+    let access_log = logs.of_route(section.access_log.as_ref(), problems);
     let (hosts, path) = (hosts?, path?);
     let is_new = taken.take(&span, &hosts, &path, problems);
     let hosts: Vec<HostPattern> = hosts.into_iter().map(|(host, _)| host).collect();
@@ -59,7 +67,7 @@ fn one(section: &Spanned<raw::Route>, names: &Names<'_>, taken: &mut Taken, prob
     }
     let default = Route::new(None, "/", upstream?);
     let upgrades = upgrades.unwrap_or_else(|| default.upgrades.clone());
-    Some(Route { name, hosts, path, priority, upgrades, connect: section.connect, filters, ..default })
+    Some(Route { name, hosts, path, priority, upgrades, connect: section.connect, access_log, filters, ..default })
 }
 
 /// What the routes so far match and are called, and where that stands.

@@ -1,6 +1,7 @@
 //! Values that are written in more than one form.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -26,6 +27,22 @@ pub(in crate::config) enum Server {
 pub(in crate::config) enum Values {
     One(String),
     Many(Vec<Spanned<String>>),
+}
+
+/// A text, or a table that says more.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(in crate::config) enum TextOr<T> {
+    Text(String),
+    Table(Box<T>),
+}
+
+/// A list of texts, or a table that says more.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(in crate::config) enum ListOr<T> {
+    List(Vec<Spanned<String>>),
+    Table(Box<T>),
 }
 
 /// A whole number and a unit of time: `250ms`, `10s`, `5m`, `1h`.
@@ -67,6 +84,52 @@ impl<'de> Deserialize<'de> for Server {
             }
         }
         deserializer.deserialize_any(Form)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+    /// By hand, as [`Server`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TextOr<T>, D::Error> {
+        struct Form<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Form<T> {
+            type Value = TextOr<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, or a table")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TextOr<T>, E> {
+                Ok(TextOr::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOr<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|table| TextOr::Table(Box::new(table)))
+            }
+        }
+        deserializer.deserialize_any(Form(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ListOr<T> {
+    /// By hand, as [`Server`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ListOr<T>, D::Error> {
+        struct Form<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Form<T> {
+            type Value = ListOr<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of strings, or a table")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<ListOr<T>, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(ListOr::List)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListOr<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|table| ListOr::Table(Box::new(table)))
+            }
+        }
+        deserializer.deserialize_any(Form(PhantomData))
     }
 }
 

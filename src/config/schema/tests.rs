@@ -5,7 +5,7 @@ use super::*;
 
 /// The least that is served. Tests add keys to it.
 const BASE: &str = "listeners = [{ address = '127.0.0.1:8080' }]\nroutes = [{ upstream = 'app' }]\n\
-    upstreams.app.servers = ['127.0.0.1:9000']\n";
+    upstreams.app.servers = ['127.0.0.1:9000']\naccess_logs.app.fields = ['time']\n";
 
 /// A key with the place at which a test writes it.
 struct Written<'k> {

@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 58] = [
+pub(crate) static METRICS: [Metric; 61] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -105,12 +105,15 @@ pub(crate) static METRICS: [Metric; 58] = [
     counter("ringway_shard_connections_total", &["shard"], "Client connections accepted."),
     gauge("ringway_shard_connections_open", &["shard"], "Client connections open."),
     counter("ringway_shard_task_panics_total", &["shard"], "Exchanges and other tasks that ended in a panic: each is a mistake of Ringway's, and its trace is in the log."),
+    gauge("ringway_shard_plan_swap_max_seconds", &["shard"], "The longest that the shard's sessions had to wait for another configuration to be taken."),
     counter("ringway_ring_enters_total", &["shard"], "Calls of io_uring_enter, or of epoll_wait."),
     counter("ringway_ring_entries_total", &["shard"], "Operations handed to the kernel."),
     counter("ringway_ring_completions_total", &["shard"], "Completions reaped; by ringway_ring_enters_total they are the completions a tick."),
     counter("ringway_ring_overflows_total", &["shard"], "Times the completion queue was found to have overflowed; nothing is lost, but it costs."),
     counter("ringway_ring_receives_starved_total", &["shard"], "Receives that found no free buffer (ENOBUFS) and had to wait for one."),
     counter("ringway_ring_accept_pauses_total", &["shard"], "Times accepting paused because descriptors or memory ran out."),
+    counter("ringway_ring_pipes_shrunk_total", &["shard"], "Pipes for splicing that the kernel granted smaller than asked for (fs.pipe-user-pages-soft)."),
+    counter("ringway_ring_pipes_refused_total", &["shard"], "Times large bodies were copied because the kernel granted no pipe of a useful size."),
     counter("ringway_ring_received_bytes_total", &["shard"], "Bytes received from clients and servers."),
     counter("ringway_ring_sent_bytes_total", &["shard"], "Bytes sent to clients and servers."),
     counter("ringway_ring_copied_out_bytes_total", &["shard"], "Bytes copied out of receive buffers because few of these were free."),

@@ -181,25 +181,38 @@ fn shards(families: &mut Families, shards: &[std::sync::Arc<Counters>]) {
     };
     families.add("ringway_shard_tick_duration_seconds", histograms(|counters| &counters.ring.ticks));
     families.add("ringway_shard_queue_duration_seconds", histograms(|counters| &counters.queue_time));
-    let each: [(&str, OfShard); 13] = [
+    let each: &[(&str, OfShard)] = &[
         ("ringway_shard_shedding", |counters| &counters.shedding),
         ("ringway_shard_connections_total", |counters| &counters.connections_accepted),
         ("ringway_shard_connections_open", |counters| &counters.connections_open),
         ("ringway_shard_task_panics_total", |counters| &counters.ring.panics),
+    ];
+    let ring: &[(&str, OfShard)] = &[
         ("ringway_ring_enters_total", |counters| &counters.ring.enters),
         ("ringway_ring_entries_total", |counters| &counters.ring.entries),
         ("ringway_ring_completions_total", |counters| &counters.ring.completions),
         ("ringway_ring_overflows_total", |counters| &counters.ring.overflows),
         ("ringway_ring_receives_starved_total", |counters| &counters.ring.receives_starved),
         ("ringway_ring_accept_pauses_total", |counters| &counters.ring.accept_pauses),
+        ("ringway_ring_pipes_shrunk_total", |counters| &counters.ring.pipes_shrunk),
+        ("ringway_ring_pipes_refused_total", |counters| &counters.ring.pipes_refused),
         ("ringway_ring_received_bytes_total", |counters| &counters.ring.bytes_received),
         ("ringway_ring_sent_bytes_total", |counters| &counters.ring.bytes_sent),
         ("ringway_ring_copied_out_bytes_total", |counters| &counters.ring.bytes_copied_out),
     ];
-    for (name, count) in each {
-        let samples = shards.iter().enumerate();
-        families.add(name, samples.map(|(shard, counters)| number(label(shard), count(counters).value())));
-    }
+    let counts = |families: &mut Families, each: &[(&str, OfShard)]| {
+        for (name, count) in each {
+            let samples = shards.iter().enumerate();
+            families.add(name, samples.map(|(shard, counters)| number(label(shard), count(counters).value())));
+        }
+    };
+    counts(families, each);
+    let swaps = shards
+        .iter()
+        .enumerate()
+        .map(|(shard, counters)| sample(label(shard), Reading::Number(counters.plan_swap_ns_max.value() as f64 / 1e9)));
+    families.add("ringway_shard_plan_swap_max_seconds", swaps);
+    counts(families, ring);
 }
 
 fn this_process(families: &mut Families) {

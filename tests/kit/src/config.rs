@@ -174,9 +174,12 @@ impl Config {
             host.iter().for_each(|host| line(&mut text, format_args!("host = {host:?}")));
             line(&mut text, format_args!("{key} = {path:?}\nupstream = {upstream:?}\n"));
         }
+        // A test that says more about the access log says it in a section of its own.
+        let is_said = self.sections.contains_key("access_log");
         for (section, entries) in &self.sections {
             line(&mut text, format_args!("[{section}]"));
-            entries.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
+            let entries = entries.iter().filter(|(key, _)| !(is_said && *section == "log" && key == "access"));
+            entries.for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             text.push('\n');
         }
         text

@@ -1,20 +1,21 @@
-//! HAProxy: one thread, connections shared between clients, splicing for large bodies.
+//! HAProxy: one thread, connections shared between clients, splicing for large bodies, buffers that fit messages.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
 
 use super::Site;
+use crate::scenario::Work;
 
-pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command> {
+pub(super) fn launch(program: &Path, site: &Site<'_>, logs: bool) -> anyhow::Result<Command> {
     let config = site.directory.join("haproxy.cfg");
-    fs::write(&config, config_text(site)).context("cannot write the configuration of haproxy")?;
+    fs::write(&config, config_text(site, logs)).context("cannot write the configuration of haproxy")?;
     let mut command = Command::new(program);
     command.arg("-db").arg("-f").arg(config);
     Ok(command)
 }
 
-fn config_text(site: &Site<'_>) -> String {
+fn config_text(site: &Site<'_>, logs: bool) -> String {
     let Site { listen, upstream, scenario, .. } = site;
     // Clients only, twice, because the connections of one run of the load generator may still be closing when those of
     // the next arrive.
@@ -22,10 +23,20 @@ fn config_text(site: &Site<'_>) -> String {
     // A pipe for each response; HAProxy's default is a quarter of its connections.
     let pipes_max = scenario.connections + 16;
     // Not `splice-auto`: it takes this load for no streaming, hardly splices, and a 1 MiB body costs three times as much.
-    let splice = match (scenario.body.is_large(), scenario.upload) {
-        (true, false) => "    option splice-response\n",
-        (true, true) => "    option splice-request\n",
-        (false, _) => "",
+    let splice = match scenario.work {
+        Work::Download(body) if body.is_large() => "    option splice-response\n",
+        Work::Upload(body) if body.is_large() => "    option splice-request\n",
+        Work::Download(_) | Work::Upload(_) | Work::Echo(_) => "",
+    };
+    // A message with its frame's head shall fit a buffer; HAProxy's default of 16 KiB would cut one of 16 KiB in two.
+    let buffer = match scenario.work {
+        Work::Echo(message_bytes) => format!("    tune.bufsize {}\n", (2 * message_bytes).max(16 << 10)),
+        Work::Download(_) | Work::Upload(_) => String::new(),
+    };
+    // It writes no files: its log goes to standard output, which is one here.
+    let (log, http_log) = match logs {
+        true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
+        false => ("", ""),
     };
     // The two ratios: HAProxy closes idle upstream connections above a quarter of the descriptors that it derives from
     // maxconn. Requests would then open new ones, and maxconn would decide the result.
@@ -36,15 +47,16 @@ fn config_text(site: &Site<'_>) -> String {
     maxpipes {pipes_max}
     tune.pool-low-fd-ratio 100
     tune.pool-high-fd-ratio 100
-
+{buffer}{log}
 defaults
     mode http
     timeout connect 5s
     timeout client 600s
     timeout server 600s
     timeout http-keep-alive 600s
+    timeout tunnel 600s
     http-reuse always
-{splice}
+{splice}{http_log}
 frontend web
     bind {listen}
     default_backend app

@@ -1,25 +1,57 @@
-//! Ringway: one shard, no access log, on either backend.
+//! Ringway: one shard, as it comes, on its second backend, with another threshold for splicing, or with all that a day's
+//! operation asks for.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context;
+use bench_common::body::Body;
 
 use super::Site;
 
-pub(super) fn launch(program: &Path, site: &Site<'_>, io: &str) -> anyhow::Result<Command> {
+/// What is set unlike Ringway's defaults.
+pub(super) struct Settings {
+    pub(super) io: &'static str,
+    pub(super) splice_min: Option<Body>,
+    /// Access log, metrics, admin socket and an edit of a header; without, all of them are off.
+    pub(super) daily: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { io: "io_uring", splice_min: None, daily: false }
+    }
+}
+
+pub(super) fn launch(program: &Path, site: &Site<'_>, settings: &Settings) -> anyhow::Result<Command> {
     let config = site.directory.join("ringway.toml");
-    fs::write(&config, config_text(site, io)).context("cannot write the configuration of ringway")?;
+    fs::write(&config, config_text(site, settings)).context("cannot write the configuration of ringway")?;
     let mut command = Command::new(program);
-    command.args(["serve", "--no-supervisor", "--config"]).arg(config);
+    // One process, whose CPU time is what the data plane costs. The supervisor would sleep beside it.
+    command.arg("serve").arg("--no-supervisor").arg("--config").arg(config);
     Ok(command)
 }
 
-fn config_text(site: &Site<'_>, io: &str) -> String {
-    let Site { listen, upstream, scenario, .. } = site;
+fn config_text(site: &Site<'_>, settings: &Settings) -> String {
+    let Site { listen, upstream, scenario, directory } = site;
     let idle_connections = scenario.connections.max(1024);
+    let splice = settings
+        .splice_min
+        .map_or_else(String::new, |size| format!("splice_bytes_min = \"{}B\"\n", size.length_bytes()));
+    let (log, admin, metrics, edit) = match settings.daily {
+        false => ("\"off\"".to_owned(), "off".to_owned(), false, ""),
+        true => (
+            format!("{{ format = \"combined\", path = \"{}\" }}", directory.join("access.log").display()),
+            format!("unix:{}", directory.join("admin.sock").display()),
+            true,
+            "request_headers = { set = { X-Edited = \"yes\" } }\n",
+        ),
+    };
+    let io = settings.io;
     // The process inherits its core, as every target does; pinning once more could only move it.
     format!(
-        "[[listeners]]
+        "access_log = {log}
+
+[[listeners]]
 address = \"{listen}\"
 
 [upstreams.app]
@@ -29,14 +61,17 @@ idle_connections = {idle_connections}
 [[routes]]
 prefix = \"/\"
 upstream = \"app\"
-
+{edit}
 [shards]
 count = 1
 pin = false
 io = \"{io}\"
+{splice}
+[admin]
+address = \"{admin}\"
 
-[log]
-access = \"off\"
+[metrics]
+enabled = {metrics}
 "
     )
 }

@@ -7,6 +7,7 @@ use plan::filter::{RequestFilter, ResponseFilter};
 use wire::h1::{Edits, Trailers};
 
 use crate::exchange::Request;
+use crate::forward;
 
 /// Runs the filters of a request, once Ringway has said its own.
 pub(crate) fn on_request(filters: &[RequestFilter], request: &Request, edits: &mut Edits) {
@@ -24,13 +25,20 @@ pub(crate) fn passes_trailers(filters: &[RequestFilter], trailers: &Trailers) ->
     })
 }
 
-/// The changes to the final answer's head: the `usual` ones, or those with the filters' in `edits`, which has room for them.
-pub(crate) fn on_response<'a>(filters: &[ResponseFilter], usual: &'a Edits, edits: &'a mut Edits) -> &'a Edits {
-    if filters.is_empty() {
+/// The changes to the final answer's head: the `usual` ones, or those with the request's name, unless that is empty, and the
+/// filters' in `edits`, which has room for them.
+pub(crate) fn on_response<'a>(
+    filters: &[ResponseFilter],
+    request_id: &[u8],
+    usual: &'a Edits,
+    edits: &'a mut Edits,
+) -> &'a Edits {
+    if filters.is_empty() && request_id.is_empty() {
         return usual;
     }
     edits.clear();
     edits.extend(usual);
+    forward::add_name(edits, request_id);
     for filter in filters {
         match filter {
             ResponseFilter::Headers(headers) => edits.extend(headers.edits()),

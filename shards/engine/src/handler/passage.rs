@@ -41,8 +41,18 @@ impl Passage {
         self.begun
     }
 
-    pub(super) fn poll<A: Source, B: Sink>(&mut self, cx: &Context<'_>, source: &mut A, sink: &mut B) -> Passed {
+    /// Passes on what it can, where a run has at least `run_bytes_min` data bytes.
+    pub(super) fn poll<A: Source, B: Sink>(
+        &mut self,
+        cx: &Context<'_>,
+        source: &mut A,
+        sink: &mut B,
+        run_bytes_min: u64,
+    ) -> Passed {
         if self.splice.is_none() {
+            if source.run_bytes() < run_bytes_min {
+                return Passed::Nothing;
+            }
             match self.begin(cx, source, sink) {
                 Ok(Poll::Ready(true)) => {}
                 Ok(Poll::Ready(false)) => return Passed::Nothing,

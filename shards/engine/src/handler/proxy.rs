@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use plan::{Plan, Route};
+use wire::ResponseHead;
 use wire::h1::Edits;
 
 use super::relay::{Ended, Relay};
@@ -15,12 +16,15 @@ use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::filter;
 use crate::forward;
-use crate::outcome::{Error, Kind, Side};
+use crate::outcome::{Error, Kind, Limit, Side};
 use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
 use crate::upstream::pool::{Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
 use crate::upstream::server::Tried;
+
+/// The shard stops.
+const CUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 503).by(Limit::Drain);
 
 /// What an attempt needs to know.
 pub(crate) struct Proxy<'a> {
@@ -131,12 +135,23 @@ impl Proxy<'_> {
         forward::edit_request(&mut edits, self.plan, self.route, self.client, request);
         connection.send_head(&request.head, &request.bytes, &edits);
         let mut relay = Relay::new(self, request, down, connection, deadline, replay, attempt);
-        poll_fn(move |cx| relay.poll(cx))
+        poll_fn(move |cx| self.unless_cut(relay.poll(cx)))
     }
 
-    /// The changes to the final answer's head. `filtered` has room for those of the route.
-    pub(super) fn response_edits<'e>(&'e self, filtered: &'e mut Edits) -> &'e Edits {
-        filter::on_response(&self.route.filters.response, &self.shard.response_edits, filtered)
+    /// The changes to the final answer's head. `filtered` has room for those that are not the same for all.
+    pub(super) fn response_edits<'e>(&'e self, request: &Request, filtered: &'e mut Edits) -> &'e Edits {
+        let (filters, usual) = (&self.route.filters.response, &self.shard.response_edits);
+        filter::on_response(filters, request.returned_id(self.plan.forwarding), usual, filtered)
+    }
+
+    /// Takes note of what the record will show of the final answer's head.
+    pub(super) fn keep(&self, request: &Request, head: &ResponseHead, bytes: &[u8]) {
+        if let Some(log) = self.route.access_log {
+            let names = &self.plan.access_logs.log(log).format.response_headers;
+            if !names.is_empty() {
+                request.kept.borrow_mut().fill(names, head, bytes);
+            }
+        }
     }
 
     /// Joins both sides, which have left HTTP, until both have ended. The upstream's connection is not used again.
@@ -149,8 +164,8 @@ impl Proxy<'_> {
         self.shard.counters.tunnels.add(1);
         let _open = Open::new(&self.shard.counters.tunnels_open);
         deadline.set(self.plan.timeouts.tunnel_idle);
-        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan.timeouts.tunnel_idle);
-        let ended = poll_fn(|cx| tunnel.poll(cx, deadline)).await;
+        let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan);
+        let ended = poll_fn(|cx| self.unless_cut(tunnel.poll(cx, deadline))).await;
         let (received, sent) = tunnel.bytes();
         drop(tunnel);
         down.count_tunnel(received, sent);
@@ -173,7 +188,7 @@ impl Proxy<'_> {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
                         return Poll::Ready(leased);
                     }
-                    down.poll_failed(cx).map(Err)
+                    self.unless_cut(down.poll_failed(cx).map(Err))
                 });
                 leased.await
             };
@@ -191,9 +206,17 @@ impl Proxy<'_> {
         deadline.set(self.pool.backoff(retry));
         poll_fn(|cx| match down.poll_failed(cx) {
             Poll::Ready(error) => Poll::Ready(Err(error)),
-            Poll::Pending => deadline.poll(cx).map(Ok),
+            Poll::Pending => self.unless_cut(deadline.poll(cx).map(Ok)),
         })
         .await
+    }
+
+    /// What came of a wait, unless it is over for want of time: the shard stops, and has waited as long as it may.
+    fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
+        match waited {
+            Poll::Pending if self.shard.is_cutting() => Poll::Ready(Err(CUT)),
+            waited => waited,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::upstream::retry::Replay;
 pub(super) struct Relay<'a, D, U> {
     plan: &'a Plan,
     proxy: &'a Proxy<'a>,
+    asked: &'a Request,
     down: &'a mut D,
     up: &'a mut U,
     deadline: &'a mut Deadline,
@@ -70,7 +71,7 @@ enum Direction {
 impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
     pub(super) fn new(
         proxy: &'a Proxy<'a>,
-        request: &Request,
+        request: &'a Request,
         down: &'a mut D,
         up: &'a mut U,
         deadline: &'a mut Deadline,
@@ -82,6 +83,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         Relay {
             plan: proxy.plan,
             proxy,
+            asked: request,
             down,
             up,
             deadline,
@@ -141,7 +143,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             // A body of which a copy is kept has to be seen.
             let passed = match self.replay.is_recording() {
                 true => Passed::Nothing,
-                false => self.request_splice.poll(cx, self.down, self.up),
+                false => self.request_splice.poll(cx, self.down, self.up, self.plan.shards.splice_bytes_min),
             };
             if self.request_splice.has_begun() {
                 self.replay.break_off();
@@ -173,7 +175,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                 }
                 Poll::Ready(Ok(())) => {}
             }
-            let Poll::Ready(part) = self.down.poll_body(cx) else { return Ok(Some(WaitsFor::ClientBody)) };
+            let Poll::Ready(part) = self.down.poll_body(cx) else {
+                // A chunk may have been announced.
+                self.count_request(0)?;
+                return Ok(Some(WaitsFor::ClientBody));
+            };
             self.progress = true;
             match part? {
                 BodyPart::Data(data) => {
@@ -192,9 +198,10 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         }
     }
 
+    /// Holds the body to its limit, with what is announced of it: the rest of a chunk too large needs not be awaited.
     fn count_request(&mut self, bytes: usize) -> Result<(), Error> {
         self.body_bytes += bytes as u64;
-        if self.body_bytes > self.plan.limits.body_bytes_max {
+        if self.body_bytes.saturating_add(self.down.run_bytes()) > self.plan.limits.body_bytes_max {
             return Err(Error::new(Side::Client, Kind::TooLarge, 413).by(Limit::BodyBytes));
         }
         Ok(())
@@ -215,7 +222,8 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             match kind {
                 HeadKind::Informational => self.down.send_informational(head, bytes),
                 HeadKind::Switched => {
-                    self.down.switch(head, bytes, self.proxy.response_edits(&mut filtered));
+                    self.proxy.keep(self.asked, head, bytes);
+                    self.down.switch(head, bytes, self.proxy.response_edits(self.asked, &mut filtered));
                     self.response = Direction::Switched;
                     return Ok(None);
                 }
@@ -224,13 +232,15 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
-                    self.down.send_head(head, bytes, self.proxy.response_edits(&mut filtered), length);
+                    self.proxy.keep(self.asked, head, bytes);
+                    let edits = self.proxy.response_edits(self.asked, &mut filtered);
+                    self.down.send_head(head, bytes, edits, length);
                     self.response = Direction::Body;
                 }
             }
         }
         loop {
-            match self.response_splice.poll(cx, self.up, self.down) {
+            match self.response_splice.poll(cx, self.up, self.down, self.plan.shards.splice_bytes_min) {
                 Passed::Nothing => {}
                 Passed::Some(_) => {
                     self.progress = true;

@@ -4,26 +4,24 @@
 //! then. Each direction has a back-pressure and an end of its own: when one side has ended its sending, the other is told
 //! and may go on.
 //!
-//! Messages of a WebSocket are small, and for them a standing receive and a send cost least. A direction through which bytes
-//! pour is spliced instead, from socket to socket inside the kernel, until it has calmed down.
+//! Most messages of a WebSocket are small, and for them a standing receive and a send cost least; larger ones come by one
+//! receive into large buffers. A direction through which bytes pour is spliced instead, from socket to socket inside the
+//! kernel, until it has calmed down.
 
 use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use plan::Plan;
 use ring::{Splice, SpliceError};
 
 use crate::deadline::Deadline;
 use crate::outcome::{Error, Kind, Side};
 use crate::streams::TunnelEnd;
 
-/// Bytes in full buffers, one after the other, from which on a direction is spliced.
-const POURING_BYTES: usize = 64 << 10;
-/// A receive of at least this many bytes counts as a full buffer.
-const FULL_BYTES: usize = 4096;
-/// What a wait for the source brings at least while bytes pour.
-const POURED_BYTES_MIN: usize = 16 << 10;
-/// Waits in a row that bring less, after which a direction is copied again.
+/// A wait for the source that brings as many bytes was worth a large receive.
+const LARGE_BYTES: usize = 4096;
+/// Waits in a row that bring less than a direction's way of reading is for, after which it gives that way up.
 const CALM_WAITS: u8 = 4;
 /// Bytes that one direction moves before others get their turn.
 const MOVED_BYTES_MAX: usize = 1 << 20;
@@ -34,13 +32,17 @@ pub(super) struct Tunnel<A, B> {
     upstream: B,
     /// How long it may be without a byte in either direction.
     idle: Duration,
+    /// What a wait for the source brings at least where bytes pour.
+    poured_bytes_min: usize,
     inward: Direction,
     outward: Direction,
 }
 
 impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
-    pub(super) fn new(client: A, upstream: B, idle: Duration) -> Tunnel<A, B> {
-        Tunnel { client, upstream, idle, inward: Direction::default(), outward: Direction::default() }
+    pub(super) fn new(client: A, upstream: B, plan: &Plan) -> Tunnel<A, B> {
+        let idle = plan.timeouts.tunnel_idle;
+        let poured_bytes_min = usize::try_from(plan.shards.splice_bytes_min).unwrap_or(usize::MAX);
+        Tunnel { client, upstream, idle, poured_bytes_min, inward: Direction::default(), outward: Direction::default() }
     }
 
     /// Bytes that came from the client, and bytes that went to it.
@@ -51,8 +53,14 @@ impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
     /// Ready when both directions have ended, when a connection has failed, or when neither has moved a byte for too long.
     pub(super) fn poll(&mut self, cx: &Context<'_>, deadline: &mut Deadline) -> Poll<Result<(), Error>> {
         let before = self.bytes();
-        let inward = self.inward.poll(cx, &mut self.client, &mut self.upstream).map_err(Error::client_gone);
-        let outward = self.outward.poll(cx, &mut self.upstream, &mut self.client).map_err(|_| Error::UPSTREAM_GONE);
+        let inward = self
+            .inward
+            .poll(cx, &mut self.client, &mut self.upstream, self.poured_bytes_min)
+            .map_err(Error::client_gone);
+        let outward = self
+            .outward
+            .poll(cx, &mut self.upstream, &mut self.client, self.poured_bytes_min)
+            .map_err(|_| Error::UPSTREAM_GONE);
         match (inward?, outward?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
             _ if self.bytes() != before => deadline.set(self.idle),
@@ -67,11 +75,14 @@ impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
 struct Direction {
     state: State,
     bytes: u64,
-    /// While copying: bytes that came in full buffers, one after the other.
-    pouring: usize,
-    /// While splicing: bytes since the last wait for the source, and waits that brought little.
+    /// Bytes since the last wait for the source.
     poured: usize,
+    /// While copying: bytes of the waits before, as long as each brought enough to be spliced.
+    pouring: usize,
+    /// Waits in a row that brought little.
     calm_waits: u8,
+    /// While copying: large receives are worth it.
+    large: bool,
     /// There is no way around copying: an end is no plain connection, or the system grants no pipe.
     unspliceable: bool,
 }
@@ -96,6 +107,7 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
+        poured_bytes_min: usize,
     ) -> Result<Poll<()>, io::Error> {
         let start = self.bytes;
         while !matches!(self.state, State::Ended) {
@@ -104,9 +116,13 @@ impl Direction {
                 return Ok(Poll::Pending);
             }
             let step = match &mut self.state {
-                State::Copying => self.copy(cx, from, to)?,
-                State::Settling => self.settle(cx, from, to)?,
-                State::Splicing(_) => self.splice(cx, from, to)?,
+                State::Copying => {
+                    let copied = self.copy(cx, from, to, poured_bytes_min)?;
+                    self.judge(from, to, poured_bytes_min);
+                    copied
+                }
+                State::Settling => self.settle(cx, from, to, poured_bytes_min)?,
+                State::Splicing(_) => self.splice(cx, from, to, poured_bytes_min)?,
                 State::Ending => to.poll_end(cx).map(|_| self.state = State::Ended),
                 State::Ended => Poll::Ready(()),
             };
@@ -118,7 +134,13 @@ impl Direction {
     }
 
     /// One receive, one send.
-    fn copy<A: TunnelEnd, B: TunnelEnd>(&mut self, cx: &Context<'_>, from: &mut A, to: &mut B) -> io::Result<Poll<()>> {
+    fn copy<A: TunnelEnd, B: TunnelEnd>(
+        &mut self,
+        cx: &Context<'_>,
+        from: &mut A,
+        to: &mut B,
+        poured_bytes_min: usize,
+    ) -> io::Result<Poll<()>> {
         match to.poll_room(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => {
@@ -127,21 +149,41 @@ impl Direction {
             }
             Poll::Pending => return Ok(Poll::Pending),
         }
-        let Poll::Ready(received) = from.poll_bytes(cx) else { return Ok(Poll::Pending) };
+        let Poll::Ready(received) = from.poll_bytes(cx, self.large) else {
+            self.note_wait(poured_bytes_min);
+            return Ok(Poll::Pending);
+        };
         let Some(bytes) = received? else {
             self.state = State::Ending;
             return Ok(Poll::Ready(()));
         };
         self.bytes += bytes.len() as u64;
-        self.pouring = if bytes.len() >= FULL_BYTES { self.pouring + bytes.len() } else { 0 };
-        if self.pouring >= POURING_BYTES && !self.unspliceable && matches!(self.state, State::Copying) {
+        self.poured += bytes.len();
+        to.send_bytes(bytes);
+        Ok(Poll::Ready(()))
+    }
+
+    /// Leaves copying where bytes pour.
+    fn judge<A: TunnelEnd, B: TunnelEnd>(&mut self, from: &mut A, to: &mut B, poured_bytes_min: usize) {
+        let pours = self.pouring.saturating_add(self.poured) >= poured_bytes_min.saturating_mul(2);
+        if pours && !self.unspliceable && matches!(self.state, State::Copying) {
             self.unspliceable = from.socket().is_none() || to.socket().is_none();
             if !self.unspliceable {
                 self.state = State::Settling;
             }
         }
-        to.send_bytes(bytes);
-        Ok(Poll::Ready(()))
+    }
+
+    /// Takes note while copying that the source is waited for: what came since the last time tells how to read on.
+    fn note_wait(&mut self, poured_bytes_min: usize) {
+        let poured = match std::mem::take(&mut self.poured) {
+            // The other direction was polled, and this one with it.
+            0 => return,
+            poured => poured,
+        };
+        self.pouring = if poured >= poured_bytes_min { self.pouring.saturating_add(poured) } else { 0 };
+        self.calm_waits = if poured >= LARGE_BYTES { 0 } else { self.calm_waits.saturating_add(1) };
+        self.large = poured >= LARGE_BYTES || (self.large && self.calm_waits < CALM_WAITS);
     }
 
     /// Ends the receive in flight and sends what it brought.
@@ -150,10 +192,11 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
+        poured_bytes_min: usize,
     ) -> io::Result<Poll<()>> {
         match from.poll_quiet(cx) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(false) => self.copy(cx, from, to),
+            Poll::Ready(false) => self.copy(cx, from, to, poured_bytes_min),
             Poll::Ready(true) => {
                 (self.pouring, self.poured, self.calm_waits) = (0, 0, 0);
                 match Splice::until_end() {
@@ -173,6 +216,7 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
+        poured_bytes_min: usize,
     ) -> io::Result<Poll<()>> {
         let State::Splicing(splice) = &mut self.state else { return Ok(Poll::Ready(())) };
         let (Some(source), Some(sink)) = (from.socket(), to.socket()) else { return Ok(Poll::Pending) };
@@ -195,13 +239,14 @@ impl Direction {
                 match std::mem::take(&mut self.poured) {
                     // The other direction was polled, and this one with it.
                     0 => {}
-                    1..POURED_BYTES_MIN => self.calm_waits += 1,
+                    // Half as many: a direction shall not change its ways to and fro.
+                    poured if poured < poured_bytes_min / 2 => self.calm_waits += 1,
                     _ => self.calm_waits = 0,
                 }
                 if self.calm_waits < CALM_WAITS || !splice.is_empty() {
                     return Ok(Poll::Pending);
                 }
-                self.state = State::Copying;
+                (self.state, self.calm_waits) = (State::Copying, 0);
                 Ok(Poll::Ready(()))
             }
         }

@@ -18,7 +18,7 @@ use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
-use crate::record::Record;
+use crate::record::{KeptFields, Record};
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
 use crate::tuning::{WAITING_BYTES_MAX, poll_run, read_mode, wire_limits};
@@ -44,6 +44,9 @@ struct Http1 {
     status: Option<u16>,
     body_bytes_sent: u64,
     tunnel_bytes_received: u64,
+    /// A run of the body has passed by: what comes next is the frame of a chunk, and perhaps another run, which no large
+    /// receive shall take.
+    passed: bool,
 }
 
 /// What the connection does next.
@@ -69,6 +72,7 @@ pub(crate) fn serve(shard: Membership, stream: Stream, client: Client) -> impl F
         status: None,
         body_bytes_sent: 0,
         tunnel_bytes_received: 0,
+        passed: false,
     };
     // Made here and not in the future, which would keep room for the parts beside the whole.
     async move { session.run(&client).await }
@@ -204,7 +208,7 @@ impl Http1 {
         match parsed {
             Ok(len) => {
                 self.request_length = request.head.body();
-                (self.status, self.body_bytes_sent) = (None, 0);
+                (self.status, self.body_bytes_sent, self.passed) = (None, 0, false);
                 request.bytes = self.inbox.take(len);
                 Ok(())
             }
@@ -253,14 +257,15 @@ impl Http1 {
         self.shard.note(client, outcome);
         self.shard.count_request();
         let now = ring::now();
-        if let Some(tally) = self.shard.serving().tallies.route(None) {
+        let serving = self.shard.serving();
+        if let Some(tally) = serving.tallies.route(None) {
             tally.note(error.status, outcome, (0, 0), now.saturating_duration_since(began));
         }
-        self.shard.record(now, || Record {
+        let response = KeptFields::default();
+        self.shard.record(&serving, serving.plan.access_logs.default, now, || Record {
             client: client.text(),
-            method: b"",
-            host: b"",
-            path: b"",
+            request: None,
+            response: &response,
             status: error.status,
             outcome,
             route: None,
@@ -353,6 +358,10 @@ fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
 }
 
 impl Source for Http1 {
+    fn run_bytes(&self) -> u64 {
+        self.connection.body_run()
+    }
+
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
         poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
     }
@@ -363,6 +372,7 @@ impl Source for Http1 {
 
     fn pass(&mut self, bytes: usize) {
         self.connection.pass_body(bytes as u64);
+        self.passed = true;
     }
 }
 
@@ -405,8 +415,12 @@ impl Downstream for Http1 {
                 }
                 continue;
             }
-            let mode = read_mode(self.request_length, self.connection.body_received());
+            let mode = match self.passed {
+                true => ReadMode::Once,
+                false => read_mode(self.request_length, self.connection.body_received()),
+            };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode)).map_err(Error::client_gone)?;
+            self.passed = false;
             if !filled && self.connection.handle_eof().is_err() {
                 return Poll::Ready(Err(Error::CLIENT_TRUNCATED));
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
 
-use plan::{AccessLog, Address, Listener, Plan, Route, RouteTable, Server, Shards, Upstream as Policy, UpstreamId};
+use plan::{Address, Listener, Plan, Route, RouteTable, Server, Shards, Upstream as Policy, UpstreamId};
 use ring::Chunk;
 use wire::h1::{Edits, Parsed, Trailers, parse_request};
 use wire::{BodyLength, Limits, RequestHead, ResponseHead};
@@ -99,7 +99,7 @@ impl Sink for MemoryStream {}
 
 /// A stream that was opened by an extended CONNECT carries a tunnel in its data.
 impl TunnelEnd for &mut MemoryStream {
-    fn poll_bytes(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+    fn poll_bytes(&mut self, cx: &Context<'_>, _large: bool) -> Poll<io::Result<Option<Chunk>>> {
         self.poll_body(cx).map(|part| match part {
             Ok(BodyPart::Data(data)) => Ok(Some(data)),
             Ok(BodyPart::End) => Ok(None),
@@ -274,8 +274,8 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         overload: plan::Overload::default(),
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),
-        shards: Shards { count: 1, pin: false, io: plan::Io::Auto },
-        access_log: AccessLog::Off,
+        shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
+        access_logs: plan::AccessLogs::default(),
         metrics: plan::Metrics::default(),
     })
 }
@@ -300,8 +300,10 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
     let shared = Arc::clone(&counters);
     let ring_counters = Arc::clone(&counters.ring);
     let plan = plan(upstream, connections_max);
-    ring::run(&ring::Config::default(), ring_counters, |_| test(Shard::new(&plan, shared, Tallies::default(), None)))
-        .unwrap();
+    ring::run(&ring::Config::default(), ring_counters, |_| {
+        test(Shard::new(&plan, shared, Tallies::default(), Vec::new()))
+    })
+    .unwrap();
     counters
 }
 

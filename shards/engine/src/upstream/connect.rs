@@ -37,3 +37,27 @@ fn classify(error: &io::Error) -> Error {
     };
     Error { retry_safe: true, ..error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_lacks_is_no_fault_of_the_server() {
+        let outcome = |number| {
+            let error = classify(&io::Error::from_raw_os_error(number));
+            assert!(error.retry_safe, "no server has seen the request");
+            (error.side, error.status, error.limit)
+        };
+        // EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL
+        for number in [24, 23, 12, 105, 99] {
+            assert_eq!(outcome(number), (Side::Ringway, 503, Some(Limit::System)), "{number}");
+        }
+        // ETIMEDOUT
+        assert_eq!(outcome(110), (Side::Upstream, 504, Some(Limit::UpstreamConnect)));
+        // ECONNREFUSED, ENETUNREACH, EHOSTUNREACH, ENOENT, EACCES
+        for number in [111, 101, 113, 2, 13] {
+            assert_eq!(outcome(number), (Side::Upstream, 502, None), "{number}");
+        }
+    }
+}

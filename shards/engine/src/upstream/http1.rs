@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use plan::Plan;
 use ring::{Chunk, ReadMode, Stream};
 use wire::h1::{ClientConnection, Edits, Parsed, Trailers};
 use wire::{BodyLength, Limits, Method, RequestHead, ResponseHead};
@@ -32,6 +33,9 @@ pub(crate) struct Http1Upstream {
     expected: ReadMode,
     /// Bytes that the kernel had taken when this exchange began.
     sent_before: u64,
+    /// A run of the body has passed by: what comes next is the frame of a chunk, and perhaps another run, which no large
+    /// receive shall take.
+    passed: bool,
     /// Whether any byte of this exchange's answer has arrived.
     answered: bool,
     /// The Host of a request that came without one.
@@ -54,6 +58,7 @@ impl Http1Upstream {
             length: BodyLength::None,
             expected: ReadMode::Head,
             sent_before: 0,
+            passed: false,
             answered: false,
             authority,
             idle_since: ring::now(),
@@ -84,14 +89,18 @@ impl Http1Upstream {
     }
 
     /// Lets go of what the last exchange held.
-    pub(super) fn rest(&mut self) {
-        self.expected = expected_mode(self.connection.body_received());
+    pub(super) fn rest(&mut self, plan: &Plan) {
+        self.expected = expected_mode(self.connection.body_received(), plan);
         self.head_bytes = Chunk::default();
         self.idle_since = ring::now();
     }
 }
 
 impl Source for Http1Upstream {
+    fn run_bytes(&self) -> u64 {
+        self.connection.body_run()
+    }
+
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
         poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
     }
@@ -102,6 +111,7 @@ impl Source for Http1Upstream {
 
     fn pass(&mut self, bytes: usize) {
         self.connection.pass_body(bytes as u64);
+        self.passed = true;
     }
 }
 
@@ -130,7 +140,7 @@ impl Upstream for Http1Upstream {
 
     fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits) {
         self.sent_before = self.stream.bytes_sent();
-        self.answered = false;
+        (self.answered, self.passed) = (false, false);
         self.method = head.method();
         self.connection.write_head(self.outbox.bytes(), head, bytes, edits, self.authority.as_bytes());
     }
@@ -206,10 +216,12 @@ impl Upstream for Http1Upstream {
                 continue;
             }
             let mode = match self.expected {
+                _ if self.passed => ReadMode::Once,
                 ReadMode::Once | ReadMode::Body => ReadMode::Body,
                 ReadMode::Head => read_mode(self.length, self.connection.body_received()),
             };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));
+            self.passed = false;
             // A reset does not end a body, not even one that lasts until the connection's end.
             let ended = filled.is_ok_and(|filled| filled || self.connection.handle_eof().is_ok());
             if !ended {

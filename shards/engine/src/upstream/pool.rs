@@ -324,7 +324,7 @@ impl Pool {
     }
 
     fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
-        connection.rest();
+        connection.rest(&self.plan);
         let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
         if server.keeps_none() || self.closing.get() || is_full || !self.janitor.watches(&mut connection) {
             return self.close(connection);

@@ -36,6 +36,19 @@ impl Key {
         Key(u64::from(generation) << 32 | u64::from(index))
     }
 
+    /// Names the message by which the bell of the shard on `ring` is rung. It completes only if it could not be delivered, and
+    /// its name then tells which it was. Of the reserved generation, below the names above.
+    pub(crate) fn of_bell(ring: RawFd) -> Key {
+        debug_assert!(ring >= 0, "a ring has a descriptor");
+        Key(u64::from(u32::MAX) << 32 | u64::from(ring.cast_unsigned()))
+    }
+
+    /// The ring whose bell it names, if it names one.
+    pub(crate) fn bell(self) -> Option<RawFd> {
+        let ring = RawFd::try_from(self.index()).ok()?;
+        (self.generation() == u32::MAX).then_some(ring)
+    }
+
     pub(crate) fn index(self) -> u32 {
         self.0 as u32
     }

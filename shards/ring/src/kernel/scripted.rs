@@ -170,6 +170,10 @@ pub(crate) struct World {
     next_fd: RawFd,
     /// Whether receives fail now and then without a reason that a caller could know.
     moody: bool,
+    /// Errors with which the next attempts to ring a bell fail.
+    pub(crate) bell_errors: VecDeque<i32>,
+    /// Rings whose bells were rung.
+    pub(crate) rung: Vec<RawFd>,
 }
 
 impl World {
@@ -193,6 +197,8 @@ impl World {
             visible_max,
             next_fd: DESCRIPTOR_MIN,
             moody,
+            bell_errors: VecDeque::new(),
+            rung: Vec::new(),
         }))
     }
 
@@ -323,7 +329,7 @@ impl World {
                 return;
             }
             Entry::Close { fd } => return self.close(fd),
-            Entry::RingBell { .. } => return,
+            Entry::RingBell { ring } => return self.ring_bell(key, ring),
             Entry::Connect { fd, .. } => {
                 let (peer, attempt) = self.announced.pop_front().expect("a connect that the scenario announced");
                 self.attach(peer, fd);
@@ -361,6 +367,14 @@ impl World {
         if fd < DESCRIPTOR_MIN {
             // SAFETY: a real socket, made for a connect; its only owner has handed it over to be closed.
             assert_eq!(unsafe { libc::close(fd) }, 0);
+        }
+    }
+
+    /// Silent where it succeeds, as the real one is asked to be.
+    fn ring_bell(&mut self, key: Key, ring: RawFd) {
+        match self.bell_errors.pop_front() {
+            Some(error) => self.post(key, -error, false, None),
+            None => self.rung.push(ring),
         }
     }
 

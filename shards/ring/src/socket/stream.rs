@@ -168,8 +168,9 @@ impl Stream {
         self.core.counters.bytes_received.add(bytes as u64);
     }
 
-    /// Bytes that were sent past the ring count like others.
+    /// Bytes that were sent past the ring, from another socket, count like others.
     pub(crate) fn count_sent(&self, bytes: usize) {
+        self.core.counters.bytes_spliced.add(bytes as u64);
         self.core.counters.bytes_sent.add(bytes as u64);
         send::count(&self.socket, bytes);
     }

@@ -1,7 +1,10 @@
 //! Seeds, one scenario each. `RINGWAY_SEEDS=N` runs N of them, `RINGWAY_SEED=S` runs one again.
 
+use std::future::poll_fn;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::scenario::{self, Case, Kind};
 use crate::Config;
@@ -41,6 +44,53 @@ fn accepted_connections_come_in_order_and_errors_do_not_stop_them() {
 #[cfg_attr(miri, ignore = "makes real sockets")]
 fn attempts_to_connect_end_as_they_must_or_in_time() {
     run_seeds(Some(Kind::Connect));
+}
+
+#[test]
+fn a_bell_is_rung_again_until_the_kernel_has_the_memory() {
+    assert_eq!(ring_bells(&[libc::ENOMEM, libc::EOVERFLOW, libc::ENOMEM], &[7]), [7]);
+    assert_eq!(ring_bells(&[libc::ENOMEM, libc::EAGAIN], &[0, 7, 8]), [8, 0, 7], "each of its own");
+}
+
+#[test]
+fn a_bell_of_a_shard_that_is_gone_is_rung_once() {
+    // The first fails for good, and the second rings.
+    assert_eq!(ring_bells(&[libc::EBADFD], &[7, 8]), [8]);
+    assert_eq!(ring_bells(&[libc::EBADF, libc::EOWNERDEAD], &[7, 8, 9]), [9]);
+}
+
+/// Rings the bells of `rings` while the kernel fails with `errors`, and returns those that rang.
+fn ring_bells(errors: &[i32], rings: &[RawFd]) -> Vec<RawFd> {
+    let world = World::new(1);
+    world.borrow_mut().bell_errors.extend(errors);
+    let kernel = Kernel::Scripted(Scripted::new(&world));
+    let core = Core::new(kernel, &Config::default(), true, Arc::default()).expect("memory and an eventfd");
+    let rings = rings.to_vec();
+    let main = || async move {
+        rings.iter().for_each(|ring| Core::current().ring_bell_of(*ring));
+        // More ticks than there are errors.
+        for _ in 0..16 {
+            yield_once().await;
+        }
+    };
+    core.run(main).expect("a scripted kernel does not fail");
+    assert!(world.borrow().bell_errors.is_empty(), "every error was met");
+    let rung = std::mem::take(&mut world.borrow_mut().rung);
+    drop(core);
+    rung
+}
+
+/// Ready when it is polled again.
+async fn yield_once() {
+    let mut polled = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Runs seeds until one fails, and names that one.
