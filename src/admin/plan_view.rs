@@ -3,11 +3,14 @@
 //! The plan crate knows no formats, so each of its structs has its view here. Destructuring names every field: a field that
 //! is added to the Plan and forgotten here does not compile.
 
-use plan::access_log::{AccessLog, AccessLogs, LogTarget, Place, SyslogAddress};
+use engine::Outcome;
+use plan::access_log::{
+    Condition, Field, LogTarget, Piece, Place, Rotation, Share, Syslog, SyslogAddress, SyslogProtocol,
+};
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::{
-    Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload, PathPattern, Plan, Retry,
-    Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
+    AccessLog, AccessLogs, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload,
+    PathPattern, Plan, Retry, Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -61,7 +64,7 @@ fn listener(listener: &Listener) -> Value {
 }
 
 fn route(route: &Route, upstream_name: &str) -> Value {
-    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, filters, access_log } = route;
+    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, access_log, filters } = route;
     let Filters { request, response } = filters;
     let (exact, prefix) = match path {
         PathPattern::Exact(path) => (Some(path), None),
@@ -93,22 +96,69 @@ fn headers(edits: &HeaderEdits) -> Value {
     } })
 }
 
-/// The logs by their numbers, which routes name; a log's target by what it is called.
-fn access_logs_view(access_logs: &AccessLogs) -> Value {
-    let AccessLogs { logs, targets, default } = access_logs;
-    let place = |target: &LogTarget| match &target.place {
-        Place::Stdout => "stdout".to_owned(),
-        Place::File { path, .. } => path.display().to_string(),
-        Place::Syslog(syslog) => match &syslog.address {
-            SyslogAddress::Unix(path) => format!("syslog at unix:{}", path.display()),
-            SyslogAddress::Udp(address) => format!("syslog at {address}"),
-        },
+/// Logs and targets are named by their places in these lists, as routes and logs name them.
+fn access_logs_view(logs: &AccessLogs) -> Value {
+    let AccessLogs { logs, targets, default } = logs;
+    json!({
+        "logs": logs.iter().map(access_log).collect::<Vec<_>>(),
+        "targets": targets.iter().map(log_target).collect::<Vec<_>>(),
+        "default": default.map(|id| id.0),
+    })
+}
+
+fn access_log(log: &AccessLog) -> Value {
+    let AccessLog { target, format, only, share, always } = log;
+    let condition = |condition: &Condition| {
+        let Condition { status_classes, outcomes, slower_than } = condition;
+        let classes = (1..=5).filter(|class| status_classes & 1 << class != 0).map(|class| format!("{class}xx"));
+        let words = Outcome::WORDS.iter().enumerate().filter(|(index, _)| outcomes & 1 << index != 0);
+        json!({
+            "statuses": classes.collect::<Vec<_>>(),
+            "outcomes": words.map(|(_, word)| word).collect::<Vec<_>>(),
+            "slower_than": slower_than.as_ref().map(seconds),
+        })
     };
-    let log = |log: &AccessLog| {
-        let target = &targets[usize::from(log.target.0)];
-        json!({ "target": place(target), "buffer_bytes": target.waiting_bytes_max, "is_filtered": log.only.is_some() })
+    let response_header = |place: u8| format!("response_header.{}", format.response_headers[usize::from(place)]);
+    let piece = |piece: &Piece| match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Member(text, Field::ResponseHeader(place)) => format!("{text}{{{}}}", response_header(*place)),
+        Piece::Member(text, field) => format!("{text}{{{field}}}"),
+        Piece::Value(Field::ResponseHeader(place)) => format!("{{{}}}", response_header(*place)),
+        Piece::Value(field) => format!("{{{field}}}"),
     };
-    json!({ "logs": logs.iter().map(log).collect::<Vec<_>>(), "default": default.map(|id| id.0) })
+    json!({
+        "target": target.0,
+        "format": format.pieces.iter().map(piece).collect::<String>(),
+        "only": only.as_ref().map(condition),
+        "always": always.as_ref().map(condition),
+        "sample": f64::from(share.0) / f64::from(Share::ALL.0),
+    })
+}
+
+fn log_target(target: &LogTarget) -> Value {
+    let LogTarget { place, waiting_bytes_max } = target;
+    let place = match place {
+        Place::Stdout => json!("stdout"),
+        Place::File { path, rotation } => json!({ "path": path, "rotate": rotation.as_ref().map(rotation_view) }),
+        Place::Syslog(Syslog { address, protocol, priority, tag }) => json!({
+            "syslog": match address {
+                SyslogAddress::Unix(path) => format!("unix:{}", path.display()),
+                SyslogAddress::Udp(address) => address.to_string(),
+            },
+            "protocol": match protocol {
+                SyslogProtocol::Rfc3164 => "rfc3164",
+                SyslogProtocol::Rfc5424 => "rfc5424",
+            },
+            "priority": priority,
+            "tag": tag,
+        }),
+    };
+    json!({ "place": place, "buffer": waiting_bytes_max })
+}
+
+fn rotation_view(rotation: &Rotation) -> Value {
+    let Rotation { bytes_max, age_max, kept_max, compress } = rotation;
+    json!({ "size": bytes_max, "age": age_max.as_ref().map(seconds), "keep": kept_max, "compress": compress })
 }
 
 fn metrics_view(metrics: &Metrics) -> Value {

@@ -56,6 +56,17 @@ macro_rules! fields {
             ResponseHeader(u8),
         }
 
+        /// As templates name it; a response's header field by its place.
+        impl fmt::Display for Field {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $( Field::$field => f.write_str($name), )*
+                    Field::RequestHeader(name) => write!(f, "{REQUEST_HEADER}{name}"),
+                    Field::ResponseHeader(place) => write!(f, "{RESPONSE_HEADER}{place}"),
+                }
+            }
+        }
+
         impl Field {
             /// The names of all fields, but for those of header fields.
             pub const NAMES: &'static [&'static str] = &[ $( $name, )* ];
