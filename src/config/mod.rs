@@ -45,6 +45,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use show::Effective;
 use source::Sources;
+pub(crate) use source::Written;
 pub(crate) use units::ShowDuration;
 
 /// A configuration that was read and found valid.
@@ -60,6 +61,8 @@ pub struct Loaded {
     pub process: Process,
     /// Where and by whom it may be administered.
     pub admin: Admin,
+    /// What was read.
+    pub(crate) written: Written,
 }
 
 /// How the processes are run that serve.
@@ -123,6 +126,15 @@ pub fn load(path: &Path, environment: Option<&str>) -> Result<Loaded, Errors> {
 /// As there.
 pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Errors> {
     with_sources(path, surroundings, |understood| understood.loaded)
+}
+
+/// Checks what [`load`] has read before, whatever has become of the files.
+///
+/// # Errors
+/// When it is not valid any more: it was read in other surroundings.
+pub(crate) fn load_again(written: &Written, environment: Option<&str>) -> Result<Loaded, Errors> {
+    let surroundings = Surroundings::of_process(environment);
+    understand(Sources::of_written(written), Problems::default(), &surroundings, |understood| understood.loaded)
 }
 
 /// Reads and checks the same, and tells what it comes to: every key with its value, and where that has it from.
@@ -205,7 +217,8 @@ fn understood<'s>(
         return None;
     }
     let file = shape::read(&mut document, sources, &origins, problems)?;
-    let loaded = lower::lower(&file, surroundings.cores, problems)?;
+    let mut loaded = lower::lower(&file, surroundings.cores, problems)?;
+    loaded.written = sources.written();
     Some(Understood { sources, document, origins, loaded })
 }
 
