@@ -171,6 +171,8 @@ impl Control {
             .as_ref()
             .map_or((1, Crashes::default()), |assignment| (assignment.generation, assignment.crashes.clone()));
         let is_whole = tokio::sync::watch::Sender::new(assignment.as_ref().is_none_or(|assignment| !assignment.follows));
+        // What the disk has may have changed while nobody was there to notice.
+        let is_latest = assignment.as_ref().is_none_or(|assignment| assignment.written.is_none());
         let inherited =
             assignment.as_mut().map(|assignment| std::mem::take(&mut assignment.heritage)).unwrap_or_default();
         let (parent, sockets) = match assignment {
@@ -200,7 +202,7 @@ impl Control {
         fleet.wait_until_ready().await?;
 
         let watch = match (&asked.config, read.process.watch) {
-            (Some(path), true) => Some(Watch::new(path)?),
+            (Some(path), true) => Some(Watch::new(path, !is_latest)?),
             _ => None,
         };
         let began = Began::now();
@@ -243,7 +245,7 @@ impl Control {
 
     /// Lets connections in.
     async fn open(&mut self, sockets: Sockets) -> anyhow::Result<()> {
-        sockets.listen(&self.plan.listeners)?;
+        sockets.listen(&self.plan.listeners, self.ready.backend)?;
         // It takes the place of the one before: late, since whatever fails before leaves that one reachable.
         let (handle, takes_over) = (self.handle.clone(), self.generation > 1);
         (self.admin, self.answers) = admin::Server::start(&self.read.admin, handle, takes_over)?.unzip();

@@ -230,10 +230,16 @@ impl Control {
 
     /// Watches the files that the configuration consists of now.
     fn watch_as(&mut self, read: &Read) {
-        let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
-        self.watch = watched.and_then(|watch| {
-            watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()
-        });
+        let Some(path) = self.asked.config.as_ref().filter(|_| read.process.watch) else {
+            self.watch = None;
+            return;
+        };
+        if self.watch.as_ref().is_some_and(|watch| watch.is_of(path)) {
+            return;
+        }
+        // What has changed since it was read would be missed.
+        let watch = Watch::new(path, true);
+        self.watch = watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok();
     }
 }
 
