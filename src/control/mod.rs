@@ -38,8 +38,8 @@ use parent::{Parent, Wish};
 use reload::{Prepared, Read, Reading};
 use watch::Watch;
 
-pub(crate) use heritage::Heritage;
 pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
+pub(crate) use heritage::Heritage;
 pub(crate) use parent::Assignment;
 pub(crate) use reload::tell_outcome;
 pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
@@ -170,7 +170,8 @@ impl Control {
         let (generation, crashes) = assignment
             .as_ref()
             .map_or((1, Crashes::default()), |assignment| (assignment.generation, assignment.crashes.clone()));
-        let is_whole = tokio::sync::watch::Sender::new(assignment.as_ref().is_none_or(|assignment| !assignment.follows));
+        let is_whole =
+            tokio::sync::watch::Sender::new(assignment.as_ref().is_none_or(|assignment| !assignment.follows));
         // What the disk has may have changed while nobody was there to notice.
         let is_latest = assignment.as_ref().is_none_or(|assignment| assignment.written.is_none());
         let inherited =
