@@ -29,6 +29,7 @@ mod tests;
 mod units;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ pub(crate) use source::Written;
 pub(crate) use units::ShowDuration;
 
 /// A configuration that was read and found valid.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded {
     /// What the shards obey.
     pub plan: Plan,
@@ -63,6 +64,16 @@ pub struct Loaded {
     pub admin: Admin,
     /// What was read.
     pub(crate) written: Written,
+}
+
+/// What it means; not as it was written, with all secrets that may be there.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Loaded { plan, log_level, discovery, process, admin, written: _ } = self;
+        let mut shown = f.debug_struct("Loaded");
+        shown.field("plan", plan).field("log_level", log_level).field("discovery", discovery);
+        shown.field("process", process).field("admin", admin).finish()
+    }
 }
 
 /// How the processes are run that serve.

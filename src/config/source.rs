@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -41,11 +42,18 @@ pub(super) struct Sources {
 }
 
 /// The texts of a configuration as they were read, for who is to understand them once more without the files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     name: String,
     /// The name of each file, and its text.
     files: Vec<(String, String)>,
+}
+
+/// Without the texts: they may have secrets in them, and what is shown may be logged.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").finish_non_exhaustive()
+    }
 }
 
 /// One file.
