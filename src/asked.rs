@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use plan::{Address, Listener};
 use tracing::Level;
 
-use crate::config::{self, Admin, Discovery, Loaded, Process};
+use crate::config::{self, Admin, Discovery, Loaded, Process, Written};
 
 /// A configuration and what the command line changes in it.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ impl Asked {
     /// # Errors
     /// All that is wrong with it, for people to read.
     pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
-        let mut loaded = match (&self.config, self.demo) {
+        let loaded = match (&self.config, self.demo) {
             (Some(path), _) => config::load(path, self.environment.as_deref())?,
             (None, Some(demo)) => Loaded {
                 plan: config::embedded(demo),
@@ -37,15 +37,29 @@ impl Asked {
                 discovery: Discovery::default(),
                 process: Process::default(),
                 admin: Admin::default(),
+                written: Written::default(),
             },
             (None, None) => anyhow::bail!("neither a configuration nor a demo upstream"),
         };
+        Ok(self.changed(loaded))
+    }
+
+    /// Checks a configuration that was read before, whatever is there now.
+    ///
+    /// # Errors
+    /// When it is not valid any more.
+    pub(crate) fn load_again(&self, written: &Written) -> anyhow::Result<Loaded> {
+        Ok(self.changed(config::load_again(written, self.environment.as_deref())?))
+    }
+
+    /// What the command line makes of a configuration.
+    fn changed(&self, mut loaded: Loaded) -> Loaded {
         if !self.listen.is_empty() {
             loaded.plan.listeners = self.listen.iter().cloned().map(Listener::new).collect();
         }
         if let Some(count) = self.shards {
             loaded.plan.shards.count = count;
         }
-        Ok(loaded)
+        loaded
     }
 }

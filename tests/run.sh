@@ -2,7 +2,8 @@
 # The one command: names and installs what the tests need, then runs every test.
 #
 #   tests/run.sh            everything that CI runs
-#   tests/run.sh --long     and the tests of minutes (a gigabyte each way)
+#   tests/run.sh --long     and the tests of minutes: a gigabyte each way; the storm of reloads, upgrades and
+#                           kills, alone: cargo test --release --test long storm -- --nocapture
 #   tests/run.sh --soak [N] nothing but random exchanges and faults against a release build, for N minutes or an hour
 set -eu
 cd "$(dirname "$0")/.."

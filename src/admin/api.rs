@@ -186,7 +186,7 @@ async fn serve(resource: Resource, head: &Parts, body: Incoming, handle: &Handle
         }
         Resource::Metrics => {
             let accept = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-            let (text, kind) = handle.metrics().expose(accept);
+            let (text, kind) = handle.metrics().await.expose(accept);
             Ok(content(StatusCode::OK, kind, text))
         }
         Resource::Probe(probe) => {

@@ -21,7 +21,10 @@ pub(super) fn worker(args: ServeArgs) -> ExitCode {
         }
     };
     let served = asked(args).and_then(|asked| {
-        let loaded = asked.load()?;
+        let loaded = match &assignment.written {
+            Some(written) => asked.load_again(written)?,
+            None => asked.load()?,
+        };
         telemetry::log::start(loaded.log_level)?;
         run(asked, loaded, Some(assignment))
     });

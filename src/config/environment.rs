@@ -226,7 +226,7 @@ fn piece_span(number: usize, text: &str, span: Span, sources: &Sources) -> Span 
     // Each of them is found by the `${` that it has.
     let has_mark = |piece: &Piece<'_>| !matches!(piece, Piece::Literal(text) if *text != "${");
     let before = pieces(text).iter().take(number).filter(|piece| has_mark(piece)).count();
-    let written = sources.written(span.clone());
+    let written = sources.written_at(span.clone());
     let Some((at, _)) = written.match_indices("${").nth(before) else { return span };
     let length = written[at..].find('}').map_or(written.len() - at, |end| end + 1);
     span.start + at..span.start + at + length

@@ -29,6 +29,7 @@ mod tests;
 mod units;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,10 +46,11 @@ pub use reference::reference;
 pub use schema::schema;
 pub use show::Effective;
 use source::Sources;
+pub(crate) use source::Written;
 pub(crate) use units::ShowDuration;
 
 /// A configuration that was read and found valid.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded {
     /// What the shards obey.
     pub plan: Plan,
@@ -60,6 +62,18 @@ pub struct Loaded {
     pub process: Process,
     /// Where and by whom it may be administered.
     pub admin: Admin,
+    /// What was read.
+    pub(crate) written: Written,
+}
+
+/// What it means; not as it was written, with all secrets that may be there.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Loaded { plan, log_level, discovery, process, admin, written: _ } = self;
+        let mut shown = f.debug_struct("Loaded");
+        shown.field("plan", plan).field("log_level", log_level).field("discovery", discovery);
+        shown.field("process", process).field("admin", admin).finish()
+    }
 }
 
 /// How the processes are run that serve.
@@ -123,6 +137,15 @@ pub fn load(path: &Path, environment: Option<&str>) -> Result<Loaded, Errors> {
 /// As there.
 pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Errors> {
     with_sources(path, surroundings, |understood| understood.loaded)
+}
+
+/// Checks what [`load`] has read before, whatever has become of the files.
+///
+/// # Errors
+/// When it is not valid any more: it was read in other surroundings.
+pub(crate) fn load_again(written: &Written, environment: Option<&str>) -> Result<Loaded, Errors> {
+    let surroundings = Surroundings::of_process(environment);
+    understand(Sources::of_written(written), Problems::default(), &surroundings, |understood| understood.loaded)
 }
 
 /// Reads and checks the same, and tells what it comes to: every key with its value, and where that has it from.
@@ -205,7 +228,8 @@ fn understood<'s>(
         return None;
     }
     let file = shape::read(&mut document, sources, &origins, problems)?;
-    let loaded = lower::lower(&file, surroundings.cores, problems)?;
+    let mut loaded = lower::lower(&file, surroundings.cores, problems)?;
+    loaded.written = sources.written();
     Some(Understood { sources, document, origins, loaded })
 }
 

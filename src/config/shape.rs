@@ -46,7 +46,7 @@ pub(super) fn read<'s>(
         }
         // What stands for an unknown value is neither right nor wrong.
         if !origins.unexpanded.contains(&span.start) {
-            problems.at(span.clone(), shape_problem(error.message(), sources.written(span.clone())));
+            problems.at(span.clone(), shape_problem(error.message(), sources.written_at(span.clone())));
             found += 1;
         }
         if found == FOUND_MAX || !remove(document, &span) {

@@ -6,11 +6,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -37,6 +39,21 @@ pub(super) struct Sources {
     files: Vec<Source>,
     /// Texts that variables made, and that have to be parsed once more: they live as long as the others.
     kept: Vec<OnceLock<String>>,
+}
+
+/// The texts of a configuration as they were read, for who is to understand them once more without the files.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    name: String,
+    /// The name of each file, and its text.
+    files: Vec<(String, String)>,
+}
+
+/// Without the texts: they may have secrets in them, and what is shown may be logged.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").finish_non_exhaustive()
+    }
 }
 
 /// One file.
@@ -72,6 +89,19 @@ impl Sources {
         sources
     }
 
+    /// What was read before.
+    pub(super) fn of_written(written: &Written) -> Sources {
+        let mut sources = Sources::new(&written.name);
+        written.files.iter().for_each(|(name, text)| sources.push(name, text));
+        sources
+    }
+
+    /// The texts, for who has no use for places in them.
+    pub(super) fn written(&self) -> Written {
+        let files = self.files.iter().map(|file| (file.name.clone(), self.text[file.span.clone()].to_owned()));
+        Written { name: self.name.clone(), files: files.collect() }
+    }
+
     /// Adds a text.
     pub(super) fn push(&mut self, name: &str, text: &str) {
         let start = self.text.len();
@@ -97,7 +127,7 @@ impl Sources {
     }
 
     /// What is written at `span`.
-    pub(super) fn written(&self, span: Span) -> &str {
+    pub(super) fn written_at(&self, span: Span) -> &str {
         self.text.get(span).unwrap_or_default()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plan::Plan;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::status::Status;
 use crate::discovery::DrainError;
@@ -18,6 +18,8 @@ const REQUESTS_MAX: usize = 32;
 pub(crate) struct Handle {
     requests: mpsc::Sender<Request>,
     metrics: Metrics,
+    /// Whether what earlier generations have counted is in it.
+    is_whole: watch::Receiver<bool>,
 }
 
 /// What the control loop is asked for. An answer that nobody waits for any more is dropped.
@@ -100,14 +102,21 @@ pub(crate) struct Ending;
 
 impl Handle {
     /// A handle, and where its requests arrive.
-    pub(crate) fn new(metrics: Metrics) -> (Handle, mpsc::Receiver<Request>) {
+    pub(crate) fn new(metrics: Metrics, is_whole: watch::Receiver<bool>) -> (Handle, mpsc::Receiver<Request>) {
         let (requests, arriving) = mpsc::channel(REQUESTS_MAX);
-        (Handle { requests, metrics }, arriving)
+        (Handle { requests, metrics, is_whole }, arriving)
     }
 
-    /// What is counted. It can be read at any time, without asking the control loop.
-    pub(crate) fn metrics(&self) -> &Metrics {
+    /// What is counted. It is read without asking the control loop.
+    pub(crate) async fn metrics(&self) -> &Metrics {
+        self.whole().await;
         &self.metrics
+    }
+
+    /// Waits until no count will fall behind what the generation before has told.
+    async fn whole(&self) {
+        // The control loop may have ended: then there is nothing to wait for.
+        let _ = self.is_whole.clone().wait_for(|is_whole| *is_whole).await;
     }
 
     /// Reads the configuration again. Answers when the result is in force.
@@ -122,6 +131,7 @@ impl Handle {
 
     /// How things stand.
     pub(crate) async fn status(&self) -> Result<Status, Ending> {
+        self.whole().await;
         self.ask(Request::Status).await
     }
 

@@ -27,25 +27,28 @@ use tokio::time::Interval;
 
 use crate::admin;
 use crate::asked::Asked;
-use crate::config::Loaded;
+use crate::config::{Loaded, Written};
 use crate::discovery::{Change, FirstAnswers, Resolution};
 use crate::listen::Sockets;
 use crate::systemd::Activated;
 use crate::telemetry::metrics::Metrics;
 use fleet::{Event, Fleet};
-use heritage::Heritage;
 use orders::{Order, Orders};
 use parent::{Parent, Wish};
 use reload::{Prepared, Read, Reading};
 use watch::Watch;
 
 pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
+pub(crate) use heritage::Heritage;
 pub(crate) use parent::Assignment;
+pub(crate) use reload::tell_outcome;
 pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
 pub(crate) use survey::balance;
 
 /// How long the end waits for answers of the admin API to be given.
 const ANSWERS_MAX: Duration = Duration::from_secs(2);
+/// How long the generation before this one may take to say what it has counted, before what is told goes without it.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 /// How often the shards are asked whether they move and what they know.
 const PULSE: Duration = Duration::from_secs(1);
 /// What to serve, and for whom.
@@ -103,6 +106,8 @@ struct Control {
     asked: Asked,
     /// The configuration in force, as it was read.
     read: Read,
+    /// The same, as text.
+    written: Written,
     /// The Plan in force.
     plan: Arc<Plan>,
     /// Servers of upstreams whose addresses have changed since the Plan came into force.
@@ -134,6 +139,10 @@ struct Control {
     metrics: Metrics,
     /// What earlier generations have counted.
     inherited: Heritage,
+    /// Whether that is all that they had counted when this one became ready. Nobody is told a figure before.
+    is_whole: tokio::sync::watch::Sender<bool>,
+    /// To be given out when connections are accepted.
+    handle: Handle,
 }
 
 /// When this worker began, by both clocks.
@@ -161,6 +170,10 @@ impl Control {
         let (generation, crashes) = assignment
             .as_ref()
             .map_or((1, Crashes::default()), |assignment| (assignment.generation, assignment.crashes.clone()));
+        let is_whole =
+            tokio::sync::watch::Sender::new(assignment.as_ref().is_none_or(|assignment| !assignment.follows));
+        // What the disk has may have changed while nobody was there to notice.
+        let is_latest = assignment.as_ref().is_none_or(|assignment| assignment.written.is_none());
         let inherited =
             assignment.as_mut().map(|assignment| std::mem::take(&mut assignment.heritage)).unwrap_or_default();
         let (parent, sockets) = match assignment {
@@ -171,6 +184,7 @@ impl Control {
                 (Parent::service(), sockets)
             }
         };
+        let written = loaded.written.clone();
         let read = Read::new(loaded);
         let asked_now: Vec<String> = read.plan.listeners.iter().map(|listener| listener.address.to_string()).collect();
         anyhow::ensure!(sockets.asked() == asked_now, "the listeners have changed during the start");
@@ -189,19 +203,18 @@ impl Control {
         fleet.wait_until_ready().await?;
 
         let watch = match (&asked.config, read.process.watch) {
-            (Some(path), true) => Some(Watch::new(path)?),
+            (Some(path), true) => Some(Watch::new(path, !is_latest)?),
             _ => None,
         };
         let began = Began::now();
         let reloads = Reloads { loaded_unix_s: began.unix_s, ..Reloads::default() };
-        let (handle, requests) = Handle::new(metrics.clone());
-        let (admin, answers) = admin::Server::start(&read.admin, handle, generation > 1)?.unzip();
-        let address = admin.as_ref().map(|server| server.address().clone());
-        let ready = Ready { listening: sockets.addresses(), cores: fleet.cores(), backend, admin: address };
+        let (handle, requests) = Handle::new(metrics.clone(), is_whole.subscribe());
+        let ready = Ready { listening: sockets.addresses(), cores: fleet.cores(), backend, admin: None };
         let pulse = tokio::time::interval(parent.tick_interval_max().map_or(PULSE, |max| max.min(PULSE)));
         let control = Control {
             asked,
             read,
+            written,
             plan,
             moved: HashMap::new(),
             retired: Vec::new(),
@@ -209,8 +222,8 @@ impl Control {
             orders,
             parent,
             requests,
-            admin,
-            answers,
+            admin: None,
+            answers: None,
             resolution,
             watch,
             reading: None,
@@ -225,16 +238,29 @@ impl Control {
             crashes,
             metrics,
             inherited,
+            is_whole,
+            handle,
         };
         Ok((control, sockets))
     }
 
     /// Lets connections in.
     async fn open(&mut self, sockets: Sockets) -> anyhow::Result<()> {
-        sockets.listen(&self.plan.listeners)?;
+        sockets.listen(&self.plan.listeners, self.ready.backend)?;
+        // It takes the place of the one before: late, since whatever fails before leaves that one reachable.
+        let (handle, takes_over) = (self.handle.clone(), self.generation > 1);
+        (self.admin, self.answers) = admin::Server::start(&self.read.admin, handle, takes_over)?.unzip();
+        self.ready.admin = self.admin.as_ref().map(|server| server.address().clone());
         self.fleet.accept(sockets, &self.metrics).await?;
         self.phase = Phase::Serving;
-        self.parent.ready(self.plan.timeouts.drain);
+        self.parent.ready(self.plan.timeouts.drain, &self.written);
+        if !*self.is_whole.borrow() {
+            let is_whole = self.is_whole.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(LAST_WORD_MAX).await;
+                is_whole.send_replace(true);
+            });
+        }
         Ok(())
     }
 
@@ -271,6 +297,7 @@ impl Control {
             Turn::Wish(Wish::Inherit(both)) => {
                 self.inherited.add_since(&both.0, &both.1);
                 self.metrics.take_over(&both.1.metrics.since(&both.0.metrics));
+                self.is_whole.send_replace(true);
             }
             Turn::Request(request) => self.answer(request).await?,
             Turn::Addresses(change) => {
@@ -333,9 +360,10 @@ impl Control {
         let within = self.plan.timeouts.drain;
         self.phase = Phase::Draining;
         tracing::info!(within_s = within.as_secs_f64(), "another generation serves: exchanges under way are finished");
-        self.fleet.retire(within, passed_on).await;
-        // The other one answers for both from now on.
+        // The other one answers for both from now on, and waits to hear what was counted here.
         self.admin = None;
+        self.leave();
+        self.fleet.retire(within, passed_on).await;
     }
 
     async fn lose_parent(&mut self) -> anyhow::Result<()> {

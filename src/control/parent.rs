@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::handle::{ReloadOutcome, UpgradeOutcome};
 use super::heritage::Heritage;
 use super::status::Crashes;
+use crate::config::Written;
 use crate::listen::Sockets;
 use crate::supervisor::link::{self, Link, Received};
 use crate::supervisor::message::{Answer, Order, Report, TAKE_OVER_VERSION};
@@ -28,6 +29,10 @@ pub(crate) struct Assignment {
     pub(super) generation: u64,
     pub(super) heritage: Heritage,
     pub(super) crashes: Crashes,
+    /// Whether another worker serves until this one is ready.
+    pub(super) follows: bool,
+    /// The configuration to begin with, if it is not the one on the disk.
+    pub(crate) written: Option<Written>,
     /// Whether people at a terminal are told that all is well.
     pub(crate) announce: bool,
 }
@@ -65,7 +70,7 @@ pub(super) enum Wish {
     Stop,
     /// Finish and end, while another generation accepts from these listeners.
     Retire(Vec<String>),
-    /// A generation before this one has ended: what this one began with, and what that one said last.
+    /// What a generation before this one said of itself earlier, which this one has, and what it says now.
     Inherit(Box<(Heritage, Heritage)>),
     /// The supervisor is gone.
     Orphaned,
@@ -79,10 +84,15 @@ impl Assignment {
     pub(crate) fn receive() -> anyhow::Result<Assignment> {
         let link = Link::from_descriptor(rustix::stdio::stdin().try_clone_to_owned()?);
         let mut descriptors = Vec::new();
+        let mut written = None;
         loop {
             match link.receive(true).context("only a supervisor starts workers")? {
                 Received::Message(Order::Sockets, some) => descriptors.extend(some),
-                Received::Message(Order::Start { generation, sockets, announce, crashes }, mut heritage) => {
+                Received::Message(Order::Configuration, mut file) => {
+                    let file = file.pop().context("the configuration is missing")?;
+                    written = Some(link::read_file(&file).context("the configuration handed over is not readable")?);
+                }
+                Received::Message(Order::Start { generation, sockets, announce, crashes, follows }, mut heritage) => {
                     let sockets = Sockets::received(sockets, &mut descriptors.into_iter());
                     let sockets = sockets.context("listening sockets are missing")?;
                     let heritage = match heritage.pop() {
@@ -91,7 +101,7 @@ impl Assignment {
                         }
                         None => Heritage::default(),
                     };
-                    return Ok(Assignment { link, sockets, generation, heritage, crashes, announce });
+                    return Ok(Assignment { link, sockets, generation, heritage, crashes, follows, written, announce });
                 }
                 Received::Message(order, _) => bail!("a start was expected, not {order:?}"),
                 Received::Unknown(error) => bail!("a start was expected: {error}"),
@@ -151,12 +161,12 @@ impl Parent {
         matches!(self, Parent::Supervisor(_))
     }
 
-    /// Connections are accepted. A drain may take so long.
-    pub(super) fn ready(&self, drain: Duration) {
+    /// Connections are accepted, by the configuration `written`. A drain may take so long.
+    pub(super) fn ready(&self, drain: Duration, written: &Written) {
         match self {
             Parent::Supervisor(line) => {
                 let drain_ms = drain.as_millis() as u64;
-                line.tell(&Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms });
+                line.tell_written(&Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms }, written);
             }
             Parent::Service { notifier } => notifier.ready("serving"),
         }
@@ -169,9 +179,14 @@ impl Parent {
         }
     }
 
-    pub(super) fn reloaded(&self, changed: bool, drain: Duration) {
+    /// That is over; with the configuration `changed`, if another one is in force.
+    pub(super) fn reloaded(&self, changed: Option<&Written>, drain: Duration) {
+        let drain_ms = drain.as_millis() as u64;
         match self {
-            Parent::Supervisor(line) => line.tell(&Report::Reloaded { changed, drain_ms: drain.as_millis() as u64 }),
+            Parent::Supervisor(line) => match changed {
+                Some(written) => line.tell_written(&Report::Reloaded { changed: true, drain_ms }, written),
+                None => line.tell(&Report::Reloaded { changed: false, drain_ms }),
+            },
             Parent::Service { notifier } => notifier.ready("serving"),
         }
     }
@@ -269,6 +284,13 @@ impl Line {
         }
     }
 
+    /// Tells it, and the configuration that is in force now.
+    fn tell_written(&self, report: &Report, written: &Written) {
+        let file = link::file_of(written);
+        let file = file.inspect_err(|error| tracing::warn!(%error, "the configuration cannot be handed over")).ok();
+        self.tell_with(report, file.as_ref());
+    }
+
     fn ask(&mut self, waiting: Waiting, report: impl FnOnce(u64) -> Report) {
         self.next_id += 1;
         self.asked.insert(self.next_id, waiting);
@@ -301,7 +323,7 @@ impl Line {
                 self.settle(id, answer);
                 None
             }
-            Order::Sockets | Order::Start { .. } => None,
+            Order::Sockets | Order::Configuration | Order::Start { .. } => None,
         }
     }
 

@@ -18,7 +18,7 @@ use super::status::Phase;
 use super::watch::Watch;
 use super::{Began, Control};
 use crate::asked::Asked;
-use crate::config::{Admin, Discovery, Loaded, Process};
+use crate::config::{Admin, Discovery, Loaded, Process, Written};
 use crate::discovery::FirstAnswers;
 
 /// How long shards may take to serve by another Plan before that is worth a line in the log.
@@ -37,6 +37,8 @@ pub(super) struct Read {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) read: Read,
+    /// As it was written.
+    pub(super) written: Written,
     /// Of the names that nobody followed before.
     pub(super) first: FirstAnswers,
 }
@@ -111,10 +113,7 @@ impl Control {
     fn start_reading(&mut self, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
         self.parent.reloading();
         let asked = self.asked.clone();
-        let work =
-            tokio::spawn(
-                async move { Ok(Box::new(Prepared { read: read(asked).await?, first: FirstAnswers::default() })) },
-            );
+        let work = tokio::spawn(read(asked));
         self.reading = Some(Reading { work, has_looked_up: false, askers });
     }
 
@@ -148,7 +147,7 @@ impl Control {
                 Difference::Generation(what) => match self.parent.want_generation(askers) {
                     Ok(()) => {
                         tracing::info!(what, "what has changed wants a new generation");
-                        return self.parent.reloaded(false, self.plan.timeouts.drain);
+                        return self.parent.reloaded(None, self.plan.timeouts.drain);
                     }
                     Err(askers) => {
                         let reason =
@@ -158,7 +157,8 @@ impl Control {
                 },
             },
         };
-        self.parent.reloaded(matches!(outcome, ReloadOutcome::Swapped { .. }), self.plan.timeouts.drain);
+        let changed = matches!(outcome, ReloadOutcome::Swapped { .. }).then_some(&self.written);
+        self.parent.reloaded(changed, self.plan.timeouts.drain);
         tell_outcome(&outcome);
         if let ReloadOutcome::Refused { reason } = &outcome {
             self.reloads.refused += 1;
@@ -176,7 +176,7 @@ impl Control {
     }
 
     async fn put_in_force(&mut self, prepared: Prepared) -> ReloadOutcome {
-        let Prepared { read, first } = prepared;
+        let Prepared { read, written, first } = prepared;
         let mut plan = read.plan.clone();
         if let Some(Err(error)) = self.admin.as_mut().map(|admin| admin.reconfigure(&read.admin)) {
             return ReloadOutcome::Refused { reason: format!("{error:#}") };
@@ -221,6 +221,7 @@ impl Control {
         self.watch_as(&read);
         self.retired.push(std::mem::replace(&mut self.plan, plan));
         self.read = read;
+        self.written = written;
         self.moved.clear();
         self.reloads.loaded_unix_s = Began::now().unix_s;
         self.metrics.note_load();
@@ -229,10 +230,16 @@ impl Control {
 
     /// Watches the files that the configuration consists of now.
     fn watch_as(&mut self, read: &Read) {
-        let watched = self.asked.config.as_ref().filter(|_| read.process.watch).map(|path| Watch::new(path));
-        self.watch = watched.and_then(|watch| {
-            watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok()
-        });
+        let Some(path) = self.asked.config.as_ref().filter(|_| read.process.watch) else {
+            self.watch = None;
+            return;
+        };
+        if self.watch.as_ref().is_some_and(|watch| watch.is_of(path)) {
+            return;
+        }
+        // What has changed since it was read would be missed.
+        let watch = Watch::new(path, true);
+        self.watch = watch.inspect_err(|error| tracing::error!("changes will not be noticed: {error:#}")).ok();
     }
 }
 
@@ -240,9 +247,11 @@ impl Control {
 ///
 /// # Errors
 /// All that is wrong with it, for people to read.
-pub(super) async fn read(asked: Asked) -> Result<Read, String> {
+async fn read(asked: Asked) -> Result<Box<Prepared>, String> {
     let loading = tokio::task::spawn_blocking(move || asked.load().map_err(|error| format!("{error:#}")));
-    Ok(Read::new(loading.await.map_err(|error| error.to_string())??))
+    let mut loaded = loading.await.map_err(|error| error.to_string())??;
+    let written = std::mem::take(&mut loaded.written);
+    Ok(Box::new(Prepared { read: Read::new(loaded), written, first: FirstAnswers::default() }))
 }
 
 /// Looks up the names that nobody follows yet.
@@ -270,7 +279,7 @@ pub(super) fn origins(now: &Plan, moved: &HashMap<UpstreamId, Vec<Server>>, next
 }
 
 /// Writes down how a reload went.
-pub(super) fn tell_outcome(outcome: &ReloadOutcome) {
+pub(crate) fn tell_outcome(outcome: &ReloadOutcome) {
     match outcome {
         ReloadOutcome::Swapped { stopped_us_max } => tracing::info!(stopped_us_max, "reloaded"),
         ReloadOutcome::Unchanged => tracing::info!("reloaded: nothing has changed"),

@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use engine::Backend;
 use plan::{Address, Listener};
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
@@ -140,14 +141,19 @@ impl Sockets {
         Some(Sockets { listeners: manifest.0.into_iter().map(received).collect::<Option<_>>()? })
     }
 
-    /// Has connections come in, now that somebody is there to accept them. `listeners` are those that the sockets belong to.
-    pub(crate) fn listen(&self, listeners: &[Listener]) -> Result<(), ListenError> {
+    /// Has connections come in, now that somebody is there to accept them by `backend`. `listeners` are those that the sockets
+    /// belong to.
+    pub(crate) fn listen(&self, listeners: &[Listener], backend: Backend) -> Result<(), ListenError> {
         for (held, listener) in self.listeners.iter().zip(listeners) {
             // In this order: the kernel numbers them as they begin to listen, and `steer` counts on the numbers.
             for socket in &held.sockets {
-                // Another generation may have run on epoll, which wants its listeners otherwise, and sets them itself.
-                let blocking = SockRef::from(socket).set_nonblocking(false);
-                let listen = blocking.and_then(|()| engine::listen(socket, listener.backlog));
+                // All generations share this flag. Epoll sets it itself, and without it the generation before this one, which
+                // still accepts, would wait in the kernel with all of its connections.
+                let ready = match backend {
+                    Backend::Epoll => Ok(()),
+                    Backend::Auto | Backend::IoUring => SockRef::from(socket).set_nonblocking(false),
+                };
+                let listen = ready.and_then(|()| engine::listen(socket, listener.backlog));
                 listen.map_err(|reason| ListenError::new(&listener.address, reason))?;
             }
         }

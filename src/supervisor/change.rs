@@ -18,10 +18,11 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitStatus};
 
 use super::account::Account;
+use super::link;
 use super::message::{Answer, Order, TAKE_OVER_VERSION};
 use super::worker::{Start, Worker};
 use super::{Supervisor, told};
-use crate::control::{ReloadOutcome, UpgradeOutcome};
+use crate::control::{Heritage, ReloadOutcome, UpgradeOutcome};
 use crate::listen::Sockets;
 
 /// How long an executable may take to answer what it is asked before it is trusted.
@@ -76,16 +77,20 @@ impl Change {
 }
 
 impl Supervisor {
-    /// A worker has found a configuration that it cannot serve by.
-    pub(super) fn begin_reload(&mut self, asker: Asker) {
-        if let Err(error) = self.may_change().and_then(|()| self.start_next(Some(asker), None)) {
-            self.refuse(Some(asker), false, &format!("{error:#}"));
+    /// A worker has found a configuration that it cannot serve by; or else none is there, and another configuration is another
+    /// chance.
+    pub(super) fn begin_reload(&mut self, asker: Option<Asker>) {
+        if let Err(error) = self.may_change().and_then(|()| self.start_next(asker, None)) {
+            self.refuse(asker, false, &format!("{error:#}"));
         }
     }
 
     /// The executable on the disk is to take over.
     pub(super) fn begin_upgrade(&mut self, asker: Option<Asker>) {
-        let begun = self.may_change().and_then(|()| self.ask(asker, String::new(), Question::Version));
+        let begun = self.may_change().and_then(|()| {
+            anyhow::ensure!(self.serving().is_some(), "no worker serves now");
+            self.ask(asker, String::new(), Question::Version)
+        });
         if let Err(error) = begun {
             self.refuse(asker, true, &format!("{error:#}"));
         }
@@ -94,7 +99,6 @@ impl Supervisor {
     fn may_change(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.ending.is_none(), "ringway is ending");
         anyhow::ensure!(self.change.is_none(), "another generation is being started");
-        anyhow::ensure!(self.serving().is_some(), "no worker serves now");
         Ok(())
     }
 
@@ -155,15 +159,17 @@ impl Supervisor {
         let sockets = self.sockets.renew(&loaded.plan.listeners, loaded.plan.shards.count)?;
         self.generation += 1;
         let generation = self.generation;
-        let heritage =
-            self.serving().and_then(|worker| worker.heritage.as_ref()).map(OwnedFd::try_clone).transpose()?;
+        let heritage = self.serving().map_or(self.heritage.as_ref(), |worker| worker.heritage.as_ref());
+        let heritage = heritage.map(OwnedFd::try_clone).transpose()?;
         let start = Start {
             generation,
             sockets: &sockets,
             heritage: heritage.as_ref(),
+            configuration: None,
             account,
             announce: false,
             crashes: self.backoff.crashes(),
+            follows: self.serving().is_some(),
         };
         match Worker::spawn(self.program.worker(upgrade.is_some()), &start) {
             Ok(worker) => self.workers.push(worker),
@@ -173,7 +179,8 @@ impl Supervisor {
             }
         }
         if let Some(old) = self.workers.iter_mut().find(|worker| worker.is_serving()) {
-            old.given = heritage;
+            // A worker that has not told anything yet has given nothing.
+            old.given = heritage.or_else(|| link::file_of(&Heritage::default()).ok());
         }
         self.change =
             Some(Change { asker, upgrade, step: Step::Starting { generation, next: Next { sockets, account } } });
@@ -193,7 +200,7 @@ impl Supervisor {
     pub(super) fn finish_change(&mut self, generation: u64) -> anyhow::Result<()> {
         let Some(Change { asker, upgrade, .. }) = self.change.take() else { return Ok(()) };
         let Some(version) = upgrade else {
-            self.answer(asker, Answer::Reload(ReloadOutcome::NewGeneration { generation }));
+            self.tell_reload(asker, ReloadOutcome::NewGeneration { generation });
             return Ok(());
         };
         let speaks = self.serving().map(|worker| worker.take_over_version);
@@ -242,7 +249,15 @@ impl Supervisor {
             tracing::error!("no upgrade, nothing has changed: {reason}");
             self.answer(asker, Answer::Upgrade(UpgradeOutcome::Refused { reason }));
         } else {
-            self.answer(asker, Answer::Reload(ReloadOutcome::Refused { reason }));
+            self.tell_reload(asker, ReloadOutcome::Refused { reason });
+        }
+    }
+
+    /// Whoever asked writes it down; if nobody did, it is for us to do so.
+    fn tell_reload(&mut self, asker: Option<Asker>, outcome: ReloadOutcome) {
+        match asker {
+            Some(_) => self.answer(asker, Answer::Reload(outcome)),
+            None => crate::control::tell_outcome(&outcome),
         }
     }
 

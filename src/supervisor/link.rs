@@ -4,9 +4,10 @@
 //! number that needs no telling, and that no program takes for anything else. What may be long travels as a file in memory.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use rustix::fs::MemfdFlags;
 use rustix::net::{
@@ -128,12 +129,16 @@ pub(crate) fn file_of(value: &impl Serialize) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// What such a file says. It may be read any number of times, but by one reader at a time.
+/// What such a file says. It may be read any number of times, by several processes at once.
 pub(crate) fn read_file<T: DeserializeOwned>(file: &OwnedFd) -> io::Result<T> {
-    let mut file = File::from(file.try_clone()?);
-    file.rewind()?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    let file = File::from(file.try_clone()?);
+    let length = file.metadata()?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = vec![0; length as usize];
+    // Not by the offset, which all copies of the descriptor share.
+    file.read_exact_at(&mut bytes, 0)?;
     Ok(serde_json::from_slice(&bytes)?)
 }
 

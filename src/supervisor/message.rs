@@ -18,6 +18,8 @@ pub(crate) const TAKE_OVER_VERSION: u32 = 1;
 pub(crate) enum Order {
     /// Some of the listening sockets, in their order.
     Sockets,
+    /// The configuration to begin with, as another worker has read it, instead of the one on the disk: a file in memory.
+    Configuration,
     /// All sockets have been sent: begin. With the heritage of the worker before, if there was one.
     Start {
         /// Which worker this is, counted from 1.
@@ -28,6 +30,9 @@ pub(crate) enum Order {
         announce: bool,
         /// Workers that fell before it.
         crashes: Crashes,
+        /// Whether another worker serves until this one is ready, and will say then what it has counted ([`Order::Inherit`]).
+        #[serde(default)]
+        follows: bool,
     },
     /// Read the configuration again.
     Reload,
@@ -40,7 +45,7 @@ pub(crate) enum Order {
         /// Their addresses, as the configuration has them.
         passed_on: Vec<String>,
     },
-    /// A generation before this one has ended: what it said of itself when this one began, and what it said last.
+    /// What a generation before this one said of itself earlier, which this one has, and what it says now.
     Inherit,
     /// What came of a request.
     Answer {
@@ -55,7 +60,7 @@ pub(crate) enum Order {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
-    /// Connections are accepted.
+    /// Connections are accepted. Comes with the configuration as it was read, a file in memory.
     Ready {
         /// See [`TAKE_OVER_VERSION`].
         take_over_version: u32,
@@ -73,7 +78,7 @@ pub(crate) enum Report {
     Heritage,
     /// The configuration is about to be read again.
     Reloading,
-    /// That is over.
+    /// That is over. Comes with the configuration, if another one is in force.
     Reloaded {
         /// Whether another configuration is in force than before.
         changed: bool,

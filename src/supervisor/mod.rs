@@ -51,6 +51,8 @@ struct Supervisor {
     signals: Signals,
     /// The sockets of the configuration in force.
     sockets: Sockets,
+    /// That configuration, as the worker has read it that serves or has served last. It is passed on as it came.
+    configuration: Option<OwnedFd>,
     /// As whom a worker runs.
     account: Option<Account>,
     workers: Vec<Worker>,
@@ -89,6 +91,7 @@ pub(crate) fn serve(asked: Asked, loaded: &Loaded, program: Program) -> anyhow::
         notifier: Notifier::from_environment(),
         signals,
         sockets,
+        configuration: None,
         account,
         workers: Vec::new(),
         generation: 0,
@@ -160,11 +163,14 @@ impl Supervisor {
     }
 
     fn reload(&mut self) {
-        match self.serving() {
-            Some(worker) => worker.tell(&Order::Reload, &[]),
+        if let Some(worker) = self.serving() {
+            worker.tell(&Order::Reload, &[]);
+        } else if self.restart_at.take().is_some() {
             // Another configuration is another chance.
-            None if self.restart_at.is_some() => self.restart_at = Some(Instant::now()),
-            None => self.reload_again = true,
+            self.begin_reload(None);
+            self.restart_if_nobody_serves();
+        } else {
+            self.reload_again = true;
         }
     }
 
@@ -208,25 +214,38 @@ impl Supervisor {
                 worker.drain = Duration::from_millis(drain_ms);
                 if matches!(worker.role, Role::Starting(_)) && is_going_on {
                     worker.role = Role::Serving(Instant::now());
+                    self.configuration = descriptors.pop();
                     return self.welcome(generation);
                 }
             }
             Report::Failed { reason } => worker.failure = Some(reason),
-            Report::Heritage => worker.heritage = descriptors.pop(),
+            Report::Heritage => {
+                worker.heritage = descriptors.pop();
+                if let Role::Retiring(_) = worker.role {
+                    self.pass_on(generation);
+                }
+            }
             Report::Ticking if is_serving => self.notifier.tick(),
-            Report::Reloading if is_serving => self.notifier.reloading(),
+            Report::Reloading if is_serving => {
+                // A generation that is being started may have read what was before.
+                self.reload_again |= self.change.is_some();
+                self.notifier.reloading();
+            }
+            // So may the one that has taken its place.
+            Report::Reloading => self.reload(),
             Report::Reloaded { changed, drain_ms } => {
                 worker.drain = Duration::from_millis(drain_ms);
                 if is_serving {
-                    // A generation that is being started may have read what was before.
-                    self.reload_again |= changed && self.change.is_some();
+                    if changed {
+                        self.configuration = descriptors.pop();
+                    }
                     self.tell_state();
                 }
             }
-            Report::NewGeneration { id } => self.begin_reload((generation, id)),
+            Report::NewGeneration { id } => self.begin_reload(Some((generation, id))),
             Report::Upgrade { id } => self.begin_upgrade(Some((generation, id))),
             Report::Stop if self.ending.is_none() => self.stop(),
-            Report::Stop | Report::Ticking | Report::Reloading => {}
+            Report::Stop | Report::Ticking => {}
         }
         Ok(())
     }
@@ -273,7 +292,8 @@ impl Supervisor {
                         _ => {}
                     }
                 }
-                let worker = self.workers.swap_remove(index);
+                // Workers stay in the order in which they were started.
+                let worker = self.workers.remove(index);
                 self.mourn(worker, status)?;
             } else {
                 self.question_answered(pid, status)?;
@@ -295,7 +315,6 @@ impl Supervisor {
         match worker.role {
             Role::Retiring(_) => {
                 tracing::info!(generation, how, "a worker that was replaced has ended");
-                self.pass_on(&worker);
             }
             Role::Starting(_) if self.change.as_ref().is_some_and(|change| change.starts(generation)) => {
                 self.abandon_change(&how);
@@ -311,10 +330,14 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The next worker counts on from where one that is gone has stopped.
-    fn pass_on(&self, worker: &Worker) {
-        if let (Some(given), Some(last), Some(heir)) = (&worker.given, &worker.heritage, self.serving()) {
+    /// What a worker that was replaced has still counted is counted on by the one that serves.
+    fn pass_on(&mut self, generation: u64) {
+        let Some(index) = self.workers.iter().position(|worker| worker.generation == generation) else { return };
+        let Some(heir) = self.serving() else { return };
+        let worker = &self.workers[index];
+        if let (Some(given), Some(last)) = (&worker.given, &worker.heritage) {
             heir.tell(&Order::Inherit, &[given.as_fd(), last.as_fd()]);
+            self.workers[index].given = self.workers[index].heritage.take();
         }
     }
 
@@ -354,32 +377,26 @@ impl Supervisor {
         }
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
-            if let Err(error) = self.restart() {
+            if let Err(error) = self.start_worker() {
                 self.fallen(&format!("{error:#}"), self.generation, Duration::ZERO);
             }
         }
         Ok(())
     }
 
-    /// Starts a worker where one fell, by the configuration as it is now.
-    fn restart(&mut self) -> anyhow::Result<()> {
-        let loaded = self.asked.load()?;
-        let account = Account::wanted(&loaded.process)?;
-        let sockets = self.sockets.renew(&loaded.plan.listeners, loaded.plan.shards.count)?;
-        self.sockets.files(Some(&sockets)).remove();
-        (self.sockets, self.account) = (sockets, account);
-        self.start_worker()
-    }
-
+    /// Starts a worker, by the configuration in force: a fall is no reason to serve by what the disk has by now, which may be
+    /// wrong, or half written.
     fn start_worker(&mut self) -> anyhow::Result<()> {
         self.generation += 1;
         let start = Start {
             generation: self.generation,
             sockets: &self.sockets,
             heritage: self.heritage.as_ref(),
+            configuration: self.configuration.as_ref(),
             account: self.account,
             announce: !self.has_served,
             crashes: self.backoff.crashes(),
+            follows: false,
         };
         self.workers.push(Worker::spawn(self.program.worker(false), &start)?);
         Ok(())

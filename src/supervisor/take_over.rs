@@ -34,6 +34,9 @@ struct Estate {
     account: Option<Account>,
     sockets: Manifest,
     workers: Vec<Employed>,
+    /// Its descriptor is the last one, so that who does not know of it passes it over.
+    #[serde(default)]
+    has_configuration: bool,
 }
 
 /// A worker. Its descriptors are the line to it, then what it has told.
@@ -80,6 +83,7 @@ impl Supervisor {
             account: self.account,
             sockets: self.sockets.manifest(),
             workers: self.workers.iter().map(Employed::of).collect(),
+            has_configuration: self.configuration.is_some(),
         };
         let estate = link::file_of(&estate)?;
         let workers = self.workers.iter().flat_map(|worker| {
@@ -87,7 +91,9 @@ impl Supervisor {
             [worker.link.as_fd()].into_iter().chain(files.map(AsFd::as_fd))
         });
         let sockets = self.sockets.descriptors().map(AsFd::as_fd);
-        let all: Vec<BorrowedFd<'_>> = [estate.as_fd()].into_iter().chain(sockets).chain(workers).collect();
+        let configuration = self.configuration.iter().map(AsFd::as_fd);
+        let all = [estate.as_fd()].into_iter().chain(sockets).chain(workers).chain(configuration);
+        let all: Vec<BorrowedFd<'_>> = all.collect();
         line.send_all(&Part, &all)?;
         Ok(theirs)
     }
@@ -150,12 +156,14 @@ pub(super) fn receive(asked: Asked, program: Program) -> anyhow::Result<Supervis
     let sockets = Sockets::received(estate.sockets, &mut descriptors).context("listening sockets are missing")?;
     let workers = estate.workers.into_iter().map(|worker| worker.employ(&mut descriptors));
     let workers = workers.collect::<Option<Vec<_>>>().context("lines to workers are missing")?;
+    let configuration = if estate.has_configuration { descriptors.next() } else { None };
     let supervisor = Supervisor {
         asked,
         program,
         notifier: Notifier::from_environment(),
         signals,
         sockets,
+        configuration,
         account: estate.account,
         workers,
         generation: estate.generation,

@@ -33,7 +33,7 @@ pub(super) struct Worker {
     pub(super) drain: Duration,
     /// What it told last for the next generation.
     pub(super) heritage: Option<OwnedFd>,
-    /// What of that was given to the next generation.
+    /// What of that the next generation has.
     pub(super) given: Option<OwnedFd>,
     /// Why it could not go on, as it said.
     pub(super) failure: Option<String>,
@@ -60,9 +60,13 @@ pub(super) struct Start<'a> {
     pub(super) generation: u64,
     pub(super) sockets: &'a Sockets,
     pub(super) heritage: Option<&'a OwnedFd>,
+    /// The configuration, if it is not to be that on the disk.
+    pub(super) configuration: Option<&'a OwnedFd>,
     pub(super) account: Option<Account>,
     pub(super) announce: bool,
     pub(super) crashes: &'a Crashes,
+    /// Whether another worker serves until this one is ready.
+    pub(super) follows: bool,
 }
 
 impl Worker {
@@ -98,11 +102,15 @@ impl Worker {
     fn begin(&self, start: &Start<'_>) -> io::Result<()> {
         let descriptors: Vec<BorrowedFd<'_>> = start.sockets.descriptors().map(AsFd::as_fd).collect();
         self.link.send_all(&Order::Sockets, &descriptors)?;
+        if let Some(configuration) = start.configuration {
+            self.link.send(&Order::Configuration, &[configuration.as_fd()])?;
+        }
         let order = Order::Start {
             generation: start.generation,
             sockets: start.sockets.manifest(),
             announce: start.announce,
             crashes: start.crashes.clone(),
+            follows: start.follows,
         };
         let heritage: Vec<BorrowedFd<'_>> = start.heritage.iter().map(|file| file.as_fd()).collect();
         self.link.send(&order, &heritage)

@@ -1,10 +1,11 @@
 //! Processes: a worker that falls, generations that follow each other, and whose privileges they have.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use kit::process::signal;
-use kit::{Config, Origin, Peer, Port, Ringway, eventually, standard};
+use kit::process::{children, signal};
+use kit::{Address, Config, Origin, Peer, Port, Ringway, Scrape, eventually, standard};
 
 use crate::reload::{assert_echoes, echo, tunnel};
 use crate::under_load::Load;
@@ -150,4 +151,136 @@ fn a_worker_gives_up_the_privileges_of_its_supervisor() {
     assert!(!ids.split(' ').any(|id| id == "0"), "{ids}");
     assert_eq!(of_process(worker, "Groups:"), "");
     assert_serves(&ringway);
+}
+
+#[test]
+fn a_worker_that_falls_while_the_file_is_wrong_comes_back_as_it_was() {
+    let origin = standard::start();
+    let config = |bytes: u32| Config::to(origin.address()).limit("uri_bytes", format!("\"{bytes}B\""));
+    let ringway = supervised(config(100));
+    // Not the one that it was started with, but the last good one.
+    ringway.reload(config(16));
+    ringway.rewrite_as("[[listeners]]\nadress = '127.0.0.1:1'\n");
+    assert!(ringway.reload_as_written().contains("not reloaded, nothing has changed"));
+    let get = || ringway.connect().exchange("GET", &standard::get("/length/1?longer-than-allowed")).unwrap().status();
+    for _ in 0..2 {
+        let old = ringway.worker();
+        signal(old, "KILL");
+        eventually("the worker is gone", || is_gone(old));
+        assert_eq!(get(), 414);
+    }
+    // Once the file is right again it counts.
+    ringway.reload(config(100));
+    assert_eq!(get(), 200);
+}
+
+#[test]
+fn what_the_disk_has_comes_into_force_by_a_reload_and_not_by_a_fall() {
+    let origin = standard::start();
+    let config = |bytes: u32| Config::to(origin.address()).limit("uri_bytes", format!("\"{bytes}B\""));
+    let ringway = supervised(config(16));
+    ringway.rewrite(config(100));
+    let old = ringway.worker();
+    signal(old, "KILL");
+    eventually("the worker is gone", || is_gone(old));
+    let get = || ringway.connect().exchange("GET", &standard::get("/length/1?longer-than-allowed")).unwrap().status();
+    assert_eq!(get(), 414);
+    ringway.reload(config(100));
+    assert_eq!(get(), 200);
+}
+
+/// A supervisor that is the first process of a namespace of its own; `None` where this user may have none.
+fn first_process(origin: &Origin) -> Option<Ringway> {
+    const APART: [&str; 4] = ["unshare", "--pid", "--fork", "--kill-child"];
+    if !Command::new(APART[0]).args(&APART[1..]).arg("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this user may have no process namespace of its own");
+        return None;
+    }
+    Some(Ringway::start_supervised_by(&APART, BINARY, Config::to(origin.address())))
+}
+
+/// Has a shell in the namespace of `pid` do something.
+fn inside(pid: u32, script: &str) {
+    let mut command = Command::new("nsenter");
+    command.args(["--pid", "--target", &pid.to_string(), "sh", "-c", script]);
+    let _ = kit::process::run("nsenter", &mut command, kit::DEADLINE);
+}
+
+#[test]
+fn as_the_first_process_it_buries_what_others_leave_behind_and_obeys() {
+    let origin = standard::start();
+    let Some(mut ringway) = first_process(&origin) else { return };
+    let pid = ringway.process().children()[0];
+    let workers = children(pid);
+    let fifo = ringway.folder().join("fifo");
+    // The shell ends before what it has started, which ends when the pipe is opened.
+    inside(pid, &format!("mkfifo {0} && (read line <{0}) >/dev/null 2>&1 &", fifo.display()));
+    eventually("an orphan is adopted", || children(pid).len() == workers.len() + 1);
+    eventually("the pipe is there", || fifo.exists());
+    fs::write(&fifo, "end\n").unwrap();
+    eventually("it is buried", || children(pid) == workers);
+
+    signal(workers[0], "KILL");
+    eventually("the worker is gone", || is_gone(workers[0]));
+    assert_serves(&ringway);
+    // Signals from within reach a first process only if it has asked for them.
+    inside(pid, "kill -TERM 1");
+    assert_eq!(ringway.wait().code(), Some(0));
+}
+
+#[test]
+fn no_count_falls_from_one_generation_to_the_next() {
+    let origin = standard::start();
+    let config = |shards| Config::to(origin.address()).shards(shards).timeout("drain", "20s");
+    let ringway = supervised(config(1));
+    // Nobody waits for a generation that this one keeps.
+    let mut kept = ringway.connect();
+    let get = |peer: &mut Peer| assert_eq!(peer.exchange("GET", &standard::get("/length/1")).unwrap().status(), 200);
+    let mut counts = Counts::of(&ringway);
+    for round in 1_u32..=6 {
+        for _ in 0..50 {
+            get(&mut ringway.connect());
+        }
+        get(&mut kept);
+        eventually("all are counted", || Counts::of(&ringway).requests >= f64::from(51 * round));
+        counts = counts.next(&ringway);
+        // At once, so that the latest has not been written down for the next one in the meantime.
+        ringway.rewrite(config(1 + (round % 2) as u16));
+        assert!(ringway.reload_as_written().contains("a new generation serves"));
+        counts = counts.next(&ringway);
+        kept = ringway.connect();
+    }
+    assert_eq!(counts.requests, 306.0);
+}
+
+/// What the two ways to ask tell.
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    requests: f64,
+    exchanges: u64,
+}
+
+impl Counts {
+    fn of(ringway: &Ringway) -> Counts {
+        let ask = |path: &str| {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            let admin = Address::Unix(ringway.admin_socket());
+            Peer::connect(&admin).exchange("GET", request.as_bytes()).unwrap().text()
+        };
+        let requests = Scrape::parse(&ask("/metrics")).sum("ringway_requests_total", &[]).unwrap_or_default();
+        let socket = format!("unix:{}", ringway.admin_socket().display());
+        let output = Command::new(BINARY).args(["status", "--json", "--admin", &socket]).output().unwrap();
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let counters = status["counters"].as_object().expect("counters");
+        let of_exchanges = counters.iter().filter(|(name, _)| name.starts_with("exchanges{"));
+        Counts { requests, exchanges: of_exchanges.filter_map(|(_, value)| value.as_u64()).sum() }
+    }
+
+    /// The present ones, which are no less than these.
+    #[track_caller]
+    fn next(self, ringway: &Ringway) -> Counts {
+        let now = Counts::of(ringway);
+        assert!(now.requests >= self.requests && now.exchanges >= self.exchanges, "{now:?} after {self:?}");
+        now
+    }
 }

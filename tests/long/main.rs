@@ -1,4 +1,6 @@
-//! Tests of minutes, which `tests/run.sh --long` runs: a gigabyte each way in each framing, byte for byte.
+//! Tests of minutes, which `tests/run.sh --long` runs: a gigabyte each way in each framing, byte for byte; and [`storm`].
+
+mod storm;
 
 use std::thread;
 

@@ -57,7 +57,8 @@ pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Op
     let log_level = log_level(&file.log, problems);
     let process = process::lower(&file.process, problems);
     let admin = admin::lower(&file.admin, problems);
-    problems.is_empty().then_some(Loaded { plan, log_level, discovery, process, admin })
+    let written = super::Written::default();
+    problems.is_empty().then_some(Loaded { plan, log_level, discovery, process, admin, written })
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {

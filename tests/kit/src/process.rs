@@ -117,9 +117,7 @@ impl Process {
     /// The processes that it has started and that have not ended.
     #[must_use]
     pub fn children(&self) -> Vec<u32> {
-        let pid = self.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+        children(self.id())
     }
 
     /// Waits until it ends.
@@ -214,6 +212,13 @@ impl Output {
             reader.join().expect("a reader of an output does not panic");
         }
     }
+}
+
+/// The processes that the process `pid` has started, or adopted, and that have not ended or of whose end it has not heard.
+#[must_use]
+pub fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Sends the process `pid` the signal of this name, such as `KILL`.

@@ -80,6 +80,15 @@ impl Ringway {
         Ringway::begin(command, binary.as_ref(), config, Some(turn), &["serve"])
     }
 
+    /// Like [`Ringway::start_supervised`], for a test that holds a [`Turn`] of its own.
+    ///
+    /// # Panics
+    /// If it does not come to listen; the message has what it wrote.
+    #[must_use]
+    pub fn start_supervised_in_turn(binary: impl AsRef<Path>, config: Config) -> Ringway {
+        Ringway::begin(&[], binary.as_ref(), config, None, &["serve"])
+    }
+
     fn launch(command: &[&str], binary: &Path, config: Config, turn: Option<Turn>) -> Ringway {
         Ringway::begin(command, binary, config, turn, &ALONE)
     }
