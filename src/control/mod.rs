@@ -41,7 +41,10 @@ use watch::Watch;
 
 pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
 pub(crate) use parent::Assignment;
-pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
+pub(crate) use status::{
+    Crashes, Heads, LatencyBucket, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status,
+    UpstreamStatus,
+};
 pub(crate) use survey::balance;
 
 /// How long the end waits for answers of the admin API to be given.
@@ -234,7 +237,7 @@ impl Control {
         sockets.listen(&self.plan.listeners)?;
         self.fleet.accept(sockets, &self.metrics).await?;
         self.phase = Phase::Serving;
-        self.parent.ready(self.plan.timeouts.drain);
+        self.parent.ready(self.plan.timeouts.drain, self.read.log_level);
         Ok(())
     }
 

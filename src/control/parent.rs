@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Level;
 
 use super::handle::{ReloadOutcome, UpgradeOutcome};
 use super::heritage::Heritage;
@@ -16,6 +17,7 @@ use crate::listen::Sockets;
 use crate::supervisor::link::{self, Link, Received};
 use crate::supervisor::message::{Answer, Order, Report, TAKE_OVER_VERSION};
 use crate::systemd::Notifier;
+use crate::telemetry::log;
 
 /// Orders of the supervisor that may wait to be obeyed.
 const ORDERS_MAX: usize = 32;
@@ -152,11 +154,11 @@ impl Parent {
     }
 
     /// Connections are accepted. A drain may take so long.
-    pub(super) fn ready(&self, drain: Duration) {
+    pub(super) fn ready(&self, drain: Duration, log_level: Level) {
         match self {
             Parent::Supervisor(line) => {
-                let drain_ms = drain.as_millis() as u64;
-                line.tell(&Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms });
+                let (drain_ms, log_level) = (drain.as_millis() as u64, Some(log::word(log_level)));
+                line.tell(&Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms, log_level });
             }
             Parent::Service { notifier } => notifier.ready("serving"),
         }
@@ -169,9 +171,12 @@ impl Parent {
         }
     }
 
-    pub(super) fn reloaded(&self, changed: bool, drain: Duration) {
+    pub(super) fn reloaded(&self, changed: bool, drain: Duration, log_level: Level) {
         match self {
-            Parent::Supervisor(line) => line.tell(&Report::Reloaded { changed, drain_ms: drain.as_millis() as u64 }),
+            Parent::Supervisor(line) => {
+                let log_level = Some(log::word(log_level));
+                line.tell(&Report::Reloaded { changed, drain_ms: drain.as_millis() as u64, log_level });
+            }
             Parent::Service { notifier } => notifier.ready("serving"),
         }
     }

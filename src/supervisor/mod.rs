@@ -35,6 +35,7 @@ use crate::asked::Asked;
 use crate::config::Loaded;
 use crate::listen::Sockets;
 use crate::systemd::{Activated, Notifier};
+use crate::telemetry::log;
 use account::Account;
 use backoff::Backoff;
 use change::Change;
@@ -203,11 +204,12 @@ impl Supervisor {
         let Some(worker) = self.worker(generation) else { return Ok(()) };
         let is_serving = worker.is_serving();
         match report {
-            Report::Ready { take_over_version, drain_ms } => {
+            Report::Ready { take_over_version, drain_ms, log_level } => {
                 worker.take_over_version = take_over_version;
                 worker.drain = Duration::from_millis(drain_ms);
                 if matches!(worker.role, Role::Starting(_)) && is_going_on {
                     worker.role = Role::Serving(Instant::now());
+                    follow(log_level);
                     return self.welcome(generation);
                 }
             }
@@ -215,9 +217,10 @@ impl Supervisor {
             Report::Heritage => worker.heritage = descriptors.pop(),
             Report::Ticking if is_serving => self.notifier.tick(),
             Report::Reloading if is_serving => self.notifier.reloading(),
-            Report::Reloaded { changed, drain_ms } => {
+            Report::Reloaded { changed, drain_ms, log_level } => {
                 worker.drain = Duration::from_millis(drain_ms);
                 if is_serving {
+                    follow(log_level);
                     // A generation that is being started may have read what was before.
                     self.reload_again |= changed && self.change.is_some();
                     self.tell_state();
@@ -383,6 +386,13 @@ impl Supervisor {
         };
         self.workers.push(Worker::spawn(self.program.worker(false), &start)?);
         Ok(())
+    }
+}
+
+/// Obeys what a worker's configuration says of the program log.
+fn follow(log_level: Option<String>) {
+    if let Some(level) = log_level.and_then(|word| word.parse().ok()) {
+        log::follow(level);
     }
 }
 
