@@ -32,7 +32,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{WaitOptions, WaitStatus};
 
 use crate::asked::Asked;
-use crate::config::Loaded;
+use crate::config::{Loaded, Process};
 use crate::listen::Sockets;
 use crate::systemd::{Activated, Notifier};
 use crate::telemetry::log;
@@ -387,6 +387,11 @@ impl Supervisor {
         self.workers.push(Worker::spawn(self.program.worker(false), &start)?);
         Ok(())
     }
+}
+
+/// The user or group that the worker is to run as and that is not to be found here, in words.
+pub(crate) fn missing_account(process: &Process) -> Option<String> {
+    Account::missing(process)
 }
 
 /// Obeys what a worker's configuration says of the program log.

@@ -89,8 +89,12 @@ pub(crate) fn set_level(directives: &str) -> anyhow::Result<()> {
 
 fn filter(level: Level, overriding: Option<&str>) -> anyhow::Result<EnvFilter> {
     let Some(directives) = overriding else { return Ok(EnvFilter::new(level.as_str())) };
-    EnvFilter::builder().parse(directives).with_context(|| {
-        format!("{LEVEL_VARIABLE} is not a filter: expected a level such as `debug`, or `part=level,…`")
+    // Its own words name levels as numbers, and do so twice.
+    EnvFilter::builder().parse(directives).ok().with_context(|| {
+        format!(
+            "{LEVEL_VARIABLE} is not a filter: `{directives}`. Expected a level (error, warn, info, debug, trace), or \
+             `part=level,…`"
+        )
     })
 }
 

@@ -23,7 +23,7 @@ const CHART_HEIGHT: u16 = 3;
 const BUSIEST: &str = "busiest shard";
 const LATENCY: &str = "latency p99";
 
-const HELP: [(&str, &str); 12] = [
+const HELP: [(&str, &str); 13] = [
     ("1 to 5, tab", "overview, shards, routes, upstreams, servers"),
     ("s", "sort by the next column"),
     ("r", "turn the order around"),
@@ -33,9 +33,10 @@ const HELP: [(&str, &str); 12] = [
     ("?", "this"),
     ("q, ctrl-c", "quit"),
     ("", ""),
-    ("P50, P99", "what 50 or 99 of 100 requests took at most in the last interval:"),
-    ("", "of a route to its answer's end, of an upstream and (as MEAN)"),
-    ("", "of a server to its answer's head. AGAIN/S: requests sent again"),
+    ("P50, P99", "what 50 and 99 of 100 requests took at most just now: of a"),
+    ("", "route to its answer's end, of an upstream to its answer's head"),
+    ("MEAN", "the mean of a server to its answer's head"),
+    ("AGAIN/S", "requests that were sent again"),
 ];
 
 /// Draws all of it, at the time `now`.

@@ -79,7 +79,8 @@ impl AccessWriter {
         let known: Vec<Option<usize>> = targets.iter().map(|target| position(&target.place)).collect();
         let mut opened = Vec::new();
         for (target, _) in targets.iter().zip(&known).filter(|(_, known)| known.is_none()) {
-            let sink = open(&target.place).with_context(|| format!("the access log to {}", name(&target.place)))?;
+            let sink =
+                open(&target.place).with_context(|| format!("the access log cannot go to {}", name(&target.place)))?;
             let refused = metrics.access_log(&name(&target.place));
             opened.push(Writer::start(target.clone(), sink, refused)?);
         }
