@@ -173,23 +173,20 @@ fn shards(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize
 }
 
 fn routes(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize) {
-    line!(text, "\nROUTE               UPSTREAM     REQ/S     REQUESTS     5XX  FAILED     P50     P99");
+    line!(text, "\nROUTE               UPSTREAM   REQ/S    REQUESTS    5XX  FAILED     P50     P99");
     for (place, route) in status.routes.iter().enumerate().take(rows_max) {
         let used = rates.of_route(place, route);
         let (requests, total) = (rate(used.requests), route.requests.map_or_else(|| "-".to_owned(), grouped));
         let (errors, failed) = (counted(route.server_errors), counted(route.failures));
         let (median, high) = (latency(used.median_us), latency(used.high_us));
         let (name, upstream) = (&route.name, &route.upstream);
-        line!(
-            text,
-            "{name:<19} {upstream:<10} {requests:>7} {total:>12} {errors:>7} {failed:>7} {median:>7} {high:>7}"
-        );
+        line!(text, "{name:<19} {upstream:<9} {requests:>6} {total:>11} {errors:>6} {failed:>7} {median:>7} {high:>7}");
     }
     more(text, status.routes.len(), rows_max, "routes");
 }
 
 fn upstreams(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize) {
-    line!(text, "\nUPSTREAM     SERVERS UP  ACTIVE   REQ/S     REQUESTS  FAILED   AGAIN     P50     P99");
+    line!(text, "\nUPSTREAM       UP       ACTIVE  REQ/S    REQUESTS FAILED  AGAIN     P50     P99");
     for upstream in status.upstreams.iter().take(rows_max) {
         let used = rates.of_upstream(upstream);
         let servers = &upstream.servers;
@@ -203,19 +200,19 @@ fn upstreams(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: us
         let name = &upstream.name;
         line!(
             text,
-            "{name:<12} {up:<10} {active:>7} {requests:>7} {total:>12} {failed:>7} {again:>7} {median:>7} {high:>7}"
+            "{name:<14} {up:<8} {active:>6} {requests:>6} {total:>11} {failed:>6} {again:>6} {median:>7} {high:>7}"
         );
     }
     more(text, status.upstreams.len(), rows_max, "upstreams");
 }
 
 fn servers(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize) {
-    line!(text, "\nUPSTREAM      SERVER                WEIGHT  STATE        ACTIVE   REQ/S  FAILED    MEAN");
+    line!(text, "\nUPSTREAM   SERVER                WEIGHT STATE       ACTIVE  REQ/S FAILED    MEAN");
     let mut rows = 0;
     let mut left = 0;
     for upstream in &status.upstreams {
         if upstream.servers.is_empty() {
-            line!(text, "{:<13} no server: no name of one has an address", upstream.name);
+            line!(text, "{:<10} no server: no name of one has an address", upstream.name);
         }
         for (index, server) in upstream.servers.iter().enumerate() {
             if rows == rows_max {
@@ -231,7 +228,7 @@ fn servers(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usiz
             let failed = counted(server.failures);
             line!(
                 text,
-                "{name:<13} {address:<21} {weight:>6}  {state:<11} {active:>7} {requests:>7} {failed:>7} {mean:>7}"
+                "{name:<10} {address:<21} {weight:>6} {state:<11} {active:>6} {requests:>6} {failed:>6} {mean:>7}"
             );
         }
     }
@@ -240,7 +237,7 @@ fn servers(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usiz
 
 /// A count where there is little room.
 fn counted(count: u64) -> String {
-    if count < 1_000_000 { grouped(count) } else { short(count as f64) }
+    if count < 100_000 { grouped(count) } else { short(count as f64) }
 }
 
 fn more(text: &mut String, count: usize, rows_max: usize, things: &str) {
