@@ -11,7 +11,7 @@
 //!      └──── back-off ◀────┘ it fell
 //! ```
 //! Whatever becomes of the workers, the listening sockets stay open, and connections wait in them. [`change`] is how one
-//! generation follows another, [`take_over`] how this program becomes its next version, [`message`] what workers are told.
+//! generation follows another, [`mod@take_over`] how this program becomes its next version, [`message`] what workers are told.
 
 mod account;
 mod backoff;

@@ -200,7 +200,9 @@ signal.pause()
     fn proxy(&self) -> (Origin, Ringway) {
         let origin = standard::start();
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();
-        let ringway = Ringway::start_by(&command, BINARY, Config::to(origin.address()));
+        // Nor may that user write where the harness would have its socket.
+        let config = Config::to(origin.address()).set("admin", "address", "\"off\"");
+        let ringway = Ringway::start_by(&command, BINARY, config);
         (origin, ringway)
     }
 }

@@ -28,7 +28,8 @@ impl Programs {
     pub(crate) fn prepare(arguments: &Arguments) -> anyhow::Result<Self> {
         let targets = &arguments.targets;
         let (nginx, wrk) = (installed("nginx")?, installed("wrk")?);
-        let haproxy = targets.contains(&Target::Haproxy).then(|| installed("haproxy")).transpose()?;
+        let asks_haproxy = targets.iter().any(|target| matches!(target, Target::Haproxy | Target::HaproxyLogged));
+        let haproxy = asks_haproxy.then(|| installed("haproxy")).transpose()?;
         let built = |wanted: bool, given: &Option<PathBuf>, package, binary| match given {
             _ if !wanted => Ok(None),
             Some(path) => existing(path).map(Some),

@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 64] = [
+pub(crate) static METRICS: [Metric; 65] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -119,6 +119,7 @@ pub(crate) static METRICS: [Metric; 64] = [
     counter("ringway_ring_pipes_refused_total", &["shard"], "Times large bodies were copied because the kernel granted no pipe of a useful size."),
     counter("ringway_ring_received_bytes_total", &["shard"], "Bytes received from clients and servers."),
     counter("ringway_ring_sent_bytes_total", &["shard"], "Bytes sent to clients and servers."),
+    counter("ringway_ring_spliced_bytes_total", &["shard"], "Bytes that passed from socket to socket without being seen."),
     counter("ringway_ring_copied_out_bytes_total", &["shard"], "Bytes copied out of receive buffers because few of these were free."),
     // The process, under the names that all programs use for it.
     counter("process_cpu_seconds_total", &[], "Processor time of this process."),

@@ -204,6 +204,7 @@ fn shards(families: &mut Families, shards: &[std::sync::Arc<Counters>]) {
         ("ringway_ring_pipes_refused_total", |counters| &counters.ring.pipes_refused),
         ("ringway_ring_received_bytes_total", |counters| &counters.ring.bytes_received),
         ("ringway_ring_sent_bytes_total", |counters| &counters.ring.bytes_sent),
+        ("ringway_ring_spliced_bytes_total", |counters| &counters.ring.bytes_spliced),
         ("ringway_ring_copied_out_bytes_total", |counters| &counters.ring.bytes_copied_out),
     ];
     let counts = |families: &mut Families, each: &[(&str, OfShard)]| {
