@@ -31,8 +31,8 @@ pub(crate) struct Client {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// Nobody listens there.
-    #[error("no Ringway is running at {address}: {reason}")]
-    NotRunning { address: Address, reason: io::Error },
+    #[error("no Ringway is running at {address}: {reason}. --admin ADDRESS or --config FILE says where else to look")]
+    NotRunning { address: Address, reason: &'static str },
     /// It is there, and cannot be spoken to.
     #[error("cannot speak to the Ringway at {address}: {reason}")]
     Unreachable { address: Address, reason: String },
@@ -64,7 +64,7 @@ impl Client {
         let (status, body) =
             asked.map_err(|_| self.unreachable(format!("no answer within {} s", within.as_secs())))??;
         if !(200..300).contains(&status) {
-            return Err(refusal(status, &body));
+            return Err(self.refusal(status, &body));
         }
         serde_json::from_slice(&body).map_err(|error| self.unreachable(format!("the answer makes no sense: {error}")))
     }
@@ -99,13 +99,27 @@ impl Client {
     fn refused_connection(&self, reason: io::Error) -> ClientError {
         let address = self.address.clone();
         match reason.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { address, reason },
+            io::ErrorKind::NotFound => ClientError::NotRunning { address, reason: "there is no such socket" },
+            io::ErrorKind::ConnectionRefused => ClientError::NotRunning { address, reason: "nobody listens there" },
             io::ErrorKind::PermissionDenied => {
-                let reason = "permission denied: the socket is its user's alone".to_owned();
+                let reason =
+                    "permission denied: the socket is for the user that Ringway runs as, and for root".to_owned();
                 ClientError::Unreachable { address, reason }
             }
             _ => ClientError::Unreachable { address, reason: reason.to_string() },
         }
+    }
+
+    fn refusal(&self, status: u16, body: &[u8]) -> ClientError {
+        let told: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |key: &str| told[key].as_str().map(str::to_owned);
+        let address = &self.address;
+        let detail = match (status, &self.token) {
+            (401, None) => format!("the Ringway at {address} asks for a token: --token-file FILE has it"),
+            (401, Some(_)) => format!("the Ringway at {address} has another token than that of the token file"),
+            _ => text("detail").unwrap_or_else(|| format!("it answered with status {status}")),
+        };
+        ClientError::Refused { status, error: text("error").unwrap_or_default(), detail }
     }
 
     fn unreachable(&self, reason: String) -> ClientError {
@@ -118,11 +132,4 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Connection>> {
         Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
         Address::Tcp(address) => Box::new(TcpStream::connect(address).await?),
     })
-}
-
-fn refusal(status: u16, body: &[u8]) -> ClientError {
-    let told: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = |key: &str| told[key].as_str().map(str::to_owned);
-    let detail = text("detail").unwrap_or_else(|| format!("it answered with status {status}"));
-    ClientError::Refused { status, error: text("error").unwrap_or_default(), detail }
 }

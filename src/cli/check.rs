@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::bind::{Finding, State};
 use super::CheckArgs;
 use crate::config::{self, Errors, Loaded};
-use crate::discovery;
+use crate::{discovery, supervisor};
 
 /// The exit status of a valid configuration whose addresses cannot all be listened on.
 const UNUSABLE: u8 = 3;
@@ -34,6 +34,8 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let (mut warnings, mut findings) = (Vec::new(), Vec::new());
     if !args.offline {
         warnings = unresolved(&loaded)?;
+        // As with names: it may exist where the file will serve.
+        warnings.extend(supervisor::missing_account(&loaded.process));
         findings = bind::bind(&loaded.plan.listeners);
     }
     let usable = findings.iter().all(Finding::is_usable);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::control::{ServerState, ServerStatus, Status};
+use crate::control::{LatencyBucket, RouteStatus, ServerState, ServerStatus, Status, UpstreamStatus};
 
 /// Whole, with separators: `1,234,567`.
 pub(super) fn grouped(number: u64) -> String {
@@ -133,37 +133,115 @@ impl<'a> Rates<'a> {
         Some((us_a_second / 1e6).min(1.0))
     }
 
-    /// The latency, in µs, that a share of the exchanges since stayed below; none if none has ended, or none is measured. It
+    /// The latency, in µs, that a share of what ended since then stayed below; none if nothing has ended, or none is measured. It
     /// is as exact as the buckets are narrow: within one, latencies are taken to be spread evenly.
-    pub(super) fn quantile(&self, now: &Status, share: f64) -> Option<f64> {
-        let before = self.before?;
-        let counts = now.totals.latency.iter().map(|bucket| {
-            let known = before.totals.latency.iter().find(|known| known.below_us == bucket.below_us);
-            (bucket.below_us, bucket.count.saturating_sub(known.map_or(0, |known| known.count)))
-        });
-        let counts: Vec<(u64, u64)> = counts.collect();
-        let whole: u64 = counts.iter().map(|(_, count)| count).sum();
+    pub(super) fn quantile(
+        &self,
+        now: &[LatencyBucket],
+        before: impl FnOnce(&'a Status) -> Option<&'a [LatencyBucket]>,
+        share: f64,
+    ) -> Option<f64> {
+        let before = before(self.before?)?;
+        let known = |from_us| before.iter().find(|known| known.from_us == from_us).map_or(0, |known| known.count);
+        let grown = now.iter().map(|bucket| (bucket, bucket.count.saturating_sub(known(bucket.from_us))));
+        let grown: Vec<(&LatencyBucket, u64)> = grown.filter(|(_, count)| *count > 0).collect();
+        let whole: u64 = grown.iter().map(|(_, count)| count).sum();
         let wanted = share * whole as f64;
-        let (mut passed, mut lower_us) = (0.0, 0);
-        for (upper_us, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let mut passed = 0.0;
+        for (bucket, count) in grown {
             let count = count as f64;
             if passed + count >= wanted {
-                let within = (wanted - passed) / count;
-                return Some(lower_us as f64 + within * upper_us.saturating_sub(lower_us) as f64);
+                let width = bucket.to_us.map_or(0, |to_us| to_us.saturating_sub(bucket.from_us));
+                return Some(bucket.from_us as f64 + (wanted - passed) / count * width as f64);
             }
             passed += count;
-            lower_us = upper_us;
         }
         None
     }
 
-    /// Requests a second to a server.
-    pub(super) fn of_server(&self, upstream: &str, server: &ServerStatus) -> Option<f64> {
-        self.of(server.requests, |before| {
-            let upstream = before.upstreams.iter().find(|known| known.name == upstream)?;
-            upstream.servers.iter().find(|known| known.address == server.address).map(|known| known.requests)
-        })
+    /// Such a latency of all exchanges.
+    pub(super) fn of_all(&self, now: &Status, share: f64) -> Option<f64> {
+        self.quantile(&now.totals.latency, |before| Some(&before.totals.latency), share)
     }
+
+    /// How the route in this place was used.
+    pub(super) fn of_route(&self, place: usize, route: &RouteStatus) -> Use {
+        // There may be ten thousand, and they stay in their places but at reloads.
+        let known = self.before.and_then(|before| before.routes.get(place)).filter(|known| known.name == route.name);
+        let of = |now: u64, count: fn(&RouteStatus) -> u64| self.of(now, |_| known.map(count));
+        let quantile = |share| self.quantile(&route.latency, |_| known.map(|known| known.latency.as_slice()), share);
+        let before = known.and_then(|known| known.requests);
+        Use {
+            requests: route.requests.and_then(|now| self.of(now, |_| before)),
+            failures: of(route.failures, |known| known.failures).filter(|_| before.is_some()),
+            median_us: quantile(0.5),
+            high_us: quantile(0.99),
+        }
+    }
+
+    /// How an upstream was used.
+    pub(super) fn of_upstream(&self, upstream: &UpstreamStatus) -> Use {
+        let known = self.before.and_then(|before| before.upstreams.iter().find(|known| known.name == upstream.name));
+        let quantile = |share| self.quantile(&upstream.latency, |_| known.map(|known| known.latency.as_slice()), share);
+        let failures = |upstream: &UpstreamStatus| upstream.servers.iter().map(|server| server.failures).sum();
+        let requests = known.and_then(|known| known.requests);
+        Use {
+            requests: upstream.requests.and_then(|now| self.of(now, |_| requests)),
+            failures: self.of(failures(upstream), |_| known.map(failures)),
+            median_us: quantile(0.5),
+            high_us: quantile(0.99),
+        }
+    }
+
+    /// How a server was used. Its latency is a mean.
+    pub(super) fn of_server(&self, upstream: &str, server: &ServerStatus) -> Use {
+        let known = self.before.and_then(|before| {
+            let upstream = before.upstreams.iter().find(|known| known.name == upstream)?;
+            upstream.servers.iter().find(|known| known.address == server.address)
+        });
+        let of = |now, count: fn(&ServerStatus) -> u64| self.of(now, |_| known.map(count));
+        let heads = server.heads.zip(known.and_then(|known| known.heads));
+        let mean_us = heads
+            .filter(|(now, before)| now.count > before.count)
+            .map(|(now, before)| now.sum_us.saturating_sub(before.sum_us) as f64 / (now.count - before.count) as f64);
+        Use {
+            requests: of(server.requests, |known| known.requests),
+            failures: of(server.failures, |known| known.failures),
+            median_us: mean_us,
+            high_us: None,
+        }
+    }
+}
+
+/// What happened to one thing between two looks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Use {
+    /// A second.
+    pub(super) requests: Option<f64>,
+    /// A second.
+    pub(super) failures: Option<f64>,
+    /// What half of the requests stayed below; for a server the mean.
+    pub(super) median_us: Option<f64>,
+    /// What 99 of 100 stayed below.
+    pub(super) high_us: Option<f64>,
+}
+
+/// µs as people read them, in at most seven characters: `850 µs`, `1.9 ms`, `12 ms`, `3.4 s`.
+pub(super) fn duration(us: f64) -> String {
+    let scaled = |value: f64, unit: &str| {
+        let digits = usize::from(value < 9.95);
+        format!("{value:.digits$} {unit}")
+    };
+    match us {
+        us if us < 999.5 => format!("{us:.0} µs"),
+        us if us < 999_500.0 => scaled(us / 1e3, "ms"),
+        us => scaled(us / 1e6, "s"),
+    }
+}
+
+/// A latency, or a dash where there is none.
+pub(super) fn latency(us: Option<f64>) -> String {
+    us.map_or_else(|| "-".to_owned(), duration)
 }
 
 /// Exchanges that did not complete.
@@ -216,6 +294,8 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         let shown = [0.0, 5.0, 999.0, 999.7, 1234.0, 99_960.0, 45_600_000.0, 999_999.0].map(short);
         assert_eq!(shown, ["0", "5", "999", "1.00k", "1.23k", "100k", "45.6M", "1.00M"]);
+        let shown = [0.4, 850.0, 999.6, 1_940.0, 9_960.0, 12_400.0, 999_600.0, 60e6].map(duration);
+        assert_eq!(shown, ["0 µs", "850 µs", "1.0 ms", "1.9 ms", "10 ms", "12 ms", "1.0 s", "60 s"]);
         assert_eq!([100.0, 1536.0].map(bytes), ["100 B", "1.50 KiB"]);
         let shares = [(0, 9), (9, 9), (1, 1_000_000), (999_999, 1_000_000), (1, 3), (0, 0)].map(|(a, b)| percent(a, b));
         assert_eq!(shares, ["0 %", "100 %", "0.01 %", "99.99 %", "33.3 %", "0 %"]);

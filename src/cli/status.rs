@@ -7,14 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Args;
 use hyper::Method;
 
-use super::figures::{Rates, Sample, bytes, completed, grouped, lasted, rate, standing};
+use super::figures::{Rates, Sample, bytes, completed, duration, grouped, lasted, latency, rate, short, standing};
 use super::remote::{ANSWER_MAX, RemoteArgs, runtime};
 use crate::admin::client::ClientError;
-use crate::control::{Phase, Status};
+use crate::control::{Phase, ServerState, Status};
 
 /// Between the two looks that rates come from.
 const LOOK: Duration = Duration::from_millis(500);
-/// Shards and servers that are shown each; the rest is counted, unless all are asked for.
+/// Shards, routes, upstreams and servers that are shown each; the rest is counted, unless all are asked for.
 const ROWS_MAX: usize = 16;
 /// Columns of a terminal.
 const WIDTH: usize = 80;
@@ -26,7 +26,7 @@ pub(super) struct StatusArgs {
     /// Answer as JSON, whole
     #[arg(long)]
     json: bool,
-    /// Show all shards and servers, however many there are
+    /// Show all shards, routes, upstreams and servers, however many there are
     #[arg(short, long)]
     all: bool,
 }
@@ -60,7 +60,9 @@ fn page(before: &Sample, now: &Sample, rows_max: usize) -> String {
     head(&mut text, status);
     traffic(&mut text, status, &rates);
     shards(&mut text, status, &rates, rows_max);
+    routes(&mut text, status, &rates, rows_max);
     upstreams(&mut text, status, &rates, rows_max);
+    servers(&mut text, status, &rates, rows_max);
     text
 }
 
@@ -134,6 +136,9 @@ fn traffic(text: &mut String, status: &Status, rates: &Rates<'_>) {
     let sent = bytes_a_second(totals.bytes_sent, |status| status.totals.bytes_sent);
     let done = completed(status);
     line!(text, "  requests    {requests}/s; {} in all, {done} completed", grouped(totals.exchanges));
+    if let Some((median, high)) = rates.of_all(status, 0.5).zip(rates.of_all(status, 0.99)) {
+        line!(text, "  latency     {} for half of them now, {} for 99 of 100", duration(median), duration(high));
+    }
     line!(text, "  clients     {} connected, {accepted}/s accepted", grouped(totals.connections_open));
     line!(text, "  bytes       {received}/s received, {sent}/s sent, on all sockets");
     let failed = |(word, count): (&String, &u64)| format!("{word} {}", grouped(*count));
@@ -167,13 +172,47 @@ fn shards(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize
     more(text, status.shards.len(), rows_max, "shards");
 }
 
+fn routes(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize) {
+    line!(text, "\nROUTE               UPSTREAM   REQ/S    REQUESTS    5XX  FAILED     P50     P99");
+    for (place, route) in status.routes.iter().enumerate().take(rows_max) {
+        let used = rates.of_route(place, route);
+        let (requests, total) = (rate(used.requests), route.requests.map_or_else(|| "-".to_owned(), grouped));
+        let (errors, failed) = (counted(route.server_errors), counted(route.failures));
+        let (median, high) = (latency(used.median_us), latency(used.high_us));
+        let (name, upstream) = (&route.name, &route.upstream);
+        line!(text, "{name:<19} {upstream:<9} {requests:>6} {total:>11} {errors:>6} {failed:>7} {median:>7} {high:>7}");
+    }
+    more(text, status.routes.len(), rows_max, "routes");
+}
+
 fn upstreams(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize) {
-    line!(text, "\nUPSTREAM      SERVER                 WEIGHT  STATE        ACTIVE   REQ/S  FAILED");
+    line!(text, "\nUPSTREAM       UP       ACTIVE  REQ/S    REQUESTS FAILED  AGAIN     P50     P99");
+    for upstream in status.upstreams.iter().take(rows_max) {
+        let used = rates.of_upstream(upstream);
+        let servers = &upstream.servers;
+        let up = servers.iter().filter(|server| server.state == ServerState::Up).count();
+        let up = format!("{up} of {}", servers.len());
+        let active = grouped(servers.iter().map(|server| server.active).sum());
+        let failed = counted(servers.iter().map(|server| server.failures).sum());
+        let total = upstream.requests.map_or_else(|| "-".to_owned(), grouped);
+        let (requests, again) = (rate(used.requests), counted(upstream.retries));
+        let (median, high) = (latency(used.median_us), latency(used.high_us));
+        let name = &upstream.name;
+        line!(
+            text,
+            "{name:<14} {up:<8} {active:>6} {requests:>6} {total:>11} {failed:>6} {again:>6} {median:>7} {high:>7}"
+        );
+    }
+    more(text, status.upstreams.len(), rows_max, "upstreams");
+}
+
+fn servers(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: usize) {
+    line!(text, "\nUPSTREAM   SERVER                WEIGHT STATE       ACTIVE  REQ/S FAILED    MEAN");
     let mut rows = 0;
     let mut left = 0;
     for upstream in &status.upstreams {
         if upstream.servers.is_empty() {
-            line!(text, "{:<12}  no server: no name of one has an address", upstream.name);
+            line!(text, "{:<10} no server: no name of one has an address", upstream.name);
         }
         for (index, server) in upstream.servers.iter().enumerate() {
             if rows == rows_max {
@@ -182,14 +221,23 @@ fn upstreams(text: &mut String, status: &Status, rates: &Rates<'_>, rows_max: us
             }
             rows += 1;
             let name = if index == 0 { upstream.name.as_str() } else { "" };
-            let requests = rate(rates.of_server(&upstream.name, server));
+            let used = rates.of_server(&upstream.name, server);
+            let (requests, mean) = (rate(used.requests), latency(used.median_us));
             let state = standing(server, status.shards.len());
             let (address, weight, active) = (&server.address, server.weight, grouped(server.active));
-            let failed = grouped(server.failures);
-            line!(text, "{name:<12}  {address:<21}  {weight:>6}  {state:<11}  {active:>6}  {requests:>6}  {failed:>6}");
+            let failed = counted(server.failures);
+            line!(
+                text,
+                "{name:<10} {address:<21} {weight:>6} {state:<11} {active:>6} {requests:>6} {failed:>6} {mean:>7}"
+            );
         }
     }
     more(text, rows + left, rows_max, "servers");
+}
+
+/// A count where there is little room.
+fn counted(count: u64) -> String {
+    if count < 100_000 { grouped(count) } else { short(count as f64) }
 }
 
 fn more(text: &mut String, count: usize, rows_max: usize, things: &str) {

@@ -67,7 +67,7 @@ impl Fleet {
         let (sender, events) = mpsc::unbounded_channel();
         let cores = if plan.shards.pin { core_affinity::get_core_ids().unwrap_or_default() } else { Vec::new() };
         let mut writer = AccessWriter::default();
-        let mut outlets = writer.apply(plan, usize::from(plan.shards.count))?.into_iter();
+        let mut outlets = writer.apply(plan, usize::from(plan.shards.count), metrics)?.into_iter();
         let mut shards = Vec::new();
         for (shard, tallies) in metrics.tallies(plan).into_iter().enumerate() {
             let counters = metrics.counters(shard);
@@ -272,8 +272,8 @@ impl Fleet {
     ///
     /// # Errors
     /// When one cannot be opened. Then nothing has changed.
-    pub(super) fn open_logs(&mut self, plan: &Plan) -> anyhow::Result<Vec<Vec<NextOutlet>>> {
-        self.writer.apply(plan, self.shards.len())
+    pub(super) fn open_logs(&mut self, plan: &Plan, metrics: &Metrics) -> anyhow::Result<Vec<Vec<NextOutlet>>> {
+        self.writer.apply(plan, self.shards.len(), metrics)
     }
 
     /// Waits for the shards' threads, if they were told to end, and writes the last access records.

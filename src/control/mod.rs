@@ -42,7 +42,10 @@ pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, Upgr
 pub(crate) use heritage::Heritage;
 pub(crate) use parent::Assignment;
 pub(crate) use reload::tell_outcome;
-pub(crate) use status::{Crashes, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status};
+pub(crate) use status::{
+    Crashes, Heads, LatencyBucket, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status,
+    UpstreamStatus,
+};
 pub(crate) use survey::balance;
 
 /// How long the end waits for answers of the admin API to be given.
@@ -253,7 +256,7 @@ impl Control {
         self.ready.admin = self.admin.as_ref().map(|server| server.address().clone());
         self.fleet.accept(sockets, &self.metrics).await?;
         self.phase = Phase::Serving;
-        self.parent.ready(self.plan.timeouts.drain, &self.written);
+        self.parent.ready(self.plan.timeouts.drain, self.read.log_level, &self.written);
         if !*self.is_whole.borrow() {
             let is_whole = self.is_whole.clone();
             tokio::spawn(async move {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Level;
 
 use super::handle::{ReloadOutcome, UpgradeOutcome};
 use super::heritage::Heritage;
@@ -17,6 +18,7 @@ use crate::listen::Sockets;
 use crate::supervisor::link::{self, Link, Received};
 use crate::supervisor::message::{Answer, Order, Report, TAKE_OVER_VERSION};
 use crate::systemd::Notifier;
+use crate::telemetry::log;
 
 /// Orders of the supervisor that may wait to be obeyed.
 const ORDERS_MAX: usize = 32;
@@ -162,11 +164,12 @@ impl Parent {
     }
 
     /// Connections are accepted, by the configuration `written`. A drain may take so long.
-    pub(super) fn ready(&self, drain: Duration, written: &Written) {
+    pub(super) fn ready(&self, drain: Duration, log_level: Level, written: &Written) {
         match self {
             Parent::Supervisor(line) => {
-                let drain_ms = drain.as_millis() as u64;
-                line.tell_written(&Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms }, written);
+                let (drain_ms, log_level) = (drain.as_millis() as u64, Some(log::word(log_level)));
+                let ready = Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms, log_level };
+                line.tell_written(&ready, written);
             }
             Parent::Service { notifier } => notifier.ready("serving"),
         }
@@ -180,12 +183,13 @@ impl Parent {
     }
 
     /// That is over; with the configuration `changed`, if another one is in force.
-    pub(super) fn reloaded(&self, changed: Option<&Written>, drain: Duration) {
-        let drain_ms = drain.as_millis() as u64;
+    pub(super) fn reloaded(&self, changed: Option<&Written>, drain: Duration, log_level: Level) {
+        let (drain_ms, log_level) = (drain.as_millis() as u64, Some(log::word(log_level)));
+        let report = Report::Reloaded { changed: changed.is_some(), drain_ms, log_level };
         match self {
             Parent::Supervisor(line) => match changed {
-                Some(written) => line.tell_written(&Report::Reloaded { changed: true, drain_ms }, written),
-                None => line.tell(&Report::Reloaded { changed: false, drain_ms }),
+                Some(written) => line.tell_written(&report, written),
+                None => line.tell(&report),
             },
             Parent::Service { notifier } => notifier.ready("serving"),
         }

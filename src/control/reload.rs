@@ -20,6 +20,7 @@ use super::{Began, Control};
 use crate::asked::Asked;
 use crate::config::{Admin, Discovery, Loaded, Process, Written};
 use crate::discovery::FirstAnswers;
+use crate::telemetry::log;
 
 /// How long shards may take to serve by another Plan before that is worth a line in the log.
 const TAKEN_MAX: Duration = Duration::from_secs(5);
@@ -31,6 +32,7 @@ pub(super) struct Read {
     pub(super) discovery: Discovery,
     pub(super) process: Process,
     pub(super) admin: Admin,
+    pub(super) log_level: tracing::Level,
 }
 
 /// A configuration that is ready to be served by.
@@ -55,7 +57,8 @@ pub(super) enum Difference {
 
 impl Read {
     pub(super) fn new(loaded: Loaded) -> Read {
-        Read { plan: loaded.plan, discovery: loaded.discovery, process: loaded.process, admin: loaded.admin }
+        let Loaded { plan, log_level, discovery, process, admin, written: _ } = loaded;
+        Read { plan, discovery, process, admin, log_level }
     }
 
     /// How `next` differs from this.
@@ -147,7 +150,7 @@ impl Control {
                 Difference::Generation(what) => match self.parent.want_generation(askers) {
                     Ok(()) => {
                         tracing::info!(what, "what has changed wants a new generation");
-                        return self.parent.reloaded(None, self.plan.timeouts.drain);
+                        return self.parent.reloaded(None, self.plan.timeouts.drain, self.read.log_level);
                     }
                     Err(askers) => {
                         let reason =
@@ -158,7 +161,7 @@ impl Control {
             },
         };
         let changed = matches!(outcome, ReloadOutcome::Swapped { .. }).then_some(&self.written);
-        self.parent.reloaded(changed, self.plan.timeouts.drain);
+        self.parent.reloaded(changed, self.plan.timeouts.drain, self.read.log_level);
         tell_outcome(&outcome);
         if let ReloadOutcome::Refused { reason } = &outcome {
             self.reloads.refused += 1;
@@ -186,7 +189,7 @@ impl Control {
         }
         let upstreams = origins(&self.plan, &self.moved, &plan);
         let plan = Arc::new(plan);
-        let mut outlets = match self.fleet.open_logs(&plan) {
+        let mut outlets = match self.fleet.open_logs(&plan, &self.metrics) {
             Ok(outlets) => outlets.into_iter(),
             Err(error) => {
                 // Back to the names that are still served.
@@ -218,6 +221,7 @@ impl Control {
                 }
             }
         }
+        log::follow(read.log_level);
         self.watch_as(&read);
         self.retired.push(std::mem::replace(&mut self.plan, plan));
         self.read = read;

@@ -73,16 +73,19 @@ pub(crate) struct Totals {
     pub(crate) bytes_sent: u64,
     /// Access records that were dropped because the writer fell behind.
     pub(crate) records_dropped: u64,
-    /// How long exchanges took, shortest first; empty while that is not measured.
+    /// How long exchanges took, shortest first, from the end of a request's head to the end of its answer; empty while that
+    /// is not measured.
     #[serde(default)]
     pub(crate) latency: Vec<LatencyBucket>,
 }
 
-/// Exchanges that took less than a bound, and no less than the bound of the bucket before.
+/// How many took longer than one bound, and no longer than another. Buckets that are empty are not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LatencyBucket {
-    /// The bound, in µs.
-    pub(crate) below_us: u64,
+    /// The lower bound, in µs.
+    pub(crate) from_us: u64,
+    /// The upper bound; none for what is longer than all bounds.
+    pub(crate) to_us: Option<u64>,
     /// How many they were.
     pub(crate) count: u64,
 }
@@ -102,6 +105,15 @@ pub(crate) struct RouteStatus {
     pub(crate) upstream: String,
     /// Requests that took it; none while they are not counted by route.
     pub(crate) requests: Option<u64>,
+    /// Those of them that were answered with a status of 500 or above.
+    #[serde(default)]
+    pub(crate) server_errors: u64,
+    /// Those of them that did not complete.
+    #[serde(default)]
+    pub(crate) failures: u64,
+    /// How long they took, as that of all exchanges.
+    #[serde(default)]
+    pub(crate) latency: Vec<LatencyBucket>,
 }
 
 /// One upstream.
@@ -113,6 +125,15 @@ pub(crate) struct UpstreamStatus {
     pub(crate) balance: String,
     /// Connections to it that are open, idle ones included.
     pub(crate) connections: u64,
+    /// Requests that were sent to it, each attempt counted; none while they are not counted by upstream.
+    #[serde(default)]
+    pub(crate) requests: Option<u64>,
+    /// Requests that were sent again.
+    #[serde(default)]
+    pub(crate) retries: u64,
+    /// How long the heads of its answers took, from the end of a request.
+    #[serde(default)]
+    pub(crate) latency: Vec<LatencyBucket>,
     /// Its servers.
     pub(crate) servers: Vec<ServerStatus>,
 }
@@ -140,6 +161,18 @@ pub(crate) struct ServerStatus {
     pub(crate) requests: u64,
     /// Those of them that it failed.
     pub(crate) failures: u64,
+    /// Answers whose heads came, and how long these took together, in µs; none while that is not measured.
+    #[serde(default)]
+    pub(crate) heads: Option<Heads>,
+}
+
+/// Heads of answers, for a mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Heads {
+    /// How many came.
+    pub(crate) count: u64,
+    /// How long they took together, in µs.
+    pub(crate) sum_us: u64,
 }
 
 /// Whether a server gets requests.

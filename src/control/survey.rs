@@ -17,7 +17,7 @@ use super::status::{
 };
 use super::{Control, io_name};
 use crate::discovery::Resolution;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::Digest;
 
 /// How long a shard may take to answer. Its loop turns in far less than a hundredth of it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,13 +28,15 @@ struct Survey {
     answers: Vec<Option<oneshot::Receiver<Snapshot>>>,
     /// What is known of each server beside what the shards tell.
     named: BTreeMap<String, String>,
+    digest: Digest,
 }
 
 impl Control {
     /// Tells how things stand, when the shards have told what only they know.
     pub(super) fn survey(&mut self, to: oneshot::Sender<Status>) {
-        let mut status = self.status();
-        let survey = Survey { answers: self.fleet.survey(), named: named(&self.plan, &self.resolution) };
+        let digest = self.metrics.digest();
+        let mut status = self.status(&digest);
+        let survey = Survey { answers: self.fleet.survey(), named: named(&self.plan, &self.resolution), digest };
         tokio::spawn(async move {
             survey.complete(&mut status).await;
             let _ = to.send(status);
@@ -53,11 +55,11 @@ impl Control {
         Arc::new(plan)
     }
 
-    fn status(&self) -> Status {
+    fn status(&self, digest: &Digest) -> Status {
         let (counters, shards) = (self.fleet.counters(&self.inherited.counters), self.fleet.statuses());
         Status {
-            totals: totals(&counters, &shards),
-            routes: routes(&self.plan, &self.metrics),
+            totals: Totals { latency: digest.latency.clone(), ..totals(&counters, &shards) },
+            routes: routes(&self.plan, digest),
             upstreams: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -92,7 +94,7 @@ impl Survey {
             snapshots.extend(snapshot);
         }
         add_cpu_times(&mut status.shards);
-        status.upstreams = upstreams(&snapshots, &self.named);
+        status.upstreams = upstreams(&snapshots, &self.named, &self.digest);
     }
 }
 
@@ -123,16 +125,21 @@ fn totals(counters: &BTreeMap<String, u64>, shards: &[ShardStatus]) -> Totals {
 }
 
 /// The routes of `plan`, as they are configured.
-fn routes(plan: &Plan, metrics: &Metrics) -> Vec<RouteStatus> {
-    let counted = metrics.requests_by_route();
+fn routes(plan: &Plan, digest: &Digest) -> Vec<RouteStatus> {
     let upstream = |route: &plan::Route| plan.upstreams[usize::from(route.upstream.0)].name.clone();
-    let status = |route: &plan::Route| RouteStatus {
-        name: route.name.clone(),
-        hosts: route.hosts.iter().map(ToString::to_string).collect(),
-        path: route.path.to_string(),
-        priority: route.priority,
-        upstream: upstream(route),
-        requests: counted.get(&route.name).copied(),
+    let status = |route: &plan::Route| {
+        let counted = digest.route(&route.name);
+        RouteStatus {
+            name: route.name.clone(),
+            hosts: route.hosts.iter().map(ToString::to_string).collect(),
+            path: route.path.to_string(),
+            priority: route.priority,
+            upstream: upstream(route),
+            requests: counted.map(|counted| counted.requests),
+            server_errors: counted.map_or(0, |counted| counted.server_errors),
+            failures: counted.map_or(0, |counted| counted.failures),
+            latency: counted.map_or_else(Vec::new, |counted| counted.latency.clone()),
+        }
     };
     plan.routes.routes().iter().map(status).collect()
 }
@@ -150,7 +157,7 @@ fn server_key(upstream: &str, address: &str) -> String {
     format!("{upstream} {address}")
 }
 
-fn upstreams(snapshots: &[Snapshot], named: &BTreeMap<String, String>) -> Vec<UpstreamStatus> {
+fn upstreams(snapshots: &[Snapshot], named: &BTreeMap<String, String>, digest: &Digest) -> Vec<UpstreamStatus> {
     // While a reload goes through the shards some tell of another Plan; the first one's is what is shown.
     let Some(first) = snapshots.first() else { return Vec::new() };
     let agreeing: Vec<&Snapshot> = snapshots.iter().filter(|told| Arc::ptr_eq(&told.plan, &first.plan)).collect();
@@ -167,12 +174,18 @@ fn upstreams(snapshots: &[Snapshot], named: &BTreeMap<String, String>) -> Vec<Up
         }
         let server = |address: &String| {
             let name = named.get(&server_key(&policy.name, address)).cloned();
-            together(address, name, servers.get(address).map_or(&[], Vec::as_slice))
+            let heads = digest.server(&policy.name, address);
+            let together = together(address, name, servers.get(address).map_or(&[], Vec::as_slice));
+            ServerStatus { heads, ..together }
         };
+        let counted = digest.upstream(&policy.name);
         UpstreamStatus {
             name: policy.name.clone(),
             balance: balance(&policy.balance).to_owned(),
             connections: told.iter().map(|upstream| u64::from(upstream.connections)).sum(),
+            requests: counted.map(|counted| counted.requests),
+            retries: counted.map_or(0, |counted| counted.retries),
+            latency: counted.map_or_else(Vec::new, |counted| counted.latency.clone()),
             servers: order.iter().map(server).collect(),
         }
     };
@@ -206,6 +219,7 @@ fn together(address: &str, name: Option<String>, told: &[&ServerSnapshot]) -> Se
         idle_connections: sum(|server| u64::from(server.idle_connections)),
         requests: sum(|server| server.requests),
         failures: sum(|server| server.failures),
+        heads: None,
     }
 }
 

@@ -41,6 +41,15 @@ impl Account {
         ensure!(me.is_root(), "process.user: only root can have the worker run as `{name}`");
         Ok(Some(wanted))
     }
+
+    /// Whether there is no such user or group on this machine: what is missing. Whether this process may become it is another
+    /// question.
+    pub(super) fn missing(process: &Process) -> Option<String> {
+        let user = process.user.as_ref().filter(|name| matches!(User::from_name(name), Ok(None)));
+        let group = process.group.as_ref().filter(|name| matches!(Group::from_name(name), Ok(None)));
+        let user = user.map(|name| format!("process.user: there is no user `{name}` here"));
+        user.or_else(|| group.map(|name| format!("process.group: there is no group `{name}` here")))
+    }
 }
 
 #[cfg(test)]
@@ -57,6 +66,9 @@ mod tests {
         assert_eq!(Account::wanted(&Process::default()).unwrap(), None);
         let refused = |user, group| wanted(user, group).unwrap_err().to_string();
         assert!(refused("no-such-user", None).contains("there is no user `no-such-user`"));
+        let process = Process { user: Some("no-such-user".to_owned()), ..Process::default() };
+        assert_eq!(Account::missing(&process).unwrap(), "process.user: there is no user `no-such-user` here");
+        assert_eq!(Account::missing(&Process { user: Some("nobody".to_owned()), ..Process::default() }), None);
         assert!(refused("root", None).contains("is root"));
         assert!(refused("nobody", Some("no-such-group")).contains("there is no group"));
         assert!(refused("nobody", Some("root")).contains("is a privilege"));

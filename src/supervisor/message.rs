@@ -66,6 +66,9 @@ pub(crate) enum Report {
         take_over_version: u32,
         /// How long a drain may take.
         drain_ms: u64,
+        /// What the configuration says of the program log, which the supervisor writes to as well.
+        #[serde(default)]
+        log_level: Option<String>,
     },
     /// The start, or what came after it, has failed.
     Failed {
@@ -84,6 +87,9 @@ pub(crate) enum Report {
         changed: bool,
         /// How long a drain may take.
         drain_ms: u64,
+        /// What the configuration in force says of the program log.
+        #[serde(default)]
+        log_level: Option<String>,
     },
     /// The configuration is valid and wants a new generation.
     NewGeneration {

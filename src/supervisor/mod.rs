@@ -32,9 +32,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{WaitOptions, WaitStatus};
 
 use crate::asked::Asked;
-use crate::config::Loaded;
+use crate::config::{Loaded, Process};
 use crate::listen::Sockets;
 use crate::systemd::{Activated, Notifier};
+use crate::telemetry::log;
 use account::Account;
 use backoff::Backoff;
 use change::Change;
@@ -209,11 +210,12 @@ impl Supervisor {
         let Some(worker) = self.worker(generation) else { return Ok(()) };
         let is_serving = worker.is_serving();
         match report {
-            Report::Ready { take_over_version, drain_ms } => {
+            Report::Ready { take_over_version, drain_ms, log_level } => {
                 worker.take_over_version = take_over_version;
                 worker.drain = Duration::from_millis(drain_ms);
                 if matches!(worker.role, Role::Starting(_)) && is_going_on {
                     worker.role = Role::Serving(Instant::now());
+                    follow(log_level);
                     self.configuration = descriptors.pop();
                     return self.welcome(generation);
                 }
@@ -233,9 +235,10 @@ impl Supervisor {
             }
             // So may the one that has taken its place.
             Report::Reloading => self.reload(),
-            Report::Reloaded { changed, drain_ms } => {
+            Report::Reloaded { changed, drain_ms, log_level } => {
                 worker.drain = Duration::from_millis(drain_ms);
                 if is_serving {
+                    follow(log_level);
                     if changed {
                         self.configuration = descriptors.pop();
                     }
@@ -400,6 +403,18 @@ impl Supervisor {
         };
         self.workers.push(Worker::spawn(self.program.worker(false), &start)?);
         Ok(())
+    }
+}
+
+/// The user or group that the worker is to run as and that is not to be found here, in words.
+pub(crate) fn missing_account(process: &Process) -> Option<String> {
+    Account::missing(process)
+}
+
+/// Obeys what a worker's configuration says of the program log.
+fn follow(log_level: Option<String>) {
+    if let Some(level) = log_level.and_then(|word| word.parse().ok()) {
+        log::follow(level);
     }
 }
 

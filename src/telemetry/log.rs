@@ -4,7 +4,7 @@
 //! single part of the program (`RINGWAY_LOG=info,ringway_engine=trace`).
 
 use std::io::IsTerminal;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use tracing::Level;
@@ -18,11 +18,15 @@ type ChangeFilter = Box<dyn Fn(Option<EnvFilter>) -> String + Send + Sync>;
 
 /// Set when the log starts.
 static FILTER: OnceLock<ChangeFilter> = OnceLock::new();
+/// What the configuration in force says. `None` before the log starts, and where the environment says otherwise for all of this
+/// run.
+static CONFIGURED: Mutex<Option<Level>> = Mutex::new(None);
 
 /// Starts the program log at `level`, or as the environment says. To be called once, before the first event.
 pub(crate) fn start(level: Level) -> anyhow::Result<()> {
     // An empty variable is what `RINGWAY_LOG= ringway …` sets, and means that none is wanted.
     let overriding = std::env::var(LEVEL_VARIABLE).ok().filter(|directives| !directives.is_empty());
+    *configured() = overriding.is_none().then_some(level);
     let terminal = std::io::stderr().is_terminal();
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()
@@ -45,12 +49,34 @@ pub(crate) fn start(level: Level) -> anyhow::Result<()> {
     builder.try_init().map_err(|error| anyhow::anyhow!("the program log cannot be started: {error}"))
 }
 
+/// Obeys another configuration, if it names another level than the one before: a level that was set meanwhile is not touched by
+/// reloads that are about other things.
+pub(crate) fn follow(level: Level) {
+    let mut configured = configured();
+    let (Some(before), Some(change)) = (*configured, FILTER.get()) else { return };
+    if before != level {
+        *configured = Some(level);
+        change(Some(EnvFilter::new(level.as_str())));
+        tracing::info!(from = word(before), to = word(level), "the program log's level has changed");
+    }
+}
+
+/// The word of the configuration.
+pub(crate) fn word(level: Level) -> String {
+    level.as_str().to_ascii_lowercase()
+}
+
+fn configured() -> std::sync::MutexGuard<'static, Option<Level>> {
+    CONFIGURED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What the log says at present: a level, or a filter by part of the program.
 pub(crate) fn level() -> String {
     FILTER.get().map(|change| change(None)).unwrap_or_default()
 }
 
-/// Has the log say more or less from now on: a level such as `debug`, or `part=level,…`. It holds until the process ends.
+/// Has the log say more or less from now on: a level such as `debug`, or `part=level,…`. It holds until the configuration
+/// names another level than now, or the process ends.
 ///
 /// # Errors
 /// When `directives` are no such thing.
@@ -63,8 +89,12 @@ pub(crate) fn set_level(directives: &str) -> anyhow::Result<()> {
 
 fn filter(level: Level, overriding: Option<&str>) -> anyhow::Result<EnvFilter> {
     let Some(directives) = overriding else { return Ok(EnvFilter::new(level.as_str())) };
-    EnvFilter::builder().parse(directives).with_context(|| {
-        format!("{LEVEL_VARIABLE} is not a filter: expected a level such as `debug`, or `part=level,…`")
+    // Its own words name levels as numbers, and do so twice.
+    EnvFilter::builder().parse(directives).ok().with_context(|| {
+        format!(
+            "{LEVEL_VARIABLE} is not a filter: `{directives}`. Expected a level (error, warn, info, debug, trace), or \
+             `part=level,…`"
+        )
     })
 }
 

@@ -204,6 +204,14 @@ fn the_log_says_more_when_it_is_told_to() {
     eventually("the refusal is logged", || ringway.process().stderr().contains("admin request refused"));
     assert_eq!(set("ringway=loud").0, 400);
     assert_eq!(curl(&ringway, &[], "/v1/log-level").1["level"], "debug");
+    // A reload about something else leaves it alone; one that changes the key does not.
+    let level_after = |config: Config| {
+        ringway.rewrite(config);
+        assert_eq!(curl(&ringway, &["--request", "POST"], "/v1/reload").0, 200);
+        curl(&ringway, &[], "/v1/log-level").1["level"].clone()
+    };
+    assert_eq!(level_after(Config::to(origin.address()).limit("body_bytes", "\"1MiB\"")), "debug");
+    assert_eq!(level_after(Config::to(origin.address()).set("log", "level", "\"warn\"")), "warn");
 }
 
 #[test]

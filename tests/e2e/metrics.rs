@@ -121,6 +121,13 @@ fn what_clients_did_is_counted_once_in_each_family_whichever_shard_served_them()
     let origin_address = origin.address().to_string();
     let server = [("upstream", "app"), ("server", origin_address.as_str())];
     assert_eq!(sum("ringway_server_requests_total", &server), all - clients);
+    assert_eq!(sum("ringway_server_heads_total", &server), all - clients);
+    let means = [
+        sum("ringway_server_head_seconds_total", &server),
+        sum("ringway_upstream_head_duration_seconds_sum", &upstream),
+    ];
+    // Both are sums of the same microseconds.
+    assert!((means[0] - means[1]).abs() < 1e-9, "{means:?}");
     // 503 counts as a failure of the server.
     assert_eq!(sum("ringway_server_failures_total", &server), clients);
     let opened = sum("ringway_upstream_connects_total", &upstream);
@@ -203,6 +210,14 @@ fn a_server_that_fails_is_seen_to_be_passed_over_and_ejected() {
     assert_eq!((server("failures_total", &ill), server("ejected_shards", &ill)), (Some(2.0), Some(1.0)));
     assert_eq!((server("failures_total", &well), server("ejected_shards", &well)), (Some(0.0), Some(0.0)));
     assert_eq!((server("requests_total", &ill), server("requests_total", &well)), (Some(0.0), Some(20.0)));
+}
+
+#[test]
+fn records_that_a_full_disk_refuses_are_counted_by_log() {
+    let origin = standard::start();
+    let measured = Measured::start(Config::to(origin.address()).set("access_log", "path", "\"/dev/full\""));
+    assert_eq!(get(&mut measured.ringway.connect(), "/length/1"), 200);
+    measured.wait_for("ringway_access_records_refused_total", &[("log", "/dev/full")], 1.0);
 }
 
 #[test]

@@ -132,6 +132,11 @@ pub struct ServerTally {
     pub active: Count,
     /// Whether it is ejected: 1, or 0.
     pub ejected: Count,
+    /// Answers whose heads came.
+    pub heads: Count,
+    /// How long these took together, in µs, as [`UpstreamTally::head_latency`] has it. A mean tells the slow server from
+    /// the others; a histogram for each would cost a cache line a request and a kilobyte a server and shard.
+    pub heads_us: Count,
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! What `top` knows, and what its keys do.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::super::figures::{Rates, Sample};
 use super::table::{self, Row};
+use crate::control::Status;
 
 /// Points of a sparkline that are remembered: as many as a very wide terminal has columns.
 const HISTORY_MAX: usize = 512;
+/// Points of a sparkline within a table: as many as its column is wide.
+const TREND_MAX: usize = table::TREND_WIDTH as usize;
 /// Characters of a filter.
 const FILTER_CHARS_MAX: usize = 64;
 
@@ -19,13 +22,14 @@ pub(super) enum View {
     Shards,
     Routes,
     Upstreams,
+    Servers,
 }
 
 impl View {
-    pub(super) const ALL: [View; 4] = [View::Overview, View::Shards, View::Routes, View::Upstreams];
+    pub(super) const ALL: [View; 5] = [View::Overview, View::Shards, View::Routes, View::Upstreams, View::Servers];
 
     pub(super) fn title(self) -> &'static str {
-        ["Overview", "Shards", "Routes", "Upstreams"][self as usize]
+        ["Overview", "Shards", "Routes", "Upstreams", "Servers"][self as usize]
     }
 }
 
@@ -62,7 +66,7 @@ pub(super) struct App {
     pub(super) address: String,
     pub(super) colours: bool,
     pub(super) view: View,
-    pub(super) orders: [Order; 4],
+    pub(super) orders: [Order; View::ALL.len()],
     pub(super) filter: String,
     pub(super) is_filtering: bool,
     pub(super) is_paused: bool,
@@ -74,6 +78,15 @@ pub(super) struct App {
     pub(super) now: Option<Sample>,
     pub(super) before: Option<Sample>,
     pub(super) history: VecDeque<Point>,
+    /// The latencies of each route and upstream, that of the last interval last.
+    trends: Trends,
+}
+
+/// Latencies that 99 of 100 requests stayed below, in µs, by the names of routes and of upstreams. 0 where none ended.
+#[derive(Debug, Default)]
+pub(super) struct Trends {
+    routes: HashMap<String, VecDeque<f64>>,
+    upstreams: HashMap<String, VecDeque<f64>>,
 }
 
 impl App {
@@ -82,7 +95,7 @@ impl App {
             address,
             colours,
             view: View::Overview,
-            orders: [Order::default(); 4],
+            orders: [Order::default(); View::ALL.len()],
             filter: String::new(),
             is_filtering: false,
             is_paused: false,
@@ -92,6 +105,7 @@ impl App {
             now: None,
             before: None,
             history: VecDeque::new(),
+            trends: Trends::default(),
         }
     }
 
@@ -110,6 +124,7 @@ impl App {
         if self.history.len() > HISTORY_MAX {
             self.history.pop_front();
         }
+        self.trends.learn(&Rates::between(self.before.as_ref(), &sample), &sample.status);
         self.now = Some(sample);
     }
 
@@ -132,7 +147,7 @@ impl App {
         match key.code {
             KeyCode::Char('q') => return Next::Quit,
             KeyCode::Char('?' | 'h') => self.shows_help = true,
-            KeyCode::Char(digit @ '1'..='4') => self.show(View::ALL[digit as usize - '1' as usize]),
+            KeyCode::Char(digit @ '1'..='5') => self.show(View::ALL[digit as usize - '1' as usize]),
             KeyCode::Tab | KeyCode::Right => self.turn(1),
             KeyCode::BackTab | KeyCode::Left => self.turn(View::ALL.len() - 1),
             KeyCode::Char('s') => self.sort_by_next(),
@@ -154,7 +169,7 @@ impl App {
     /// The rows of the view, filtered and in order.
     pub(super) fn rows(&self) -> Vec<Row> {
         let Some(now) = &self.now else { return Vec::new() };
-        let mut rows = table::rows(self.view, now, &self.rates());
+        let mut rows = table::rows(self.view, now, &self.rates(), &self.trends);
         let wanted = self.filter.to_lowercase();
         rows.retain(|row| row.iter().any(|cell| cell.text.to_lowercase().contains(&wanted)));
         let Order { column, reversed } = self.orders[self.view as usize];
@@ -211,6 +226,41 @@ impl App {
     }
 }
 
+impl Trends {
+    pub(super) fn route(&self, name: &str) -> Option<&VecDeque<f64>> {
+        self.routes.get(name)
+    }
+
+    pub(super) fn upstream(&self, name: &str) -> Option<&VecDeque<f64>> {
+        self.upstreams.get(name)
+    }
+
+    /// Adds what happened in an interval; what is no more is forgotten.
+    fn learn(&mut self, rates: &Rates<'_>, status: &Status) {
+        let routes = status.routes.iter().enumerate();
+        let routes = routes.map(|(place, route)| (route.name.as_str(), rates.of_route(place, route).high_us));
+        self.routes = continued(&mut self.routes, routes);
+        let upstreams = status.upstreams.iter();
+        let upstreams = upstreams.map(|upstream| (upstream.name.as_str(), rates.of_upstream(upstream).high_us));
+        self.upstreams = continued(&mut self.upstreams, upstreams);
+    }
+}
+
+fn continued<'a>(
+    before: &mut HashMap<String, VecDeque<f64>>,
+    points: impl Iterator<Item = (&'a str, Option<f64>)>,
+) -> HashMap<String, VecDeque<f64>> {
+    let mut longer = |(name, point): (&str, Option<f64>)| {
+        let (name, mut trend) = before.remove_entry(name).unwrap_or_else(|| (name.to_owned(), VecDeque::new()));
+        trend.push_back(point.unwrap_or(0.0));
+        if trend.len() > TREND_MAX {
+            trend.pop_front();
+        }
+        (name, trend)
+    };
+    points.map(&mut longer).collect()
+}
+
 /// What happened between two looks; none if they are not at the same worker.
 fn point(before: Option<&Sample>, now: &Sample) -> Option<Point> {
     let rates = Rates::between(before, now);
@@ -221,7 +271,7 @@ fn point(before: Option<&Sample>, now: &Sample) -> Option<Point> {
         requests,
         failures: rates.failures(&now.status)?,
         connections: totals.connections_open as f64,
-        latency: rates.quantile(&now.status, 0.5).zip(rates.quantile(&now.status, 0.99)),
+        latency: rates.of_all(&now.status, 0.5).zip(rates.of_all(&now.status, 0.99)),
         busy: busy.fold(0.0, f64::max),
     })
 }

@@ -8,7 +8,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Sparkline};
 
-use super::super::figures::{bytes, completed, grouped, lasted, rate, short, standing};
+use super::super::figures::{bytes, completed, duration, grouped, lasted, rate, short, standing};
 use super::super::status::phase;
 use super::app::{App, Point, View};
 use super::table::{self, Column};
@@ -23,8 +23,8 @@ const CHART_HEIGHT: u16 = 3;
 const BUSIEST: &str = "busiest shard";
 const LATENCY: &str = "latency p99";
 
-const HELP: [(&str, &str); 8] = [
-    ("1 2 3 4, tab", "overview, shards, routes, upstreams and their servers"),
+const HELP: [(&str, &str); 13] = [
+    ("1 to 5, tab", "overview, shards, routes, upstreams, servers"),
     ("s", "sort by the next column"),
     ("r", "turn the order around"),
     ("/", "show only rows that contain a text; esc shows all"),
@@ -32,6 +32,11 @@ const HELP: [(&str, &str); 8] = [
     ("up, down", "scroll; page up, page down, home"),
     ("?", "this"),
     ("q, ctrl-c", "quit"),
+    ("", ""),
+    ("P50, P99", "what 50 and 99 of 100 requests took at most just now: of a"),
+    ("", "route to its answer's end, of an upstream to its answer's head"),
+    ("MEAN", "the mean of a server to its answer's head"),
+    ("AGAIN/S", "requests that were sent again"),
 ];
 
 /// Draws all of it, at the time `now`.
@@ -124,7 +129,7 @@ fn overview(frame: &mut Frame<'_>, app: &App, status: &Status, area: Rect) {
     if has_latency {
         let latency = of(|point| point.latency.map_or(0.0, |(_, high)| high));
         let median = app.history.iter().rev().find_map(|point| point.latency).map_or(0.0, |(median, _)| median);
-        let shown = |value: f64| format!("{} p50 {}", duration(value), duration(median));
+        let shown = |value: f64| format!("{}, p50 {}", duration(value), duration(median));
         chart(frame, app, areas[1], LATENCY, &latency, Color::Magenta, shown);
     } else {
         let busy = of(|point| point.busy * 100.0);
@@ -134,17 +139,6 @@ fn overview(frame: &mut Frame<'_>, app: &App, status: &Status, area: Rect) {
     let clients = |value: f64| grouped(value as u64);
     chart(frame, app, areas[3], "clients connected", &of(|point| point.connections), Color::Green, clients);
     frame.render_widget(Paragraph::new(summary(app, status)), words);
-}
-
-/// µs as people read them.
-fn duration(us: f64) -> String {
-    if us < 1e3 {
-        format!("{us:.0} µs")
-    } else if us < 1e6 {
-        format!("{:.1} ms", us / 1e3)
-    } else {
-        format!("{:.1} s", us / 1e6)
-    }
 }
 
 /// A name, the last value and the largest, beside the sparkline of the values, the last one at the right edge.
@@ -275,15 +269,15 @@ fn head(app: &App, columns: &[Column], widths: &[usize]) -> Line<'static> {
 /// The widths of the columns. What the terminal has beyond 80 goes to texts.
 fn widths(columns: &[Column], width: u16) -> Vec<usize> {
     let taken: u16 = columns.iter().map(|column| column.width + 1).sum();
-    let texts = columns.iter().filter(|column| !column.is_number).count().max(1);
+    let texts = columns.iter().filter(|column| !column.is_fixed).count().max(1);
     let more = usize::from(width.saturating_sub(taken)) / texts;
-    columns.iter().map(|column| usize::from(column.width) + if column.is_number { 0 } else { more }).collect()
+    columns.iter().map(|column| usize::from(column.width) + if column.is_fixed { 0 } else { more }).collect()
 }
 
 /// `text` at its side of a column, cut where it is too long.
 fn placed(text: &str, column: &Column, width: usize) -> String {
     let mut shown: String = text.chars().take(width).collect();
-    if shown.len() < text.len() {
+    if shown.chars().count() < text.chars().count() {
         shown.pop();
         shown.push('…');
     }
@@ -292,7 +286,7 @@ fn placed(text: &str, column: &Column, width: usize) -> String {
 
 fn help(frame: &mut Frame<'_>, app: &App) {
     let area = frame.area();
-    let (width, height) = (72.min(area.width), (HELP.len() as u16 + 4).min(area.height));
+    let (width, height) = (78.min(area.width), (HELP.len() as u16 + 4).min(area.height));
     let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     let mut lines: Vec<Line<'_>> = HELP.iter().map(|(keys, what)| Line::from(format!(" {keys:<13} {what}"))).collect();
     lines.push(Line::from(format!(" watching {}", app.address)));

@@ -1,16 +1,24 @@
-//! Rows of a status: shards, routes, servers.
+//! Rows of a status: shards, routes, upstreams, servers.
 
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 
-use super::super::figures::{Rates, Sample, bytes, grouped, rate, short, standing};
-use super::app::View;
-use crate::control::{ServerState, ShardStatus, Status};
+use super::super::figures::{Rates, Sample, bytes, grouped, latency, rate, short, standing};
+use super::app::{Trends, View};
+use crate::control::{RouteStatus, ServerState, ServerStatus, ShardStatus, Status, UpstreamStatus};
+
+/// Columns of a sparkline within a table.
+pub(super) const TREND_WIDTH: u16 = 13;
+/// Nothing, and eight heights.
+const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// A column's title, and how wide it is at least. Numbers stand at its right side.
 pub(super) struct Column {
     pub(super) title: &'static str,
     pub(super) width: u16,
     pub(super) is_number: bool,
+    /// Whether it stays as wide where there is more room.
+    pub(super) is_fixed: bool,
 }
 
 /// What stands in one place of a table.
@@ -37,6 +45,29 @@ impl Cell {
         Cell::number(rate(value), value.unwrap_or(-1.0))
     }
 
+    fn latency(us: Option<f64>) -> Cell {
+        Cell::number(latency(us), us.unwrap_or(-1.0))
+    }
+
+    /// A sparkline of a line's height, sorted by its last value.
+    fn trend(points: Option<&VecDeque<f64>>) -> Cell {
+        let points = points.into_iter().flatten();
+        let most = points.clone().copied().fold(0.0, f64::max);
+        let bar = |point: &f64| {
+            let height = if *point > 0.0 { (point / most * 8.0).ceil() as usize } else { 0 };
+            BARS[height.min(BARS.len() - 1)]
+        };
+        let line: String = points.clone().map(bar).collect();
+        // The last point stands at the right side, where time has come to.
+        let width = usize::from(TREND_WIDTH);
+        Cell::number(format!("{line:>width$}"), points.last().copied().unwrap_or(-1.0))
+    }
+
+    fn bad_if_any(self) -> Cell {
+        let is_any = self.value.is_some_and(|value| value > 0.0);
+        self.bad_if(is_any)
+    }
+
     fn bad_if(self, is_bad: bool) -> Cell {
         Cell { is_bad, ..self }
     }
@@ -51,11 +82,11 @@ impl Cell {
 }
 
 const fn text(title: &'static str, width: u16) -> Column {
-    Column { title, width, is_number: false }
+    Column { title, width, is_number: false, is_fixed: false }
 }
 
 const fn number(title: &'static str, width: u16) -> Column {
-    Column { title, width, is_number: true }
+    Column { title, width, is_number: true, is_fixed: true }
 }
 
 const SHARDS: [Column; 10] = [
@@ -71,17 +102,37 @@ const SHARDS: [Column; 10] = [
     number("PER TURN", 9),
 ];
 
-const ROUTES: [Column; 5] =
-    [text("HOST", 22), text("PATH", 20), text("UPSTREAM", 15), number("REQ/S", 7), number("REQUESTS", 11)];
+const ROUTES: [Column; 8] = [
+    text("ROUTE", 19),
+    text("UPSTREAM", 9),
+    number("REQ/S", 6),
+    number("5XX/S", 5),
+    number("FAIL/S", 6),
+    number("P50", 7),
+    number("P99", 7),
+    Column { is_fixed: true, ..text("P99 TREND", TREND_WIDTH) },
+];
+
+const UPSTREAMS: [Column; 9] = [
+    text("UPSTREAM", 11),
+    text("UP", 7),
+    number("ACTIVE", 6),
+    number("REQ/S", 6),
+    number("FAIL/S", 6),
+    number("AGAIN/S", 7),
+    number("P50", 7),
+    number("P99", 7),
+    Column { is_fixed: true, ..text("P99 TREND", TREND_WIDTH) },
+];
 
 const SERVERS: [Column; 8] = [
     text("UPSTREAM", 11),
     text("SERVER", 21),
-    number("WEIGHT", 6),
     text("STATE", 11),
-    number("ACTIVE", 7),
+    number("ACTIVE", 6),
     number("REQ/S", 6),
     number("FAIL/S", 6),
+    number("MEAN", 7),
     number("IDLE", 4),
 ];
 
@@ -91,17 +142,19 @@ pub(super) fn columns(view: View) -> &'static [Column] {
         View::Overview => &[],
         View::Shards => &SHARDS,
         View::Routes => &ROUTES,
-        View::Upstreams => &SERVERS,
+        View::Upstreams => &UPSTREAMS,
+        View::Servers => &SERVERS,
     }
 }
 
 /// The rows of a view, in the order in which Ringway has them.
-pub(super) fn rows(view: View, now: &Sample, rates: &Rates<'_>) -> Vec<Row> {
+pub(super) fn rows(view: View, now: &Sample, rates: &Rates<'_>, trends: &Trends) -> Vec<Row> {
     match view {
         View::Overview => Vec::new(),
         View::Shards => (0..now.status.shards.len()).map(|index| shard(index, &now.status, rates)).collect(),
-        View::Routes => routes(&now.status, rates),
-        View::Upstreams => servers(&now.status, rates),
+        View::Routes => routes(&now.status, rates, trends),
+        View::Upstreams => upstreams(&now.status, rates, trends),
+        View::Servers => servers(&now.status, rates),
     }
 }
 
@@ -137,44 +190,67 @@ fn shard(index: usize, status: &Status, rates: &Rates<'_>) -> Row {
     ]
 }
 
-fn routes(status: &Status, rates: &Rates<'_>) -> Vec<Row> {
-    let row = |(index, route): (usize, &crate::control::RouteStatus)| {
-        let same = |before: &&crate::control::RouteStatus| before.name == route.name;
-        let before = |before: &Status| before.routes.get(index).filter(same).and_then(|before| before.requests);
-        let requests = route.requests;
-        let total = requests.map_or_else(|| "-".to_owned(), grouped);
+fn routes(status: &Status, rates: &Rates<'_>, trends: &Trends) -> Vec<Row> {
+    let row = |(place, route): (usize, &RouteStatus)| {
+        let used = rates.of_route(place, route);
+        let before = |before: &Status| before.routes.get(place).filter(|known| known.name == route.name).cloned();
+        let errors =
+            used.requests.and_then(|_| rates.of(route.server_errors, |status| Some(before(status)?.server_errors)));
         vec![
-            Cell::text(if route.hosts.is_empty() { "any".to_owned() } else { route.hosts.join(" ") }),
-            Cell::text(&route.path),
+            Cell::text(&route.name),
             Cell::text(&route.upstream),
-            Cell::rate(requests.and_then(|requests| rates.of(requests, before))),
-            Cell::number(total, requests.map_or(-1.0, |requests| requests as f64)),
+            Cell::rate(used.requests),
+            Cell::rate(errors).bad_if_any(),
+            Cell::rate(used.failures).bad_if_any(),
+            Cell::latency(used.median_us),
+            Cell::latency(used.high_us),
+            Cell::trend(trends.route(&route.name)),
         ]
     };
     status.routes.iter().enumerate().map(row).collect()
 }
 
-fn servers(status: &Status, rates: &Rates<'_>) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for upstream in &status.upstreams {
-        let before = |before: &Status, address: &str| {
-            let upstream = before.upstreams.iter().find(|known| known.name == upstream.name)?;
-            upstream.servers.iter().find(|known| known.address == address).map(|known| known.failures)
+fn upstreams(status: &Status, rates: &Rates<'_>, trends: &Trends) -> Vec<Row> {
+    let row = |upstream: &UpstreamStatus| {
+        let used = rates.of_upstream(upstream);
+        let before = |before: &Status| {
+            before.upstreams.iter().find(|known| known.name == upstream.name).map(|known| known.retries)
         };
-        for server in &upstream.servers {
-            let failures = rates.of(server.failures, |status| before(status, &server.address));
-            let state = Cell::text(standing(server, status.shards.len()));
-            rows.push(vec![
-                Cell::text(&upstream.name),
-                Cell::text(&server.address),
-                Cell::number(server.weight.to_string(), f64::from(server.weight)),
-                state.bad_if(matches!(server.state, ServerState::Ejected | ServerState::Impaired)),
-                Cell::number(grouped(server.active), server.active as f64),
-                Cell::rate(rates.of_server(&upstream.name, server)),
-                Cell::rate(failures).bad_if(failures.is_some_and(|failures| failures > 0.0)),
-                Cell::number(short(server.idle_connections as f64), server.idle_connections as f64),
-            ]);
-        }
-    }
-    rows
+        let retries = used.requests.and_then(|_| rates.of(upstream.retries, before));
+        let (up, all) =
+            (upstream.servers.iter().filter(|server| server.state == ServerState::Up).count(), upstream.servers.len());
+        let active: u64 = upstream.servers.iter().map(|server| server.active).sum();
+        vec![
+            Cell::text(&upstream.name),
+            Cell::text(format!("{up} of {all}")).bad_if(up < all || all == 0),
+            Cell::number(grouped(active), active as f64),
+            Cell::rate(used.requests),
+            Cell::rate(used.failures).bad_if_any(),
+            Cell::rate(retries).bad_if_any(),
+            Cell::latency(used.median_us),
+            Cell::latency(used.high_us),
+            Cell::trend(trends.upstream(&upstream.name)),
+        ]
+    };
+    status.upstreams.iter().map(row).collect()
+}
+
+fn servers(status: &Status, rates: &Rates<'_>) -> Vec<Row> {
+    let row = |upstream: &UpstreamStatus, server: &ServerStatus| {
+        let used = rates.of_server(&upstream.name, server);
+        let state = Cell::text(standing(server, status.shards.len()));
+        vec![
+            Cell::text(&upstream.name),
+            Cell::text(&server.address),
+            state.bad_if(matches!(server.state, ServerState::Ejected | ServerState::Impaired)),
+            Cell::number(grouped(server.active), server.active as f64),
+            Cell::rate(used.requests),
+            Cell::rate(used.failures).bad_if_any(),
+            Cell::latency(used.median_us),
+            Cell::number(short(server.idle_connections as f64), server.idle_connections as f64),
+        ]
+    };
+    let all =
+        status.upstreams.iter().flat_map(|upstream| upstream.servers.iter().map(move |server| (upstream, server)));
+    all.map(|(upstream, server)| row(upstream, server)).collect()
 }

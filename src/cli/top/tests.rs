@@ -31,18 +31,29 @@ fn status(second: u64) -> Status {
             "cpu_us": second * (430_000 + index * 90_000), "cpu_waited_us": second * 9_000,
         })
     };
+    // Three of five requests take 0.7 ms, the others 1.2 ms, and in five of ten seconds one in fifty takes 5 ms.
+    let latency = |requests: u64| {
+        let slow = (second / 10 * 5 + (second % 10).saturating_sub(4)) * 300;
+        json!([
+            { "from_us": 700, "to_us": 750, "count": requests * 3 / 5 },
+            { "from_us": 1_000, "to_us": 1_500, "count": requests * 2 / 5 },
+            { "from_us": 5_000, "to_us": 5_500, "count": slow },
+        ])
+    };
     let server = |address: &str, state: &str, share: u64, active: u64| {
         json!({
             "address": address, "name": null, "weight": share.max(1), "state": state,
             "ejected_by_shards": if state == "ejected" { 2 } else { 0 },
             "ejected_for_ms": if state == "ejected" { 12_400 } else { 0 },
             "active": active, "idle_connections": 6 * share, "requests": requests / 4 * share, "failures": 17,
+            "heads": { "count": requests / 4 * share, "sum_us": requests / 4 * share * (600 + 100 * active) },
         })
     };
     let route = |host: &[&str], path: &str, upstream: &str, share: u64| {
         json!({
             "name": format!("{}{path}", host.concat()), "hosts": host, "path": path, "priority": 0, "upstream": upstream,
-            "requests": requests / 10 * share,
+            "requests": requests / 10 * share, "server_errors": failed * (share / 5), "failures": failed * (share / 5),
+            "latency": latency(requests / 10 * share),
         })
     };
     let status = json!({
@@ -57,15 +68,17 @@ fn status(second: u64) -> Status {
             "outcomes": { "completed": requests - failed, "upstream_gone": failed }, "limits": {},
             "upstream_connects": 40, "upstream_reuses": requests, "upstream_retries": failed,
             "upstream_ejections": 2, "tunnels": 0, "bytes_received": requests * 120, "bytes_sent": requests * 860,
-            "records_dropped": 0,
+            "records_dropped": 0, "latency": latency(requests),
         },
         "routes": [route(&["api.example.com"], "/v2", "api", 3), route(&[], "/", "app", 7)],
         "upstreams": [
-            { "name": "app", "balance": "round_robin", "connections": 40, "servers": [
+            { "name": "app", "balance": "round_robin", "connections": 40, "requests": requests / 10 * 7, "retries": failed,
+              "latency": latency(requests / 10 * 7), "servers": [
                 server("192.0.2.10:9000", "up", 2, 5), server("192.0.2.11:9000", "ejected", 0, 0),
                 server("192.0.2.12:9000", "draining", 1, 1),
             ] },
             { "name": "api", "balance": "least_connections", "connections": 8,
+              "requests": requests / 10 * 3, "retries": 0, "latency": latency(requests / 10 * 3),
               "servers": [server("unix:/run/api.sock", "up", 1, 2)] },
         ],
     });
@@ -110,7 +123,9 @@ fn column(app: &App, index: usize) -> Vec<String> {
 fn the_pictures_are_what_is_drawn() {
     let now = Instant::now();
     let update = std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1");
-    for (name, keys) in [("overview", ""), ("shards", "2"), ("routes", "3"), ("upstreams", "4"), ("help", "?")] {
+    for (name, keys) in
+        [("overview", ""), ("shards", "2"), ("routes", "3"), ("upstreams", "4"), ("servers", "5"), ("help", "?")]
+    {
         let mut app = watching(60, now);
         press(&mut app, keys);
         let picture = drawn(&app, now, 80, 24);
@@ -135,7 +150,7 @@ fn every_table_fits_into_80_columns() {
 fn any_size_of_terminal_will_do() {
     let now = Instant::now();
     for (width, height) in [(1, 1), (20, 3), (40, 10), (80, 5), (200, 60), (400, 100)] {
-        for keys in ["", "2", "3", "4", "?"] {
+        for keys in ["", "2", "3", "4", "5", "?"] {
             let mut app = watching(3, now);
             press(&mut app, keys);
             let picture = drawn(&app, now, width, height);
@@ -148,23 +163,23 @@ fn any_size_of_terminal_will_do() {
 fn rows_are_sorted_turned_around_and_filtered_by_key() {
     let now = Instant::now();
     let mut app = watching(5, now);
-    press(&mut app, "4");
+    press(&mut app, "5");
     let ringways_own = ["192.0.2.10:9000", "192.0.2.11:9000", "192.0.2.12:9000", "unix:/run/api.sock"];
     assert_eq!(column(&app, 1), ringways_own);
     press(&mut app, "s");
     assert_eq!(column(&app, 0), ["api", "app", "app", "app"]);
-    press(&mut app, "ssss");
-    assert_eq!(column(&app, 4), ["5", "2", "1", "0"], "by requests under way, the most first");
+    press(&mut app, "sss");
+    assert_eq!(column(&app, 3), ["5", "2", "1", "0"], "by requests under way, the most first");
     press(&mut app, "r");
-    assert_eq!(column(&app, 4), ["0", "1", "2", "5"]);
-    assert!(drawn(&app, now, 80, 24).contains("ACTIVE^"));
+    assert_eq!(column(&app, 3), ["0", "1", "2", "5"]);
+    assert!(drawn(&app, now, 80, 24).contains("ACTIV^"));
     press(&mut app, "/DRAIN\n");
     assert_eq!(column(&app, 1), ["192.0.2.12:9000"]);
     assert!(drawn(&app, now, 80, 24).contains("only rows with \"DRAIN\""));
     assert_eq!(app.press(KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE)), Next::Stay);
     assert_eq!(app.rows().len(), 4);
-    press(&mut app, "ssss");
-    assert_eq!(app.orders[View::Upstreams as usize].column, None, "and round again");
+    press(&mut app, "sssss");
+    assert_eq!(app.orders[View::Servers as usize].column, None, "and round again");
 }
 
 #[test]
@@ -212,7 +227,7 @@ fn keys_quit_and_typing_a_filter_does_not() {
 #[test]
 fn without_colours_none_are_used() {
     let now = Instant::now();
-    for view in ["", "2", "3", "4"] {
+    for view in ["", "2", "3", "4", "5"] {
         let mut app = watching(9, now);
         press(&mut app, view);
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();

@@ -21,6 +21,8 @@ use plan::{LogTargetId, Plan};
 
 use writer::Writer;
 
+use super::metrics::Metrics;
+
 /// How long the writers may take in the end for what still waits. A reader that does not read would keep them for ever.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
 
@@ -65,15 +67,22 @@ impl AccessWriter {
     ///
     /// # Errors
     /// When a target cannot be opened. Then nothing has changed.
-    pub(crate) fn apply(&mut self, plan: &Plan, shards: usize) -> anyhow::Result<Vec<Vec<NextOutlet>>> {
+    pub(crate) fn apply(
+        &mut self,
+        plan: &Plan,
+        shards: usize,
+        metrics: &Metrics,
+    ) -> anyhow::Result<Vec<Vec<NextOutlet>>> {
         self.writers.retain(|writer| !writer.is_idle());
         let targets = &plan.access_logs.targets;
         let position = |place: &Place| self.writers.iter().position(|writer| writer.is_of(place));
         let known: Vec<Option<usize>> = targets.iter().map(|target| position(&target.place)).collect();
         let mut opened = Vec::new();
         for (target, _) in targets.iter().zip(&known).filter(|(_, known)| known.is_none()) {
-            let sink = open(&target.place).with_context(|| format!("the access log to {}", name(&target.place)))?;
-            opened.push(Writer::start(target.clone(), sink)?);
+            let sink =
+                open(&target.place).with_context(|| format!("the access log cannot go to {}", name(&target.place)))?;
+            let refused = metrics.access_log(&name(&target.place));
+            opened.push(Writer::start(target.clone(), sink, refused)?);
         }
         // Nothing fails from here on.
         let present: Vec<Option<LogTargetId>> = self.writers.iter_mut().map(|writer| writer.id.take()).collect();
@@ -118,8 +127,8 @@ fn open(place: &Place) -> anyhow::Result<Box<dyn Sink>> {
     })
 }
 
-/// The place as the program log calls it.
-fn name(place: &Place) -> String {
+/// The place as the program log and the metrics call it.
+pub(super) fn name(place: &Place) -> String {
     use plan::access_log::SyslogAddress;
     match place {
         Place::Stdout => "standard output".to_owned(),

@@ -52,7 +52,7 @@ impl Shard {
 }
 
 fn serve(writer: &mut AccessWriter, plan: Plan, before: Option<&Shard>) -> Shard {
-    let mut outlets = writer.apply(&plan, 1).unwrap();
+    let mut outlets = writer.apply(&plan, 1, &Metrics::new(1)).unwrap();
     let none = Outlets::default();
     let present = before.map_or(&none, |shard| &shard.outlets);
     let outlets = Outlets::next(present, outlets.remove(0));
@@ -120,7 +120,7 @@ async fn a_plan_whose_target_cannot_be_opened_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = AccessWriter::default();
     let mut shard = serve(&mut writer, plan(folder.path(), &["a"]), None);
-    let refused = writer.apply(&plan(folder.path(), &["b", "missing/c"]), 1).unwrap_err();
+    let refused = writer.apply(&plan(folder.path(), &["b", "missing/c"]), 1, &Metrics::new(1)).unwrap_err();
     assert!(format!("{refused:#}").contains("missing/c: No such file"), "{refused:#}");
     shard.write(0, "1");
     wait_for(&folder.path().join("a"), "1\n");

@@ -10,6 +10,7 @@ use engine::{Complaint, Count, Outlet, Records};
 use plan::LogTargetId;
 use plan::access_log::{LogTarget, Place};
 
+use super::super::metrics::LogTally;
 use super::{Sink, name};
 
 /// How long the writer rests when it has found nothing to write. Shards do not wake it: that would cost each request more
@@ -64,11 +65,12 @@ struct Losses {
 }
 
 impl Writer {
-    pub(super) fn start(target: LogTarget, sink: Box<dyn Sink>) -> anyhow::Result<Writer> {
+    /// Starts to write. What the target does not take is counted in `refused`.
+    pub(super) fn start(target: LogTarget, sink: Box<dyn Sink>, refused: Arc<LogTally>) -> anyhow::Result<Writer> {
         let (orders, obeyed) = mpsc::channel();
         let shared = Arc::<Shared>::default();
         let thread = std::thread::Builder::new().name("access-log".to_owned());
-        let running = Running::new(sink, obeyed, Arc::clone(&shared), name(&target.place));
+        let running = Running::new(sink, obeyed, Arc::clone(&shared), refused, name(&target.place));
         let thread = thread.spawn(move || running.run()).context("the access log cannot be started")?;
         let teller = tokio::spawn(tell(Arc::clone(&shared), name(&target.place)));
         Ok(Writer { id: None, target, orders, shared, outlets: 0, thread: Some(thread), teller })
@@ -186,6 +188,7 @@ struct Running {
     sink: Box<dyn Sink>,
     orders: mpsc::Receiver<Order>,
     shared: Arc<Shared>,
+    refused: Arc<LogTally>,
     name: String,
     sources: Vec<Records>,
     /// Lines of one shard, of which those before `written` are written.
@@ -205,11 +208,18 @@ enum Round {
 }
 
 impl Running {
-    fn new(sink: Box<dyn Sink>, orders: mpsc::Receiver<Order>, shared: Arc<Shared>, name: String) -> Running {
+    fn new(
+        sink: Box<dyn Sink>,
+        orders: mpsc::Receiver<Order>,
+        shared: Arc<Shared>,
+        refused: Arc<LogTally>,
+        name: String,
+    ) -> Running {
         Running {
             sink,
             orders,
             shared,
+            refused,
             name,
             sources: vec![],
             lines: vec![],
@@ -301,6 +311,7 @@ impl Running {
                 let lost = left.iter().filter(|byte| **byte == b'\n').count() as u64;
                 let mut losses = self.shared.losses();
                 losses.lost += lost;
+                self.refused.records.add(lost);
                 losses.reason = Some(error.to_string());
                 self.written = self.lines.len();
             }

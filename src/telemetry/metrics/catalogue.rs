@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 62] = [
+pub(crate) static METRICS: [Metric; 65] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -81,6 +81,8 @@ pub(crate) static METRICS: [Metric; 62] = [
     gauge("ringway_upstream_connections", &["upstream", "state"], "Connections to servers: idle in the pool, or in use (being opened included)."),
     counter("ringway_server_requests_total", &["upstream", "server"], "Requests sent to a server, each attempt counted."),
     counter("ringway_server_failures_total", &["upstream", "server"], "Requests that count against a server: connections refused or broken off, time-outs, statuses that the health policy names."),
+    counter("ringway_server_heads_total", &["upstream", "server"], "Answers of a server whose heads came."),
+    counter("ringway_server_head_seconds_total", &["upstream", "server"], "How long these took together, measured as ringway_upstream_head_duration_seconds; by ringway_server_heads_total it is the mean."),
     gauge("ringway_server_requests_active", &["upstream", "server"], "Requests that are with a server or on their way to it."),
     gauge("ringway_server_ejected_shards", &["upstream", "server"], "Shards that have ejected the server; each judges by itself."),
     // How the whole does.
@@ -90,6 +92,7 @@ pub(crate) static METRICS: [Metric; 62] = [
     gauge("ringway_tunnels_open", &[], "Tunnels open."),
     counter("ringway_clients_cut_off_total", &[], "Clients that broke the protocol so often that they are refused for a while."),
     counter("ringway_access_records_dropped_total", &[], "Access records that were lost because their writer fell behind."),
+    counter("ringway_access_records_refused_total", &["log"], "Access records that a target did not take, because its disk is full for instance; the log is a path, or what else it goes to."),
     counter("ringway_reloads_total", &["outcome"], "Reloads of the configuration: done or refused."),
     gauge("ringway_config_loaded_timestamp_seconds", &[], "When the configuration in force was loaded, in seconds since 1970."),
     gauge("ringway_generation", &[], "Which worker this is of those that its supervisor has started, from 1."),

@@ -2,12 +2,13 @@
 //!
 //! The way of a number: [`registry`] makes the cells that a shard writes, one for each shard and set of labels, and finds
 //! them again when a reload names the same things; [`snapshot`] sums them over the shards when somebody asks, and adds what is
-//! known of the process ([`process`]); [`exposition`] writes that down in the asker's format. [`catalogue`] lists every
+//! known of the process ([`process`]); [`digest`] is what the admin API's status has of it; [`exposition`] writes that down in the asker's format. [`catalogue`] lists every
 //! metric with its type, labels and meaning; the snapshot and docs/metrics.md are held against it.
 //!
 //! Nothing here is on a request's way. The lock is the control plane's own: a shard never takes it.
 
 pub(crate) mod catalogue;
+mod digest;
 mod exposition;
 mod process;
 mod registry;
@@ -15,16 +16,16 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use engine::{Counters, ListenerTally, ServerTally, Tallies};
 use plan::{Plan, Server, UpstreamId};
 
+pub(crate) use digest::Digest;
 pub(crate) use exposition::{Format, render};
-pub(crate) use registry::Carried;
 use registry::Registry;
+pub(crate) use registry::{Carried, LogTally};
 pub(crate) use snapshot::Snapshot;
 
 /// All metrics of this worker. Clones are the same metrics.
@@ -79,9 +80,14 @@ impl Metrics {
         (registry.generation, registry.crashes) = (generation, crashes);
     }
 
-    /// Requests by the names of their routes; those beyond the bound are not told apart and missing.
-    pub(crate) fn requests_by_route(&self) -> BTreeMap<String, u64> {
-        self.registry().requests_by_route()
+    /// The cells of the access log's target with this name.
+    pub(crate) fn access_log(&self, name: &str) -> Arc<LogTally> {
+        self.registry().log(name)
+    }
+
+    /// What is counted by route, upstream and server, for the status.
+    pub(crate) fn digest(&self) -> Digest {
+        digest::take(&self.registry())
     }
 
     /// All values as they stand.

@@ -12,6 +12,8 @@ use engine::{Count, Counters, ListenerTally, RouteTally, ServerTally, Tallies, U
 use plan::{LatencyBuckets, Plan, Server, UpstreamId};
 use serde::{Deserialize, Serialize};
 
+use super::super::access;
+
 /// What everything beyond the bound is called.
 pub(super) const OTHER: &str = "other";
 /// What requests are put down to that met no route.
@@ -27,10 +29,19 @@ pub(super) struct Registry {
     pub(super) routes: Series<RouteTally>,
     pub(super) upstreams: Series<UpstreamTally>,
     pub(super) servers: Series<ServerTally>,
+    /// Of the access log's targets. Each has one writer, which no shard is.
+    pub(super) logs: Series<LogTally>,
     pub(super) latency: LatencyBuckets,
     pub(super) reloads: Reloads,
     pub(super) generation: u64,
     pub(super) crashes: u64,
+}
+
+/// How one target of the access log does.
+#[derive(Debug, Default)]
+pub(crate) struct LogTally {
+    /// Records that it did not take, because its disk is full for instance.
+    pub(crate) records: Count,
 }
 
 /// How reloads have gone.
@@ -76,6 +87,7 @@ pub(crate) struct Carried {
     routes: Vec<(Labels, Counts)>,
     upstreams: Vec<(Labels, Counts)>,
     servers: Vec<(Labels, Counts)>,
+    logs: Vec<(Labels, Counts)>,
     reloads: [u64; 2],
 }
 
@@ -97,6 +109,7 @@ impl Registry {
             routes: Series::new(1),
             upstreams: Series::new(1),
             servers: Series::new(2),
+            logs: Series::new(1),
             latency: LatencyBuckets::default(),
             reloads: Reloads { done: 0, refused: 0, loaded: SystemTime::now() },
             generation: 1,
@@ -112,6 +125,8 @@ impl Registry {
         let shards = self.shards.len();
         self.latency = plan.metrics.latency;
         let bound = plan.metrics.series_max as usize;
+        let logs = plan.access_logs.targets.iter().map(|target| vec![access::name(&target.place)]);
+        self.logs.name(logs.collect(), usize::MAX, 1);
         if !plan.metrics.enabled {
             self.forget();
             return vec![Tallies::default(); shards];
@@ -156,9 +171,9 @@ impl Registry {
         (0..shards).map(|shard| cells.iter().map(|cells| Arc::clone(&cells[shard])).collect()).collect()
     }
 
-    pub(super) fn requests_by_route(&self) -> BTreeMap<String, u64> {
-        let requests = |cells: &Cells<RouteTally>| cells.all().flat_map(|cell| &cell.responses).map(Count::value).sum();
-        self.routes.cells.iter().map(|(labels, cells)| (labels[0].clone(), requests(cells))).collect()
+    /// What is counted of the target of the access log with this name. A Plan has few, and no client can make more.
+    pub(super) fn log(&mut self, name: &str) -> Arc<LogTally> {
+        Arc::clone(&self.logs.cells_of(vec![name.to_owned()], usize::MAX, 1).shards[0])
     }
 
     fn forget(&mut self) {
@@ -176,6 +191,7 @@ impl Registry {
             routes: self.routes.carry(),
             upstreams: self.upstreams.carry(),
             servers: self.servers.carry(),
+            logs: self.logs.carry(),
             reloads: [self.reloads.done, self.reloads.refused],
         }
     }
@@ -186,6 +202,7 @@ impl Registry {
         self.routes.take_over(&carried.routes);
         self.upstreams.take_over(&carried.upstreams);
         self.servers.take_over(&carried.servers);
+        self.logs.take_over(&carried.logs);
         self.reloads.done += carried.reloads[0];
         self.reloads.refused += carried.reloads[1];
     }
@@ -238,6 +255,11 @@ impl<T: Default> Series<T> {
     pub(super) fn iter(&self) -> impl Iterator<Item = (Labels, &Cells<T>)> {
         let other = self.other.iter().map(|cells| (vec![OTHER.to_owned(); self.labels], cells));
         self.cells.iter().map(|(labels, cells)| (labels.clone(), cells)).chain(other)
+    }
+
+    /// Those that have cells of their own.
+    pub(super) fn own(&self) -> impl Iterator<Item = (&Labels, &Cells<T>)> {
+        self.cells.iter()
     }
 
     /// Sets of labels that have cells of their own.
@@ -303,7 +325,13 @@ impl Rising for UpstreamTally {
 
 impl Rising for ServerTally {
     fn rising(&self) -> impl Iterator<Item = &Count> {
-        [&self.requests, &self.failures].into_iter()
+        [&self.requests, &self.failures, &self.heads, &self.heads_us].into_iter()
+    }
+}
+
+impl Rising for LogTally {
+    fn rising(&self) -> impl Iterator<Item = &Count> {
+        [&self.records].into_iter()
     }
 }
 
@@ -322,6 +350,7 @@ impl Carried {
             routes: since(&self.routes, &earlier.routes),
             upstreams: since(&self.upstreams, &earlier.upstreams),
             servers: since(&self.servers, &earlier.servers),
+            logs: since(&self.logs, &earlier.logs),
             reloads: std::array::from_fn(|index| self.reloads[index].saturating_sub(earlier.reloads[index])),
         }
     }

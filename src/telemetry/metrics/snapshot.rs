@@ -123,6 +123,11 @@ fn servers(families: &mut Families, registry: &Registry) {
     let servers = &registry.servers;
     families.counts("ringway_server_requests_total", servers, |tally| &tally.requests);
     families.counts("ringway_server_failures_total", servers, |tally| &tally.failures);
+    families.counts("ringway_server_heads_total", servers, |tally| &tally.heads);
+    let seconds = servers
+        .iter()
+        .map(|(labels, cells)| sample(labels, Reading::Number(sum(cells, |tally| &tally.heads_us) as f64 / 1e6)));
+    families.add("ringway_server_head_seconds_total", seconds);
     families.counts("ringway_server_requests_active", servers, |tally| &tally.active);
     families.counts("ringway_server_ejected_shards", servers, |tally| &tally.ejected);
 }
@@ -144,6 +149,7 @@ fn worker(families: &mut Families, registry: &Registry) {
     families.single("ringway_tunnels_open", total(|counters| &counters.tunnels_open) as f64);
     families.single("ringway_clients_cut_off_total", total(|counters| &counters.clients_cut_off) as f64);
     families.single("ringway_access_records_dropped_total", total(|counters| &counters.records_dropped) as f64);
+    families.counts("ringway_access_records_refused_total", &registry.logs, |tally| &tally.records);
     let reloads = [("done", registry.reloads.done), ("refused", registry.reloads.refused)];
     let by_outcome = reloads.map(|(outcome, count)| number(vec![outcome.to_owned()], count));
     families.add("ringway_reloads_total", by_outcome.into_iter());
@@ -253,7 +259,7 @@ impl Families {
     }
 }
 
-fn sum<T: Default>(cells: &Cells<T>, count: impl Fn(&T) -> &Count) -> u64 {
+pub(super) fn sum<T: Default>(cells: &Cells<T>, count: impl Fn(&T) -> &Count) -> u64 {
     // Wrapping, because what rises and falls may be read in the middle of a move from one cell to another.
     cells.all().map(|cell| count(cell).value()).fold(0, u64::wrapping_add)
 }

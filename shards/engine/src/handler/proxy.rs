@@ -50,7 +50,7 @@ struct Attempts {
 /// One attempt, as the relay sees it: what the answer's head means for the server, and whether it is passed on.
 pub(super) struct Attempt<'a> {
     pub(super) pool: &'a Pool,
-    judge: Judge<'a>,
+    pub(super) judge: Judge<'a>,
     /// Whether the request may be sent again whatever a server has done with it, and to whom.
     is_repeatable: bool,
 }

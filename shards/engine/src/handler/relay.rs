@@ -216,7 +216,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let length = self.up.body_length();
             let (head, bytes) = self.up.response();
             if kind != HeadKind::Informational {
-                self.attempt.pool.measure_head(self.sent);
+                self.attempt.judge.measure_head(self.sent);
             }
             let mut filtered = self.proxy.shard.filtered_edits.borrow_mut();
             match kind {

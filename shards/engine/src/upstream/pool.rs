@@ -273,11 +273,6 @@ impl Pool {
         self.count(|tally| tally.failovers.add(1));
     }
 
-    /// The head of an answer has come, to a request whose end was sent at `sent`.
-    pub(crate) fn measure_head(&self, sent: Instant) {
-        self.count(|tally| tally.head_latency.record(ring::now().saturating_duration_since(sent)));
-    }
-
     /// An answer has been passed on whole, to a request whose head was sent at `began`.
     pub(crate) fn measure_total(&self, began: Instant) {
         self.count(|tally| tally.total_latency.record(ring::now().saturating_duration_since(began)));
@@ -529,6 +524,16 @@ impl Judge<'_> {
         } else if self.ticket.on_trial.get() {
             self.pool.judge(self.ticket, Verdict::Success);
         }
+    }
+
+    /// The head of an answer has come, to a request whose end was sent at `sent`.
+    pub(crate) fn measure_head(&self, sent: Instant) {
+        let took = ring::now().saturating_duration_since(sent);
+        self.pool.count(|tally| tally.head_latency.record(took));
+        self.ticket.count(|tally| {
+            tally.heads.add(1);
+            tally.heads_us.add(took.as_micros() as u64);
+        });
     }
 
     /// Whether another server could be asked, if this one is not to be asked again either.
