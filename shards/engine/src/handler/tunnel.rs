@@ -32,8 +32,6 @@ pub(super) struct Tunnel<A, B> {
     upstream: B,
     /// How long it may be without a byte in either direction.
     idle: Duration,
-    /// What a wait for the source brings at least where bytes pour.
-    poured_bytes_min: usize,
     inward: Direction,
     outward: Direction,
 }
@@ -42,7 +40,8 @@ impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
     pub(super) fn new(client: A, upstream: B, plan: &Plan) -> Tunnel<A, B> {
         let idle = plan.timeouts.tunnel_idle;
         let poured_bytes_min = usize::try_from(plan.shards.splice_bytes_min).unwrap_or(usize::MAX);
-        Tunnel { client, upstream, idle, poured_bytes_min, inward: Direction::default(), outward: Direction::default() }
+        let direction = || Direction { poured_bytes_min, ..Direction::default() };
+        Tunnel { client, upstream, idle, inward: direction(), outward: direction() }
     }
 
     /// Bytes that came from the client, and bytes that went to it.
@@ -53,14 +52,8 @@ impl<A: TunnelEnd, B: TunnelEnd> Tunnel<A, B> {
     /// Ready when both directions have ended, when a connection has failed, or when neither has moved a byte for too long.
     pub(super) fn poll(&mut self, cx: &Context<'_>, deadline: &mut Deadline) -> Poll<Result<(), Error>> {
         let before = self.bytes();
-        let inward = self
-            .inward
-            .poll(cx, &mut self.client, &mut self.upstream, self.poured_bytes_min)
-            .map_err(Error::client_gone);
-        let outward = self
-            .outward
-            .poll(cx, &mut self.upstream, &mut self.client, self.poured_bytes_min)
-            .map_err(|_| Error::UPSTREAM_GONE);
+        let inward = self.inward.poll(cx, &mut self.client, &mut self.upstream).map_err(Error::client_gone);
+        let outward = self.outward.poll(cx, &mut self.upstream, &mut self.client).map_err(|_| Error::UPSTREAM_GONE);
         match (inward?, outward?) {
             (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok(())),
             _ if self.bytes() != before => deadline.set(self.idle),
@@ -77,6 +70,8 @@ struct Direction {
     bytes: u64,
     /// Bytes since the last wait for the source.
     poured: usize,
+    /// What a wait for the source brings at least where bytes pour.
+    poured_bytes_min: usize,
     /// While copying: bytes of the waits before, as long as each brought enough to be spliced.
     pouring: usize,
     /// Waits in a row that brought little.
@@ -107,7 +102,6 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
-        poured_bytes_min: usize,
     ) -> Result<Poll<()>, io::Error> {
         let start = self.bytes;
         while !matches!(self.state, State::Ended) {
@@ -117,12 +111,12 @@ impl Direction {
             }
             let step = match &mut self.state {
                 State::Copying => {
-                    let copied = self.copy(cx, from, to, poured_bytes_min)?;
-                    self.judge(from, to, poured_bytes_min);
+                    let copied = self.copy(cx, from, to)?;
+                    self.judge(from, to);
                     copied
                 }
-                State::Settling => self.settle(cx, from, to, poured_bytes_min)?,
-                State::Splicing(_) => self.splice(cx, from, to, poured_bytes_min)?,
+                State::Settling => self.settle(cx, from, to)?,
+                State::Splicing(_) => self.splice(cx, from, to)?,
                 State::Ending => to.poll_end(cx).map(|_| self.state = State::Ended),
                 State::Ended => Poll::Ready(()),
             };
@@ -134,13 +128,7 @@ impl Direction {
     }
 
     /// One receive, one send.
-    fn copy<A: TunnelEnd, B: TunnelEnd>(
-        &mut self,
-        cx: &Context<'_>,
-        from: &mut A,
-        to: &mut B,
-        poured_bytes_min: usize,
-    ) -> io::Result<Poll<()>> {
+    fn copy<A: TunnelEnd, B: TunnelEnd>(&mut self, cx: &Context<'_>, from: &mut A, to: &mut B) -> io::Result<Poll<()>> {
         match to.poll_room(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => {
@@ -150,7 +138,7 @@ impl Direction {
             Poll::Pending => return Ok(Poll::Pending),
         }
         let Poll::Ready(received) = from.poll_bytes(cx, self.large) else {
-            self.note_wait(poured_bytes_min);
+            self.note_wait();
             return Ok(Poll::Pending);
         };
         let Some(bytes) = received? else {
@@ -164,8 +152,8 @@ impl Direction {
     }
 
     /// Leaves copying where bytes pour.
-    fn judge<A: TunnelEnd, B: TunnelEnd>(&mut self, from: &mut A, to: &mut B, poured_bytes_min: usize) {
-        let pours = self.pouring.saturating_add(self.poured) >= poured_bytes_min.saturating_mul(2);
+    fn judge<A: TunnelEnd, B: TunnelEnd>(&mut self, from: &mut A, to: &mut B) {
+        let pours = self.pouring.saturating_add(self.poured) >= self.poured_bytes_min.saturating_mul(2);
         if pours && !self.unspliceable && matches!(self.state, State::Copying) {
             self.unspliceable = from.socket().is_none() || to.socket().is_none();
             if !self.unspliceable {
@@ -175,13 +163,13 @@ impl Direction {
     }
 
     /// Takes note while copying that the source is waited for: what came since the last time tells how to read on.
-    fn note_wait(&mut self, poured_bytes_min: usize) {
+    fn note_wait(&mut self) {
         let poured = match std::mem::take(&mut self.poured) {
             // The other direction was polled, and this one with it.
             0 => return,
             poured => poured,
         };
-        self.pouring = if poured >= poured_bytes_min { self.pouring.saturating_add(poured) } else { 0 };
+        self.pouring = if poured >= self.poured_bytes_min { self.pouring.saturating_add(poured) } else { 0 };
         self.calm_waits = if poured >= LARGE_BYTES { 0 } else { self.calm_waits.saturating_add(1) };
         self.large = poured >= LARGE_BYTES || (self.large && self.calm_waits < CALM_WAITS);
     }
@@ -192,11 +180,10 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
-        poured_bytes_min: usize,
     ) -> io::Result<Poll<()>> {
         match from.poll_quiet(cx) {
             Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(false) => self.copy(cx, from, to, poured_bytes_min),
+            Poll::Ready(false) => self.copy(cx, from, to),
             Poll::Ready(true) => {
                 (self.pouring, self.poured, self.calm_waits) = (0, 0, 0);
                 match Splice::until_end() {
@@ -216,7 +203,6 @@ impl Direction {
         cx: &Context<'_>,
         from: &mut A,
         to: &mut B,
-        poured_bytes_min: usize,
     ) -> io::Result<Poll<()>> {
         let State::Splicing(splice) = &mut self.state else { return Ok(Poll::Ready(())) };
         let (Some(source), Some(sink)) = (from.socket(), to.socket()) else { return Ok(Poll::Pending) };
@@ -240,7 +226,7 @@ impl Direction {
                     // The other direction was polled, and this one with it.
                     0 => {}
                     // Half as many: a direction shall not change its ways to and fro.
-                    poured if poured < poured_bytes_min / 2 => self.calm_waits += 1,
+                    poured if poured < self.poured_bytes_min / 2 => self.calm_waits += 1,
                     _ => self.calm_waits = 0,
                 }
                 if self.calm_waits < CALM_WAITS || !splice.is_empty() {
