@@ -32,7 +32,7 @@ pub struct Change {
 pub enum Outcome {
     /// It would be made.
     Planned,
-    /// It was made.
+    /// It was made, or set back.
     Done,
     /// The kernel took another value than it was given.
     DoneOtherwise(String),

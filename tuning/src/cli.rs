@@ -3,7 +3,7 @@
 //! Results go to standard output, errors to standard error beginning with `ringway-tune: `.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -31,7 +31,7 @@ struct CommandLine {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    scope: Scope,
+    common: Common,
 }
 
 const AFTER_HELP: &str = "\
@@ -51,14 +51,16 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Show every knob: its value here, and the value that is wanted
-    Check,
+    Check(Choice),
     /// Tell what a knob is, how it stands, why it matters, what it costs and where that is written
     Explain {
         /// A knob, the last part of a sysctl's name, an area, or a beginning with `*`; everything if left out
         knob: Option<String>,
+        #[command(flatten)]
+        choice: Choice,
     },
     /// Show only what differs, as a patch
-    Diff,
+    Diff(Choice),
     /// Set what differs; without --yes show what would be set
     Apply {
         /// Do it
@@ -68,6 +70,10 @@ enum Command {
         /// for ringway.service
         #[arg(long)]
         persist: bool,
+        #[command(flatten)]
+        choice: Choice,
+        #[command(flatten)]
+        record: Record,
     },
     /// Set back what `apply` has changed, files included; without --yes show what would be set
     Revert {
@@ -77,35 +83,47 @@ enum Command {
         /// Set back also what somebody else has changed since
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        record: Record,
     },
 }
 
+/// Which knobs, and what they are to be.
 #[derive(Debug, Args)]
-struct Scope {
+struct Choice {
     /// What the host is for
-    #[arg(long, global = true, value_enum, default_value = "throughput")]
+    #[arg(long, value_enum, default_value = "throughput")]
     profile: Profile,
     /// Only these knobs: a name, the last part of a sysctl's name, an area, or a beginning with `*`; may be given again
-    #[arg(long, global = true, value_name = "KNOB")]
+    #[arg(long, value_name = "KNOB")]
     only: Vec<String>,
     /// Only knobs that belong to this network namespace, such as a container's own
-    #[arg(long, global = true)]
+    #[arg(long)]
     namespaced: bool,
     /// Shards that Ringway has here [default: one for each CPU]
-    #[arg(long, global = true, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
     shards: Option<u16>,
     /// A network card, instead of all that are up; may be given again
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     device: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Record {
+    /// The folder of the record of old values [default: /var/lib/ringway-tune, below --root]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+/// What all commands take.
+#[derive(Debug, Args)]
+struct Common {
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
     /// Colours
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     color: When,
-    /// The folder of the record of old values [default: /var/lib/ringway-tune, below --root]
-    #[arg(long, global = true, value_name = "DIR")]
-    state: Option<PathBuf>,
     /// Look at and change the files below DIR instead of this machine's: an image, or a test
     #[arg(long, global = true, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -124,16 +142,8 @@ enum When {
 /// Runs the command that this process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
-    let CommandLine { command, scope } = CommandLine::parse();
-    let answer = Session::of(scope).and_then(|session| match command {
-        Command::Check => Ok(session.check()),
-        Command::Explain { knob } => session.explain(knob.as_deref()),
-        Command::Diff => Ok(session.diff()),
-        Command::Apply { yes: false, persist } => session.would_apply(persist),
-        Command::Apply { yes: true, persist } => session.apply(persist),
-        Command::Revert { yes, force } => session.revert(yes, force),
-    });
-    match answer {
+    let CommandLine { command, common } = CommandLine::parse();
+    match answer(command, common) {
         Ok((text, status)) => {
             // A reader that went away has read enough.
             let _ = io::stdout().write_all(text.as_bytes());
@@ -143,6 +153,33 @@ pub fn run() -> ExitCode {
             eprintln!("ringway-tune: {error}");
             ExitCode::from(FAILED)
         }
+    }
+}
+
+fn answer(command: Command, common: Common) -> Result<Answer, CommandError> {
+    if !common.root.is_dir() {
+        return Err(CommandError::NoSuchRoot(common.root));
+    }
+    let host = Host::at(&common.root);
+    let auto = || io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let paint = Paint(common.color == When::Always || (common.color == When::Auto && auto()));
+    let output = Output { is_json: common.json, paint };
+    match command {
+        Command::Check(choice) => Ok(Session::of(host, output, choice)?.check()),
+        Command::Explain { knob, choice } => Session::of(host, output, choice)?.explain(knob.as_deref()),
+        Command::Diff(choice) => Ok(Session::of(host, output, choice)?.diff()),
+        Command::Apply { yes, persist, choice, record } => {
+            let state = record.folder(&host);
+            let session = Session::of(host, output, choice)?;
+            if yes { session.apply(persist, &state) } else { session.would_apply(persist, &state) }
+        }
+        Command::Revert { yes, force, record } => revert(&host, output, &record.folder(&host), yes, force),
+    }
+}
+
+impl Record {
+    fn folder(self, host: &Host) -> PathBuf {
+        self.state.unwrap_or_else(|| host.locate("/var/lib/ringway-tune"))
     }
 }
 
@@ -162,48 +199,41 @@ enum CommandError {
     Ledger(#[from] crate::ledger::LedgerError),
 }
 
-struct Session {
-    host: Host,
-    facts: Facts,
-    order: Order,
-    state: PathBuf,
+/// How an answer is written.
+#[derive(Debug, Clone, Copy)]
+struct Output {
     is_json: bool,
     paint: Paint,
 }
 
+struct Session {
+    host: Host,
+    facts: Facts,
+    order: Order,
+    output: Output,
+}
+
 impl Session {
-    fn of(scope: Scope) -> Result<Self, CommandError> {
-        if !scope.root.is_dir() {
-            return Err(CommandError::NoSuchRoot(scope.root));
-        }
-        let host = Host::at(&scope.root);
-        let shards = scope.shards.map(usize::from);
-        let facts = Facts::of(&host, shards, &scope.device);
-        if let Some(missing) = scope.device.iter().find(|name| facts.device(name).is_none()) {
+    fn of(host: Host, output: Output, choice: Choice) -> Result<Self, CommandError> {
+        let shards = choice.shards.map(usize::from);
+        let facts = Facts::of(&host, shards, &choice.device);
+        if let Some(missing) = choice.device.iter().find(|name| facts.device(name).is_none()) {
             return Err(CommandError::NoSuchDevice(missing.clone()));
         }
         let mut knobs: Vec<&'static Knob> = knobs::all().collect();
-        if !scope.only.is_empty() {
+        if !choice.only.is_empty() {
             let mut named = Vec::new();
-            for pattern in &scope.only {
+            for pattern in &choice.only {
                 named.extend(meant(pattern)?.into_iter().map(|knob| knob.name));
             }
             // In the order of the table, whatever the order of the words.
             knobs.retain(|knob| named.contains(&knob.name));
         }
-        if scope.namespaced {
+        if choice.namespaced {
             knobs.retain(|knob| knob.access == Access::Sysctl { namespaced: true });
         }
-        let auto = || io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let paint = Paint(scope.color == When::Always || (scope.color == When::Auto && auto()));
-        Ok(Self {
-            state: scope.state.unwrap_or_else(|| host.locate("/var/lib/ringway-tune")),
-            order: Order { profile: scope.profile, shards, devices: scope.device, knobs },
-            host,
-            facts,
-            is_json: scope.json,
-            paint,
-        })
+        let order = Order { profile: choice.profile, shards, devices: choice.device, knobs };
+        Ok(Self { host, facts, order, output })
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -216,10 +246,10 @@ impl Session {
 
     fn check(&self) -> Answer {
         let findings = self.findings();
-        let text = if self.is_json {
+        let text = if self.output.is_json {
             self.findings_as_json(&findings)
         } else {
-            report::table(&self.facts, self.order.profile, &findings, self.paint)
+            report::table(&self.facts, self.order.profile, &findings, self.output.paint)
         };
         (text, status_of(&findings))
     }
@@ -229,10 +259,10 @@ impl Session {
             Some(pattern) => self.findings_of(meant(pattern)?),
             None => self.findings(),
         };
-        let text = if self.is_json {
+        let text = if self.output.is_json {
             self.findings_as_json(&findings)
         } else {
-            report::explanation(self.order.profile, &findings, self.paint)
+            report::explanation(self.order.profile, &findings, self.output.paint)
         };
         Ok((text, 0))
     }
@@ -240,22 +270,22 @@ impl Session {
     fn diff(&self) -> Answer {
         let mut findings = self.findings();
         let status = status_of(&findings);
-        let text = if self.is_json {
+        let text = if self.output.is_json {
             let differs = |standing| matches!(standing, Standing::Differs | Standing::NeedsDropIn | Standing::ByHand);
             findings.retain(|finding| differs(finding.standing));
             self.findings_as_json(&findings)
         } else {
-            report::difference(self.order.profile, &findings, self.paint)
+            report::difference(self.order.profile, &findings, self.output.paint)
         };
         (text, status)
     }
 
-    fn would_apply(&self, persist: bool) -> Result<Answer, CommandError> {
+    fn would_apply(&self, persist: bool, state: &Path) -> Result<Answer, CommandError> {
         let findings = self.findings();
         let mut changes: Vec<Change> = findings.iter().filter_map(planned).collect();
         let mut persisted = Persisted::default();
         if persist {
-            let ledger = Ledger::look(&self.state)?;
+            let ledger = Ledger::look(state)?;
             let mut kept = persist::kept(&ledger);
             kept.retain(|kept| changes.iter().all(|change| change.target != kept.target));
             kept.extend(changes.iter().filter_map(|change| {
@@ -264,22 +294,25 @@ impl Session {
             persisted = persist::plan(&self.host, &self.order, &kept);
             changes.append(&mut persisted.changes);
         }
-        let differs = !changes.is_empty() || status_of(&findings) == DIFFERENT;
-        let status = if differs { DIFFERENT } else { 0 };
-        if self.is_json {
+        let lacks_drop_in = !persist && report::count(&findings, Standing::NeedsDropIn) > 0;
+        let status = if changes.is_empty() && !lacks_drop_in { 0 } else { DIFFERENT };
+        if self.output.is_json {
             return Ok((as_text(&json::changes(true, &changes)), status));
         }
-        let mut text = report::changes(&changes, self.paint) + &report::left_out(&persisted);
-        text.push_str(match (changes.is_empty(), differs) {
-            (true, false) => "Nothing differs that can be set.\n",
-            (true, true) => "Nothing differs that can be set now; a drop-in is wanting (--persist).\n",
-            (false, _) => "Nothing was changed: this is what --yes does.\n",
+        let mut text = report::changes(&changes, self.output.paint) + &report::left_out(&persisted);
+        if lacks_drop_in {
+            text.push_str("Ringway's unit lacks something: --persist writes a drop-in.\n");
+        }
+        text.push_str(if changes.is_empty() {
+            "Nothing differs that is set without --persist.\n"
+        } else {
+            "Nothing was changed: this is what --yes does.\n"
         });
         Ok((text, status))
     }
 
-    fn apply(&self, persist: bool) -> Result<Answer, CommandError> {
-        let mut ledger = Ledger::open(&self.state)?;
+    fn apply(&self, persist: bool, state: &Path) -> Result<Answer, CommandError> {
+        let mut ledger = Ledger::open(state)?;
         let mut changes = change::apply(&self.host, &self.order, &mut ledger)?;
         let mut persisted = Persisted::default();
         if persist {
@@ -287,43 +320,18 @@ impl Session {
             changes.append(&mut persisted.changes);
         }
         let status = if changes.iter().any(has_failed) { FAILED } else { 0 };
-        if self.is_json {
+        if self.output.is_json {
             return Ok((as_text(&json::changes(false, &changes)), status));
         }
-        let mut text = report::changes(&changes, self.paint) + &report::left_out(&persisted);
+        let mut text = report::changes(&changes, self.output.paint) + &report::left_out(&persisted);
         if changes.is_empty() {
             text.push_str("Nothing differs that can be set.\n");
         } else if !ledger.entries().is_empty() {
-            let folder = self.state.display();
+            let folder = state.display();
             text.push_str(&format!("The old values are in {folder}; `ringway-tune revert` sets them back.\n"));
         }
         if changes.iter().any(|change| is_drop_in(change) && change.outcome == Outcome::Done) {
-            text.push_str("For the unit: systemctl daemon-reload && systemctl restart ringway\n");
-        }
-        Ok((text, status))
-    }
-
-    fn revert(&self, yes: bool, force: bool) -> Result<Answer, CommandError> {
-        // Reverting goes by what was changed, and not by what a profile or a choice of knobs would have today.
-        let mut ledger = if yes { Ledger::open(&self.state)? } else { Ledger::look(&self.state)? };
-        let changes = change::revert(&self.host, &mut ledger, force, !yes)?;
-        let is = |outcome: &Outcome| changes.iter().any(|change| change.outcome == *outcome);
-        let status = match () {
-            () if changes.iter().any(has_failed) => FAILED,
-            () if is(&Outcome::ChangedSince) || is(&Outcome::Planned) => DIFFERENT,
-            () => 0,
-        };
-        if self.is_json {
-            return Ok((as_text(&json::changes(!yes, &changes)), status));
-        }
-        let mut text = report::changes(&changes, self.paint);
-        text.push_str(match (changes.is_empty(), yes) {
-            (true, _) => "Nothing is recorded as changed.\n",
-            (false, false) => "Nothing was changed: this is what --yes does.\n",
-            (false, true) => "",
-        });
-        if yes && changes.iter().any(is_drop_in) {
-            text.push_str("For the unit: systemctl daemon-reload && systemctl restart ringway\n");
+            text.push_str(RELOAD_UNIT);
         }
         Ok((text, status))
     }
@@ -332,6 +340,33 @@ impl Session {
         as_text(&json::findings(&self.facts, self.order.profile, findings))
     }
 }
+
+/// Reverting goes by what was changed, and not by what a profile would have today.
+fn revert(host: &Host, output: Output, state: &Path, yes: bool, force: bool) -> Result<Answer, CommandError> {
+    let mut ledger = if yes { Ledger::open(state)? } else { Ledger::look(state)? };
+    let changes = change::revert(host, &mut ledger, force, !yes)?;
+    let is = |outcome: &Outcome| changes.iter().any(|change| change.outcome == *outcome);
+    let status = match () {
+        () if changes.iter().any(has_failed) => FAILED,
+        () if is(&Outcome::ChangedSince) || is(&Outcome::Planned) => DIFFERENT,
+        () => 0,
+    };
+    if output.is_json {
+        return Ok((as_text(&json::changes(!yes, &changes)), status));
+    }
+    let mut text = report::changes(&changes, output.paint);
+    text.push_str(match (changes.is_empty(), yes) {
+        (true, _) => "Nothing is recorded as changed.\n",
+        (false, false) => "Nothing was changed: this is what --yes does.\n",
+        (false, true) => "",
+    });
+    if yes && changes.iter().any(is_drop_in) {
+        text.push_str(RELOAD_UNIT);
+    }
+    Ok((text, status))
+}
+
+const RELOAD_UNIT: &str = "For the unit: systemctl daemon-reload && systemctl restart ringway\n";
 
 /// The knobs that a word on the command line means.
 fn meant(word: &str) -> Result<Vec<&'static Knob>, CommandError> {

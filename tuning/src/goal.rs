@@ -116,7 +116,8 @@ impl fmt::Display for Goal {
         match self {
             Self::Leave => f.write_str("-"),
             Self::Exactly(value) => f.write_str(value),
-            Self::OneOf(values) => f.write_str(&values.join(" or ")),
+            Self::OneOf([values @ .., last]) if !values.is_empty() => write!(f, "{} or {last}", values.join(", ")),
+            Self::OneOf(values) => f.write_str(&values.concat()),
             Self::AtLeast(number) => write!(f, ">= {number}"),
             Self::AtMost(number) => write!(f, "<= {number}"),
             Self::EachAtLeast(numbers) => {

@@ -10,7 +10,7 @@ use crate::host::Facts;
 use crate::knob::{Area, Effect, Knob, Profile};
 use crate::knobs;
 use crate::persist::Persisted;
-use crate::survey::{Finding, Standing};
+use crate::survey::{Finding, Standing, Target};
 
 pub use text::Paint;
 pub(crate) use text::wrapped;
@@ -162,7 +162,7 @@ fn summary(findings: &[Finding]) -> String {
             Some(count(findings, standing)).filter(|&number| number > 0).map(|number| format!("{number} {word}"))
         })
         .collect();
-    format!("{}. `ringway-tune explain KNOB` tells why.\n", parts.join(", "))
+    format!("{}.\n`ringway-tune explain KNOB` tells why.\n", wrapped(&parts.join(", "), 79).join("\n"))
 }
 
 /// All about each knob, as it stands here.
@@ -261,13 +261,16 @@ pub fn difference(profile: Profile, findings: &[Finding], paint: Paint) -> Strin
     format!("--- this host\n+++ profile {}\n{out}", profile.name())
 }
 
-/// Changes, a line each.
+/// Changes, a line each where that is wide enough.
 #[must_use]
 pub fn changes(changes: &[Change], paint: Paint) -> String {
     let mut out = String::new();
     for change in changes {
+        let is_document = matches!(change.target, Target::Document { .. });
         let (word, colour) = match &change.outcome {
+            Outcome::Planned if is_document => ("would write", Colour::Yellow),
             Outcome::Planned => ("would set", Colour::Yellow),
+            Outcome::Done | Outcome::DoneOtherwise(_) if is_document => ("written", Colour::Green),
             Outcome::Done => ("set", Colour::Green),
             Outcome::DoneOtherwise(_) => ("set", Colour::Yellow),
             Outcome::AlreadySo => ("as before", Colour::Green),
@@ -276,10 +279,16 @@ pub fn changes(changes: &[Change], paint: Paint) -> String {
             Outcome::ChangedSince => ("left", Colour::Magenta),
             Outcome::Failed(_) => ("failed", Colour::Red),
         };
-        let place = if change.place.is_empty() { String::new() } else { format!(" [{}]", change.place) };
-        let name = format!("{}{place}", change.knob);
-        writeln!(out, "{} {name}", paint.with(colour, &format!("{word:<9}"))).expect("a string grows");
-        writeln!(out, "{:10}{}", "", what_became(change)).expect("a string grows");
+        let name = match change.place.as_str() {
+            "" => change.knob.clone(),
+            place if is_document => place.to_owned(),
+            place => format!("{} [{place}]", change.knob),
+        };
+        let became = what_became(change);
+        let word = format!("{word:<11}");
+        let is_short = word.len() + 1 + name.len() + 2 + became.chars().count() <= 80;
+        let between = if is_short { ": ".to_owned() } else { format!("\n{:12}", "") };
+        writeln!(out, "{} {name}{between}{became}", paint.with(colour, &word)).expect("a string grows");
     }
     out
 }
@@ -295,7 +304,7 @@ fn what_became(change: &Change) -> String {
     match &change.outcome {
         Outcome::Planned | Outcome::Done => format!("{from} -> {to}"),
         Outcome::DoneOtherwise(now) => format!("{from} -> {now}: the kernel made that of {to}"),
-        Outcome::AlreadySo => format!("{to}"),
+        Outcome::AlreadySo => to,
         Outcome::Gone => format!("it is no longer there; it was {to}"),
         Outcome::UndoneByRestart => format!("{from}: a restart of the machine has undone the change"),
         Outcome::ChangedSince => {

@@ -29,9 +29,9 @@ pub(super) const KNOBS: &[Knob] = &[
         what: "whether a page fault waits while memory is made contiguous for a huge page",
         access: Access::File { pattern: "/sys/kernel/mm/transparent_hugepage/defrag", choices: None, bracketed: true },
         wanted: Wanted {
-            throughput: Goal::OneOf(&["madvise", "defer+madvise", "defer", "never"]),
-            latency: Goal::OneOf(&["defer+madvise", "madvise", "defer", "never"]),
-            many_connections: Goal::OneOf(&["madvise", "defer+madvise", "defer", "never"]),
+            throughput: NOT_ALWAYS,
+            latency: NOT_ALWAYS,
+            many_connections: NOT_ALWAYS,
             laptop: Goal::Leave,
         },
         why: "With `always` any program's page fault may compact memory on the spot, for milliseconds, on the core of a shard.",
@@ -90,3 +90,5 @@ const MIN_FREE: Goal = Goal::ByHost {
         Goal::AtLeast((facts.memory_bytes / 256 / 1024).clamp(64 * 1024, 512 * 1024))
     },
 };
+
+const NOT_ALWAYS: Goal = Goal::OneOf(&["madvise", "defer+madvise", "defer", "never"]);
