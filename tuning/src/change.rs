@@ -7,7 +7,7 @@ use crate::goal::same;
 use crate::host::ethtool::Item;
 use crate::host::{Facts, Host};
 use crate::knob::{Knob, Profile};
-use crate::ledger::{Entry, Ledger, LedgerError, replace_file};
+use crate::ledger::{Entry, Ledger, LedgerError, beside, replace_file};
 use crate::survey::{Finding, Standing, Target, places_of};
 
 /// One change, made or not.
@@ -155,13 +155,14 @@ pub fn revert(host: &Host, ledger: &mut Ledger, force: bool, is_dry: bool) -> Re
         let now = host.value_of(&entry.target);
         let outcome = match &now {
             Err(error) => Outcome::Failed(in_words(error)),
-            Ok(now) => {
-                let outcome = judged(&entry, now.as_deref(), &boot_id, force);
-                if outcome == Outcome::Planned && !is_dry { restored(host, &entry) } else { outcome }
-            }
+            Ok(now) => match judged(&entry, now.as_deref(), &boot_id, force) {
+                Outcome::Planned if !is_dry => restored(host, &entry),
+                outcome => outcome,
+            },
         };
         let is_settled = !matches!(outcome, Outcome::ChangedSince | Outcome::Failed(_));
         if is_settled && !is_dry {
+            tidy(host, &entry);
             ledger.forget(&entry.target)?;
         }
         changes.push(Change {
@@ -198,16 +199,23 @@ fn restored(host: &Host, entry: &Entry) -> Outcome {
     if let Err(error) = host.set(&entry.target, entry.old.as_deref()) {
         return Outcome::Failed(in_words(&error));
     }
-    for folder in entry.made_folders.iter().rev() {
-        // Somebody else may have put something there: then it stays.
-        let _ = fs::remove_dir(host.locate(folder));
-    }
     match (host.value_of(&entry.target), &entry.old) {
         (Ok(now), old) if now == *old => Outcome::Done,
         (Ok(Some(now)), Some(old)) if same_set(&now, old) => Outcome::Done,
         (Ok(Some(now)), _) => Outcome::Failed(format!("it is {now} now")),
         (Ok(None), _) => Outcome::Failed("it went away when it was set".to_owned()),
         (Err(error), _) => Outcome::Failed(in_words(&error)),
+    }
+}
+
+/// Takes away what was made for a document: what a crash left half written, and folders, unless somebody else has put
+/// something there.
+fn tidy(host: &Host, entry: &Entry) {
+    if let Target::Document { path } = &entry.target {
+        let _ = fs::remove_file(beside(&host.locate(path)));
+    }
+    for folder in entry.made_folders.iter().rev() {
+        let _ = fs::remove_dir(host.locate(folder));
     }
 }
 

@@ -26,7 +26,7 @@ const FAILED: u8 = 2;
 ///
 /// Nothing is changed without --yes. Old values are recorded before each change, and `revert` restores exactly those.
 #[derive(Debug, Parser)]
-#[command(name = "ringway-tune", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "ringway-tune", version, after_help = AFTER_HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -119,13 +119,20 @@ struct Record {
 #[derive(Debug, Args)]
 struct Common {
     /// Print JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Output and place")]
     json: bool,
     /// Colours
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Output and place"
+    )]
     color: When,
     /// Look at and change the files below DIR instead of this machine's: an image, or a test
-    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "/", help_heading = "Output and place")]
     root: PathBuf,
 }
 

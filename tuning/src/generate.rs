@@ -29,21 +29,22 @@ pub fn sysctl_file(profile: Profile) -> String {
     out
 }
 
-/// `tuning/systemd/ringway.service.d/60-ringway-PROFILE.conf`.
+/// `tuning/systemd/ringway.service.d/60-ringway-PROFILE.conf`; none if the profile wishes nothing of the unit.
 #[must_use]
-pub fn drop_in(profile: Profile) -> String {
+pub fn drop_in(profile: Profile) -> Option<String> {
     let mut out = format!(
         "# What profile {} adds to Ringway's unit. Generated from the table under tuning/src/knobs.\n\
          # Copy it to /etc/systemd/system/ringway.service.d, then: systemctl daemon-reload && systemctl restart ringway\n\
          [Service]\n",
         profile.name()
     );
+    let heading_bytes = out.len();
     for knob in knobs::all() {
         let Access::Unit(directive) = knob.access else { continue };
         let Some(value) = knob.wanted.by(profile).value_after("") else { continue };
         write!(out, "\n{}{directive}={value}\n", commented(knob)).expect("a string grows");
     }
-    out
+    (out.len() > heading_bytes).then_some(out)
 }
 
 fn commented(knob: &Knob) -> String {

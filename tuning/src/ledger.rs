@@ -228,11 +228,16 @@ fn load(path: &Path) -> Result<State, LedgerError> {
 /// As writing, syncing and renaming give them.
 pub(crate) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let beside = folder.join(format!(".{}.new", name.to_string_lossy()));
+    let beside = beside(path);
     let mut file = File::create(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Where a file is written before it takes the place of `path`.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.new"))
 }

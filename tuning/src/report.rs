@@ -132,14 +132,15 @@ fn heading(facts: &Facts, profile: Profile) -> String {
         .map(|device| format!("{} ({})", device.name, counted(device.rx_queues, "queue")))
         .collect();
     let devices = if devices.is_empty() { "no network card".to_owned() } else { devices.join(", ") };
-    format!(
-        "Profile {}. {}, {}, {}, {:.1} GiB, {devices}.\n",
+    let text = format!(
+        "Profile {}. {}, {}, {}, {:.1} GiB, {devices}.",
         profile.name(),
         facts.kernel,
         counted(facts.cpus.len(), "CPU"),
         counted(facts.shards, "shard"),
         facts.memory_bytes as f64 / f64::from(1 << 30),
-    )
+    );
+    wrapped(&text, 80).join("\n") + "\n"
 }
 
 fn counted(number: usize, thing: &str) -> String {

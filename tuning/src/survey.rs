@@ -342,8 +342,15 @@ impl Host {
     /// As reading gives them.
     pub fn value_of(&self, target: &Target) -> io::Result<Option<String>> {
         let read = match target {
+            Target::Ethtool { device, .. } if !self.has(&format!("/sys/class/net/{device}")) => Ok(None),
             Target::Ethtool { device, item } => {
-                self.ethtool_show(device, *item).map(|shown| shown.map(|shown| shown.now))
+                return match self.ethtool_show(device, *item) {
+                    // The card has the value still, whoever could read it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        Err(io::Error::other("ethtool is not installed"))
+                    }
+                    shown => shown.map(|shown| shown.map(|shown| shown.now)),
+                };
             }
             Target::Document { path } => self.read(path).map(Some),
             Target::File { path, bracketed } => self.read(path).map(|text| {

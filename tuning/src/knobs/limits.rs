@@ -88,10 +88,10 @@ pub(super) const KNOBS: &[Knob] = &[
             many_connections: Goal::AtLeast(1 << 30),
             laptop: Goal::Leave,
         },
-        why: "Some kernels count io_uring's rings and buffers against it; a shard that gets none falls back to epoll. From 5.12 on rings \
-              are counted by the memory cgroup instead.",
+        why: "What io_uring registers of buffers, and on kernels before 5.12 its rings too, is counted against it for users without \
+              CAP_IPC_LOCK; a shard that gets none falls back to epoll.",
         cost: "A program that runs as Ringway's user may pin memory that cannot be swapped.",
-        source: "io_uring_setup(2); getrlimit(2), RLIMIT_MEMLOCK",
-        effect: Effect::NotShown("this kernel does not count it"),
+        source: "io_uring_register(2); getrlimit(2), RLIMIT_MEMLOCK",
+        effect: Effect::NotShown("measurements here run as root, who is not counted"),
     },
 ];

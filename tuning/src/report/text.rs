@@ -49,8 +49,8 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
 
 /// A term, and beside it what it is, in as many lines as that takes.
 pub(super) fn described(out: &mut String, term: &str, text: &str) {
-    for (number, line) in wrapped(text, 68).into_iter().enumerate() {
+    for (number, line) in wrapped(text, 71).into_iter().enumerate() {
         let term = if number == 0 { term } else { "" };
-        writeln!(out, "  {term:<8}  {line}").expect("a string grows");
+        writeln!(out, "  {term:<6} {line}").expect("a string grows");
     }
 }
