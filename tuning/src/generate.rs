@@ -8,6 +8,10 @@ use crate::knob::{Access, Area, Knob, Profile};
 use crate::knobs;
 use crate::report::{effect, wrapped};
 
+/// What systemd raises far beyond the kernel's choice at its start. A file that sets it would lower it on most hosts, and
+/// units with a higher limit would not start.
+const MORE_BY_DEFAULT: [&str; 2] = ["fs.nr_open", "fs.file-max"];
+
 /// `tuning/sysctl.d/60-ringway-PROFILE.conf`.
 #[must_use]
 pub fn sysctl_file(profile: Profile) -> String {
@@ -22,7 +26,14 @@ pub fn sysctl_file(profile: Profile) -> String {
         let line = match knob.wanted.by(profile) {
             Goal::Leave => continue,
             Goal::ByHost { rule, .. } => format!("# {} follows from the host: {rule}.", knob.name),
-            goal => format!("{} = {}", knob.name, goal.value_after("").unwrap_or_default()),
+            goal => {
+                let line = format!("{} = {}", knob.name, goal.value_after("").unwrap_or_default());
+                if MORE_BY_DEFAULT.contains(&knob.name) {
+                    format!("# Most hosts have more, and services may need it: look before you set it.\n#{line}")
+                } else {
+                    line
+                }
+            }
         };
         write!(out, "\n{}{line}\n", commented(knob)).expect("a string grows");
     }
