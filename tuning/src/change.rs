@@ -127,8 +127,11 @@ pub(crate) fn set(host: &Host, boot_id: &str, ledger: &mut Ledger, change: Chang
             ledger.finish(&target, now)?;
             return Ok(Change { outcome, ..change });
         }
-        (Err(error), None) => Outcome::Failed(in_words(&error)),
-        (Ok(()), None) => Outcome::Failed("it went away when it was set".to_owned()),
+        // Nobody knows what stands there: the record stays, and reverting looks again.
+        (written, None) => {
+            let why = written.map_or_else(|error| in_words(&error), |()| "it cannot be read any more".to_owned());
+            return Ok(Change { outcome: Outcome::Failed(why), ..change });
+        }
     };
     ledger.give_up(&target)?;
     Ok(Change { outcome, ..change })
