@@ -2,13 +2,14 @@
 # Names the Debian packages that the tests need, then installs those that are missing.
 #
 #   tests/install.sh            what the tests need
-#   tests/install.sh --bench    and what bench/versus needs besides
+#   tests/install.sh --bench    and what the benches need besides: linux-perf for bench/flame, valgrind for instruction counts,
+#                               bpftrace for perf/bpftrace
 set -eu
 
 # prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
 packages="ca-certificates curl ethtool goaccess iproute2 nghttp2-client nginx procps prometheus python3 python3-jsonschema python3-websockets util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
-    packages="$packages haproxy"
+    packages="$packages bpftrace haproxy linux-perf valgrind"
 fi
 echo "The tests need these Debian packages: $packages"
 
