@@ -5,5 +5,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod process;
 pub mod record;
 pub mod report;

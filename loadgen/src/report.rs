@@ -43,6 +43,8 @@ pub struct Report {
     pub about: About,
     /// What it left.
     pub recording: Recording,
+    /// What else its reader should know, such as the first error of each kind in full.
+    pub notes: Vec<String>,
 }
 
 impl About {
@@ -96,3 +98,6 @@ impl Report {
 pub(crate) fn can_tell(distribution: &Distribution, percent: f64) -> bool {
     distribution.count() as f64 * (100.0 - percent) >= 100.0 * (1.0 - 1e-9)
 }
+
+#[cfg(test)]
+mod samples;

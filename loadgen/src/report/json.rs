@@ -5,6 +5,7 @@
 //! - `name`, `started`, `generator`, `machine`, `settings`: see [`About`].
 //! - `summary`: what most readers want. Times are in microseconds; `percentiles` is a list of `{percent, us}` up to 99.999.
 //!   It follows from the rest and is not read again.
+//! - `notes`: sentences for readers.
 //! - `recording`: everything, exactly ([`Recording`]), times in nanoseconds. A distribution is `{min_ns, max_ns, sum_ns,
 //!   bands}`, where `bands` is a list of `[from_ns, count]` and a band is at most 0.1 % wide (1 % in a point of the series).
 //!   `errors` and `statuses` are counts by kind and code; `series` has a point for each `interval_s`.
@@ -23,8 +24,13 @@ pub const FORMAT: &str = "ringway-loadgen-report/1";
 /// # Errors
 /// Never for a report that this program made: its figures are finite.
 pub fn write(report: &Report) -> anyhow::Result<String> {
-    let document =
-        Written { format: FORMAT, about: &report.about, summary: Summary::of(report), recording: &report.recording };
+    let document = Written {
+        format: FORMAT,
+        about: &report.about,
+        summary: Summary::of(report),
+        notes: &report.notes,
+        recording: &report.recording,
+    };
     let mut text = serde_json::to_string(&document).context("cannot write the report as JSON")?;
     text.push('\n');
     Ok(text)
@@ -39,9 +45,9 @@ pub fn read(text: &str) -> anyhow::Result<Report> {
     if format != FORMAT {
         bail!("this is {format}, and not {FORMAT}");
     }
-    let Read { about, recording } = serde_json::from_str(text).context("the report is not as expected")?;
+    let Read { about, notes, recording } = serde_json::from_str(text).context("the report is not as expected")?;
     ensure!(recording.series.interval_s > 0, "a series without an interval");
-    Ok(Report { about, recording })
+    Ok(Report { about, recording, notes })
 }
 
 /// What most readers want of a run.
@@ -88,6 +94,7 @@ struct Written<'a> {
     #[serde(flatten)]
     about: &'a About,
     summary: Summary,
+    notes: &'a [String],
     recording: &'a Recording,
 }
 
@@ -100,6 +107,7 @@ struct Tag {
 struct Read {
     #[serde(flatten)]
     about: About,
+    notes: Vec<String>,
     recording: Recording,
 }
 

@@ -196,7 +196,7 @@ mod tests {
         let line = view.line("", 80);
         assert!(line.chars().count() < 80, "{line}");
         assert!(line.starts_with("▕███████"), "{line}");
-        assert!(line.ends_with("15 s left  4k/s  p99 1.01 ms  1 error  1 open"), "{line}");
+        assert!(line.ends_with("15 s left  4k/s  p99 1.02 ms  1 error  1 open"), "{line}");
         assert!(view.past.len() < 12, "{}", view.past.len());
     }
 
@@ -211,7 +211,7 @@ mod tests {
     fn a_bar_fills_by_eighths() {
         assert_eq!(bar(0.0, 4), "    ");
         assert_eq!(bar(0.5, 4), "██  ");
-        assert_eq!(bar(0.53, 4), "██▏ ");
+        assert_eq!(bar(0.54, 4), "██▏ ");
         assert_eq!(bar(2.0, 4), "████");
     }
 

@@ -142,7 +142,10 @@ fn write_counts(report: &Report, text: &mut String) -> fmt::Result {
             write_wrapped(text, name, &counts)?;
         }
     }
-    Ok(())
+    if !report.notes.is_empty() {
+        writeln!(text)?;
+    }
+    report.notes.iter().try_for_each(|note| writeln!(text, "{note}"))
 }
 
 /// The parts with commas between them, in as many lines as they need; the name stands before the first.

@@ -59,12 +59,13 @@ pub(crate) fn percentile(percent: f64) -> String {
     format!("p{percent}")
 }
 
-/// Three significant digits of a value below a thousand or so; a count below ten is left whole.
+/// Three significant digits of a value below a thousand or so; a whole value stays whole.
 fn digits(value: f64) -> String {
+    // What a division left of a whole value is no digit.
+    let is_whole = (value - value.round()).abs() < 1e-9 * value.max(1.0);
     match value {
-        value if value >= 99.95 => format!("{value:.0}"),
+        value if value >= 99.95 || is_whole => format!("{value:.0}"),
         value if value >= 9.995 => format!("{value:.1}"),
-        value if value == value.trunc() => format!("{value:.0}"),
         value => format!("{value:.2}"),
     }
 }
