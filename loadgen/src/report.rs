@@ -100,4 +100,4 @@ pub(crate) fn can_tell(distribution: &Distribution, percent: f64) -> bool {
 }
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

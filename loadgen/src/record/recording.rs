@@ -59,6 +59,14 @@ impl Recording {
         self.series.merge(other.series);
     }
 
+    /// Adds what the same load recorded in a later run. The series are of no common time any more, and are dropped.
+    pub fn append(&mut self, later: Self) {
+        let elapsed_ns = self.elapsed_ns + later.elapsed_ns;
+        let connections_max = self.connections_max.max(later.connections_max);
+        self.merge(later);
+        *self = Self { elapsed_ns, connections_max, series: Series::default(), ..std::mem::take(self) };
+    }
+
     /// The sum of recordings of one run; an empty one of none.
     #[must_use]
     pub fn merged(recordings: impl IntoIterator<Item = Self>) -> Self {

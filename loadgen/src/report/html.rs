@@ -1,12 +1,10 @@
 //! One page with plots, complete in one file: it loads nothing and runs nothing.
 
-mod charts;
-mod parts;
+pub(crate) mod charts;
+pub(crate) mod parts;
 pub(crate) mod plot;
 
 use super::Report;
-
-pub(crate) use charts::percentiles_of;
 
 /// Series that have a colour of their own; more begin again with the first.
 pub(crate) const COLOURS: usize = 6;

@@ -24,7 +24,7 @@ const HEAT_ROW_RATIO_MIN: f64 = 1.02;
 const SHADES: usize = 8;
 
 /// A distribution as points of a percentile curve: `1 / (1 - quantile)`, and the time in nanoseconds.
-pub(crate) fn percentiles_of(distribution: &Distribution) -> impl Iterator<Item = (f64, f64)> + '_ {
+fn percentiles_of(distribution: &Distribution) -> impl Iterator<Item = (f64, f64)> + '_ {
     let all = distribution.count() as f64;
     let mut below = 0.0;
     let (min_ns, max_ns) = (distribution.min_ns() as f64, distribution.max_ns() as f64);
@@ -39,7 +39,7 @@ pub(crate) fn percentiles_of(distribution: &Distribution) -> impl Iterator<Item 
 }
 
 /// The percentile curves of all runs, with their service times where those differ.
-pub(super) fn percentiles(runs: &[Run<'_>]) -> String {
+pub(crate) fn percentiles(runs: &[Run<'_>]) -> String {
     let with_service = runs.iter().any(|run| run.report.recording.service.is_some());
     let curves: Vec<(usize, Stroke, String, &Distribution)> = runs
         .iter()
@@ -130,7 +130,7 @@ fn latency_over_time(runs: &[Run<'_>], seconds: f64) -> String {
         "Latency over time",
         HEIGHT_SMALL + 40.0,
         Axis::seconds(seconds),
-        Axis::times("latency", low as f64, high as f64),
+        Axis::times("latency", low as f64 * 0.9, high as f64),
     );
     let mut entries = Vec::new();
     for run in runs {

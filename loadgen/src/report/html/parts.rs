@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Title and circumstances.
-pub(super) fn head(title: &str, runs: &[Run<'_>]) -> String {
+pub(crate) fn head(title: &str, runs: &[Run<'_>]) -> String {
     let mut lines: Vec<String> = Vec::new();
     for run in runs {
         let about = &run.report.about;
@@ -51,7 +51,7 @@ pub(super) fn cards(run: &Run<'_>) -> String {
 }
 
 /// A row for each run.
-pub(super) fn overview(runs: &[Run<'_>]) -> String {
+pub(crate) fn overview(runs: &[Run<'_>]) -> String {
     let heads = ["requests", "a second", "p50", "p90", "p99", "p99.9", "p99.99", "longest", "errors"];
     let rows = runs.iter().map(|run| {
         let recording = &run.report.recording;
@@ -68,11 +68,11 @@ pub(super) fn overview(runs: &[Run<'_>]) -> String {
             words::count(errors)
         )
     });
-    table("", &heads.map(str::to_owned), rows)
+    table(&heads.map(str::to_owned), rows)
 }
 
 /// Bytes, statuses and errors by kind.
-pub(super) fn counts(runs: &[Run<'_>]) -> String {
+pub(crate) fn counts(runs: &[Run<'_>]) -> String {
     let heads = ["received", "sent", "connections", "statuses", "errors"].map(str::to_owned);
     let rows = runs.iter().map(|run| {
         let recording = &run.report.recording;
@@ -91,7 +91,7 @@ pub(super) fn counts(runs: &[Run<'_>]) -> String {
             or_dash(&errors.iter().map(|error| escape(error)).collect::<Vec<_>>(), "<br/>"),
         )
     });
-    table("", &heads, rows)
+    table(&heads, rows)
 }
 
 /// What else a reader should know.
@@ -104,7 +104,7 @@ pub(super) fn notes(runs: &[Run<'_>]) -> String {
 }
 
 /// The distributions of all runs in figures.
-pub(super) fn times(runs: &[Run<'_>]) -> String {
+pub(crate) fn times(runs: &[Run<'_>]) -> String {
     let mut text = "<h2>Times</h2>\n<p class=\"quiet\">Latency and first byte count from when a request was due, service from its sending, \
                     TLS handshakes from TCP's. A quantile is told where at least one sample is expected beyond it.</p>\n"
         .to_owned();
@@ -112,28 +112,27 @@ pub(super) fn times(runs: &[Run<'_>]) -> String {
         if runs.len() > 1 {
             text.push_str(&format!("<h3><span class=\"swatch s{}\"></span>{}</h3>\n", run.colour, escape(run.name)));
         }
-        let mut heads: Vec<String> = ["count", "min", "mean", "deviation"].map(str::to_owned).into();
-        heads.extend(PERCENTILES.map(words::percentile));
-        heads.push("max".to_owned());
-        let rows = run.report.distributions().into_iter().map(|(name, times)| {
-            let mut cells = vec![
-                words::count(times.count()),
-                words::time(times.min_ns() as f64),
-                words::time(times.mean_ns()),
-                words::time(times.deviation_ns()),
-            ];
-            cells.extend(PERCENTILES.map(|percent| quantile(times, percent)));
-            cells.push(words::time(times.max_ns() as f64));
-            let cells: String = cells.iter().map(|cell| format!("<td class=\"n\">{cell}</td>")).collect();
-            format!("<th class=\"row\">{name}</th>{cells}")
-        });
-        text.push_str(&table("compact", &heads, rows));
+        let distributions = run.report.distributions();
+        let row = |name: &str, cell: &dyn Fn(&Distribution) -> String| {
+            let cells = distributions.iter().map(|(_, times)| format!("<td class=\"n\">{}</td>", cell(times)));
+            format!("<th class=\"row\">{name}</th>{}", cells.collect::<String>())
+        };
+        let mut rows = vec![
+            row("count", &|times| words::count(times.count())),
+            row("min", &|times| words::time(times.min_ns() as f64)),
+            row("mean", &|times| words::time(times.mean_ns())),
+            row("deviation", &|times| words::time(times.deviation_ns())),
+        ];
+        rows.extend(PERCENTILES.map(|percent| row(&words::percentile(percent), &|times| quantile(times, percent))));
+        rows.push(row("max", &|times| words::time(times.max_ns() as f64)));
+        let heads: Vec<String> = distributions.iter().map(|(name, _)| (*name).to_owned()).collect();
+        text.push_str(&table(&heads, rows.into_iter()));
     }
     text
 }
 
 /// How each run was made.
-pub(super) fn settings(runs: &[Run<'_>]) -> String {
+pub(crate) fn settings(runs: &[Run<'_>]) -> String {
     let mut names: Vec<&str> = Vec::new();
     let mut seen = BTreeSet::new();
     for (name, _) in runs.iter().flat_map(|run| &run.report.about.settings) {
@@ -167,11 +166,11 @@ pub(super) fn settings(runs: &[Run<'_>]) -> String {
 }
 
 /// A table whose first column names the rows; a row is its cells with their tags.
-pub(crate) fn table(class: &str, heads: &[String], rows: impl Iterator<Item = String>) -> String {
+fn table(heads: &[String], rows: impl Iterator<Item = String>) -> String {
     let heads: String = heads.iter().map(|head| format!("<th class=\"n\">{}</th>", escape(head))).collect();
     let rows: String = rows.map(|row| format!("<tr>{row}</tr>\n")).collect();
     format!(
-        "<div class=\"scroll\"><table class=\"{class}\"><thead><tr><th></th>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>\n"
+        "<div class=\"scroll\"><table><thead><tr><th></th>{heads}</tr></thead><tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 

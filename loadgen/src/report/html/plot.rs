@@ -10,7 +10,7 @@ use super::escape;
 /// Width of a plot in its own units; the page scales it.
 const WIDTH: f64 = 920.0;
 const LEFT: f64 = 72.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 26.0;
 
@@ -49,6 +49,7 @@ pub(crate) enum Stroke {
 #[derive(Debug)]
 pub(crate) struct Plot {
     svg: String,
+    left: f64,
     height: f64,
     x: Axis,
     y: Axis,
@@ -61,7 +62,8 @@ impl Axis {
         let step = nice_step(high / 5.0);
         // The axis ends with a tick, so that the highest value has a figure beside it.
         let steps = (high / step - 1e-9).ceil().max(1.0) as u32;
-        let ticks = (0..=steps).map(|tick| f64::from(tick) * step).map(|value| (value, words(value))).collect();
+        let ticks =
+            (0..=steps).map(|tick| f64::from(tick) * step).map(|value| (value, trimmed(words(value)))).collect();
         Self { scale: Scale::Linear, low: 0.0, high: f64::from(steps) * step, ticks, title }
     }
 
@@ -93,7 +95,7 @@ impl Axis {
         let high = values().map(|(_, value)| value).find(|&value| value >= high).unwrap_or(high);
         let ticks = values()
             .filter(|(factor, value)| marked.contains(factor) && (low..=high).contains(value))
-            .map(|(_, ns)| (ns, words::time(ns)))
+            .map(|(_, ns)| (ns, trimmed(words::time(ns))))
             .collect();
         Self { scale: Scale::Logarithmic, low, high, ticks, title }
     }
@@ -149,18 +151,23 @@ impl Axis {
 impl Plot {
     /// An empty plot with its grid. `label` says what it shows, for who cannot see it.
     pub(crate) fn new(label: &str, height: f64, x: Axis, y: Axis) -> Self {
+        Self::with_names(label, LEFT, height, x, y)
+    }
+
+    /// An empty plot with so much room at the left, for names.
+    pub(crate) fn with_names(label: &str, left: f64, height: f64, x: Axis, y: Axis) -> Self {
         let mut svg = String::new();
         svg.push_str(&format!(
             "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
             escape(label)
         ));
-        let mut plot = Self { svg, height, x, y };
+        let mut plot = Self { svg, left, height, x, y };
         plot.grid();
         plot
     }
 
     fn grid(&mut self) {
-        let (right, bottom) = (WIDTH - RIGHT, self.height - BOTTOM);
+        let (left, right, bottom) = (self.left, WIDTH - RIGHT, self.height - BOTTOM);
         let mut lines = String::new();
         let mut texts = String::new();
         for (value, text) in &self.x.ticks {
@@ -170,15 +177,15 @@ impl Plot {
         }
         for (value, text) in &self.y.ticks {
             let y = self.y_of(*value);
-            lines.push_str(&format!("M{LEFT} {y:.1}H{right}"));
-            texts.push_str(&format!("<text x=\"{}\" y=\"{:.1}\" class=\"end\">{text}</text>", LEFT - 8.0, y + 4.0));
+            lines.push_str(&format!("M{left} {y:.1}H{right}"));
+            texts.push_str(&format!("<text x=\"{}\" y=\"{:.1}\" class=\"end\">{text}</text>", left - 8.0, y + 4.0));
         }
         self.put(format_args!(
-            "<path class=\"grid\" d=\"{lines}\"/><path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom:.1}H{right}\"/>{texts}"
+            "<path class=\"grid\" d=\"{lines}\"/><path class=\"axis\" d=\"M{left} {TOP}V{bottom:.1}H{right}\"/>{texts}"
         ));
         let title = self.y.title;
         if !title.is_empty() {
-            self.put(format_args!("<text x=\"{LEFT}\" y=\"{}\" class=\"title\">{title}</text>", TOP - 10.0));
+            self.put(format_args!("<text x=\"{left}\" y=\"{}\" class=\"title\">{title}</text>", TOP - 10.0));
         }
     }
 
@@ -215,8 +222,10 @@ impl Plot {
     pub(crate) fn rectangles(&mut self, class: &str, rectangles: impl Iterator<Item = [(f64, f64); 2]>, label: &str) {
         let mut path = String::new();
         for [(x0, y0), (x1, y1)] in rectangles {
-            let (left, top) = (self.x_of(x0), self.y_of(y1));
-            let (width, height) = (self.x_of(x1) - left, self.y_of(y0) - top);
+            // The edges are rounded and not the lengths, so that neighbours meet.
+            let tenths = |place: f64| (place * 10.0).round() / 10.0;
+            let (left, top) = (tenths(self.x_of(x0)), tenths(self.y_of(y1)));
+            let (width, height) = (tenths(self.x_of(x1)) - left, tenths(self.y_of(y0)) - top);
             path.push_str(&format!("M{left:.1} {top:.1}h{width:.1}v{height:.1}h-{width:.1}z"));
         }
         let title = if label.is_empty() { String::new() } else { format!("<title>{}</title>", escape(label)) };
@@ -247,6 +256,12 @@ impl Plot {
         self.put(format_args!("<path class=\"mark\" d=\"M{x:.1} {TOP}V{bottom:.1}\"/>"));
     }
 
+    /// The title of a plot whose y axis has none.
+    pub(crate) fn title(&mut self, title: &str) {
+        let x = self.left;
+        self.put(format_args!("<text x=\"{x}\" y=\"{}\" class=\"name\">{}</text>", TOP - 10.0, escape(title)));
+    }
+
     /// Words at a place; `class` says on which side of it.
     pub(crate) fn words(&mut self, class: &str, x: f64, y: f64, shift: f64, words: &str) {
         let (x, y) = (self.x_of(x) + shift, self.y_of(y) + 4.0);
@@ -265,13 +280,20 @@ impl Plot {
     }
 
     fn x_of(&self, value: f64) -> f64 {
-        LEFT + self.x.share(value) * (WIDTH - LEFT - RIGHT)
+        self.left + self.x.share(value) * (WIDTH - self.left - RIGHT)
     }
 
     fn y_of(&self, value: f64) -> f64 {
         let bottom = self.height - BOTTOM;
         bottom - self.y.share(value) * (bottom - TOP)
     }
+}
+
+/// A figure without zeros at the end of its fraction: a tick is round.
+fn trimmed(text: String) -> String {
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    if number.contains('.') { format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.')) } else { text }
 }
 
 /// The next of 1, 2 and 5 times a power of ten.
@@ -300,6 +322,7 @@ mod tests {
         assert_eq!(texts(&Axis::linear("", 61_728.0, words::short)), ["0", "20k", "40k", "60k", "80k"]);
         assert_eq!(texts(&Axis::times("", 130e3, 4.2e6)), ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]);
         assert_eq!(texts(&Axis::ratios(0.83, 1.02)), ["0.8", "0.85", "0.9", "0.95", "1", "1.05"]);
+        assert_eq!(texts(&Axis::linear("", 1_400.0, words::short)), ["0", "500", "1k", "1.5k"]);
         assert_eq!(Axis::linear("", 0.0, words::short).range(), (0.0, 1.0));
     }
 
