@@ -27,3 +27,6 @@ pub use recorder::{Answer, Handshake, Loop, Recorder};
 pub use recording::Recording;
 pub use series::{POINTS_MAX, Point, Series};
 pub use statuses::StatusCounts;
+
+#[cfg(test)]
+mod tests;

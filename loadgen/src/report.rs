@@ -72,8 +72,8 @@ impl Report {
             ("service", recording.service.as_ref()),
             ("first byte", Some(&recording.first_byte)),
             ("connect", Some(&recording.connect)),
-            ("TLS full", Some(&recording.handshake_full)),
-            ("TLS resumed", Some(&recording.handshake_resumed)),
+            ("handshake", Some(&recording.handshake_full)),
+            ("resumption", Some(&recording.handshake_resumed)),
         ]
         .into_iter()
         .filter_map(|(name, distribution)| Some((name, distribution?)))

@@ -142,6 +142,10 @@ fn values(comparison: &Comparison, figures: &[Figures]) -> String {
 }
 
 fn title(name: &str) -> String {
+    // A percentile is written small.
+    if name.starts_with('p') {
+        return name.to_owned();
+    }
     let mut letters = name.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     first + letters.as_str()

@@ -103,9 +103,3 @@ fn the_json_tells_what_the_figures_are() {
     assert!(p50["targets"][1]["ratio"]["median"].as_f64().unwrap() < 0.51);
     assert_eq!(json["targets"][0]["recording"]["latency"]["bands"][0].as_array().unwrap().len(), 2);
 }
-
-#[test]
-fn draw() {
-    std::fs::write("/tmp/t/report/compare.html", comparison().html("a and b")).unwrap();
-    std::fs::write("/tmp/t/report/compare.txt", comparison().text()).unwrap();
-}

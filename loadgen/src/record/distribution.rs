@@ -104,6 +104,8 @@ impl Distribution {
     /// The time that `quantile` (0 to 1) of all samples took at most; zero without samples.
     #[must_use]
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
+        // What is not a binary fraction may stand a little above itself, and would be the next sample's.
+        let quantile = (quantile - 4.0 * f64::EPSILON).max(0.0);
         self.histogram.value_at_quantile(quantile).clamp(self.min_ns(), self.max_ns)
     }
 

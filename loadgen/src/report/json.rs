@@ -150,3 +150,6 @@ impl Times {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,7 +106,7 @@ pub(super) fn notes(runs: &[Run<'_>]) -> String {
 /// The distributions of all runs in figures.
 pub(crate) fn times(runs: &[Run<'_>]) -> String {
     let mut text = "<h2>Times</h2>\n<p class=\"quiet\">Latency and first byte count from when a request was due, service from its sending, \
-                    TLS handshakes from TCP's. A quantile is told where at least one sample is expected beyond it.</p>\n"
+                    TLS's handshake and resumption from TCP's end. A quantile is told where at least one sample is expected beyond it.</p>\n"
         .to_owned();
     for run in runs {
         if runs.len() > 1 {
