@@ -35,7 +35,7 @@ fn write_head(report: &Report, text: &mut String) -> fmt::Result {
     let recording = &report.recording;
     writeln!(text, "{}", report.about.name)?;
     let settings: Vec<String> = report.about.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
-    write_wrapped(text, "", &settings)?;
+    write_wrapped(text, "", &settings, " ·")?;
     writeln!(text)?;
     let mut row = |name: &str, total: String, rate: String, rest: String| {
         writeln!(text, "{}", format!("{name:<LABEL_COLUMNS$}{total:>14}{rate:>16}   {rest}").trim_end())
@@ -139,7 +139,7 @@ fn write_counts(report: &Report, text: &mut String) -> fmt::Result {
     for (name, counts) in [("statuses", statuses), ("errors", errors)] {
         if !counts.is_empty() {
             writeln!(text)?;
-            write_wrapped(text, name, &counts)?;
+            write_wrapped(text, name, &counts, ",")?;
         }
     }
     if !report.notes.is_empty() {
@@ -148,12 +148,12 @@ fn write_counts(report: &Report, text: &mut String) -> fmt::Result {
     report.notes.iter().try_for_each(|note| writeln!(text, "{note}"))
 }
 
-/// The parts with commas between them, in as many lines as they need; the name stands before the first.
-fn write_wrapped(text: &mut String, name: &str, parts: &[String]) -> fmt::Result {
+/// The parts with a mark between them, in as many lines as they need; the name stands before the first.
+fn write_wrapped(text: &mut String, name: &str, parts: &[String], mark: &str) -> fmt::Result {
     let indent = if name.is_empty() { 0 } else { LABEL_COLUMNS };
     let mut line = format!("{name:<indent$}");
     for (position, part) in parts.iter().enumerate() {
-        let part = if position + 1 < parts.len() { format!("{part},") } else { part.clone() };
+        let part = if position + 1 < parts.len() { format!("{part}{mark}") } else { part.clone() };
         if line.chars().count() > indent && line.chars().count() + 1 + part.chars().count() > COLUMNS {
             writeln!(text, "{}", line.trim_end())?;
             line = " ".repeat(indent);

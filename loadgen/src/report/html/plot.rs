@@ -158,7 +158,7 @@ impl Plot {
     pub(crate) fn with_names(label: &str, left: f64, height: f64, x: Axis, y: Axis) -> Self {
         let mut svg = String::new();
         svg.push_str(&format!(
-            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
+            "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
             escape(label)
         ));
         let mut plot = Self { svg, left, height, x, y };
