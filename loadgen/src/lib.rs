@@ -1,0 +1,17 @@
+//! A load generator for HTTP and WebSocket that shares no protocol code with the proxy, so that it cannot share its bugs.
+//!
+//! The crate has two halves that meet in [`record`]: what makes load fills a [`record::Recorder`] in each thread, and what
+//! tells of it starts from the [`record::Recording`] that the threads' recorders become.
+//!
+//! The path of a request: [`scenario`] (what is to be asked, from a file or the command line) → [`load`] (written out
+//! beforehand; due by a schedule or as soon as the answer before has come; sent on a connection of a thread with an io_uring
+//! of its own) → [`client`] (the protocol and TLS, without sockets) → [`record`]. [`idle`] holds connections that say
+//! nothing, by the hundred thousand.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod idle;
+pub mod load;
+pub mod record;
+pub mod scenario;
