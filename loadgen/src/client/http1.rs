@@ -4,7 +4,7 @@ mod field;
 mod line;
 pub mod reader;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use ring_crypto::digest;
 
@@ -16,7 +16,6 @@ use super::protocol::{Answered, Encoded, Event, Failure, Received};
 use crate::{load::Target, record::ErrorKind};
 
 /// One connection's conversation. Requests are answered in order, so that they need no numbers. RFC 9112 §9.3.2
-#[derive(Debug)]
 pub struct Session {
     reader: Reader,
     /// Requests that wait for their answer, the oldest first.
@@ -102,6 +101,12 @@ impl Session {
             None
         };
         Answered { status: Some(self.status), unexpected, last: !self.reader.keeps_alive() }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("reader", &self.reader).field("outstanding", &self.outstanding.len()).finish()
     }
 }
 
