@@ -13,5 +13,7 @@
 pub mod client;
 pub mod idle;
 pub mod load;
+pub mod process;
 pub mod record;
+pub mod report;
 pub mod scenario;
