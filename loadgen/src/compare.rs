@@ -116,6 +116,12 @@ impl Comparison {
             .unwrap_or_default()
     }
 
+    /// Whether any request failed.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.rounds.iter().flatten().any(|window| window.recording.errors.total() > 0)
+    }
+
     /// For a terminal.
     #[must_use]
     pub fn text(&self) -> String {

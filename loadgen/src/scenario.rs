@@ -253,6 +253,28 @@ impl Scenario {
         let Some(first) = self.requests.first() else {
             return fail("nothing to ask for: give a URL, or a scenario with [[requests]]");
         };
+        for (what, value, max) in [
+            ("connections", self.connections, CONNECTIONS_MAX),
+            ("threads", self.threads.unwrap_or(1), THREADS_MAX),
+            ("requests under way on a connection", self.pipeline, PIPELINE_MAX),
+            ("requests a connection", self.requests_per_connection.unwrap_or(1), u64::MAX),
+        ] {
+            if !(1..=max).contains(&value) {
+                return fail(&format!("{what}: expected 1 to {max}"));
+            }
+        }
+        if let Extent::Duration(Duration::ZERO) | Extent::Requests(0) = self.extent {
+            return fail("a run of nothing: expected a duration or a number of requests above 0");
+        }
+        if self.timeouts.connect.is_zero() || self.timeouts.request.is_zero() {
+            return fail("a time limit of nothing: expected more");
+        }
+        if self.rate.iter().flat_map(|rate| &rate.steps).any(|step| step.per_second > RATE_MAX) {
+            return fail(&format!("a rate above {RATE_MAX} a second"));
+        }
+        if self.requests.iter().any(|request| request.method.is_empty() || !request.method.bytes().all(|byte| byte.is_ascii_uppercase())) {
+            return fail("a method is written in capitals, such as POST");
+        }
         if self.requests.iter().any(|request| request.url.origin.websocket != first.url.origin.websocket) {
             return fail("a scenario speaks either HTTP or WebSocket: the URLs' schemes differ");
         }

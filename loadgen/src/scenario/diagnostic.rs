@@ -20,7 +20,8 @@ struct Place {
 
 impl Diagnostic {
     /// An error that stands in no file.
-    pub(crate) fn plain(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn plain(message: impl Into<String>) -> Self {
         Self { place: None, message: message.into() }
     }
 

@@ -1,6 +1,9 @@
 //! URLs of the schemes that loadgen speaks.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+};
 
 /// Where requests go, and how: scheme, host, port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,18 @@ impl Url {
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         Ok(Self { origin: Origin { tls, websocket, host: host.to_owned(), port }, target })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match (self.origin.websocket, self.origin.tls) {
+            (false, false) => "http",
+            (false, true) => "https",
+            (true, false) => "ws",
+            (true, true) => "wss",
+        };
+        write!(f, "{scheme}://{}{}", self.origin.authority(), self.target)
     }
 }
 
