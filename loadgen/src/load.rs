@@ -21,6 +21,7 @@ use std::{
 
 use anyhow::Context;
 use monoio::{IoUringDriver, RuntimeBuilder};
+pub(crate) use alarm::Alarm;
 pub use plan::{Plan, Target};
 use worker::{Finished, Share};
 
