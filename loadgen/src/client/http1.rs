@@ -121,3 +121,6 @@ impl From<Malformed> for Failure {
         Self::new(ErrorKind::Malformed, malformed.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

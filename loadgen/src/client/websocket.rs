@@ -196,3 +196,6 @@ impl Masks {
         ((self.next_u64() >> 16) as u32).to_ne_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests;

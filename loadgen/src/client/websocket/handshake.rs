@@ -125,7 +125,7 @@ impl Handshake {
 }
 
 /// What the server has to answer to a key. RFC 6455 §4.2.2
-fn accept(key: &[u8]) -> Vec<u8> {
+pub(super) fn accept(key: &[u8]) -> Vec<u8> {
     let mut hash = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(key);
     hash.update(GUID);
