@@ -81,7 +81,8 @@ impl Comparison {
     /// no more, the rounds that are complete are told.
     ///
     /// # Errors
-    /// Fails when `run` does, when a target that is metered has ended, and when no round was completed.
+    /// Fails when `run` does, when a target answers nothing in the warm-up or one that is metered has ended, and when no round
+    /// was completed.
     pub fn measure(
         about: About,
         targets: Vec<Target>,
@@ -92,8 +93,9 @@ impl Comparison {
         let mut complete = Vec::new();
         for turn in [Turn::WarmUp].into_iter().chain(turns) {
             let Some(round) = measure_round(&targets, turn, &mut run)? else { break };
-            if turn != Turn::WarmUp {
-                complete.push(round);
+            match turn {
+                Turn::WarmUp => ensure_answered(&targets, &round)?,
+                Turn::Round { .. } => complete.push(round),
             }
         }
         anyhow::ensure!(!complete.is_empty(), "no round was completed");
@@ -141,6 +143,18 @@ impl Comparison {
     pub fn html(&self, title: &str) -> String {
         page::page(self, title)
     }
+}
+
+/// A target that answers nothing has no figures: better to say so before the rounds than after them.
+fn ensure_answered(targets: &[Target], round: &[Window]) -> anyhow::Result<()> {
+    for (target, window) in targets.iter().zip(round) {
+        if window.recording.requests() == 0 {
+            let errors: Vec<String> =
+                window.recording.errors.iter().map(|(kind, count)| format!("{kind}: {count}")).collect();
+            anyhow::bail!("{} answered nothing as expected in the warm-up ({})", target.name, errors.join(", "));
+        }
+    }
+    Ok(())
 }
 
 fn measure_round(

@@ -28,13 +28,30 @@ fn comparison() -> Comparison {
     Comparison { about, targets: targets(&["a", "b"]), rounds: rounds.collect() }
 }
 
+fn answered() -> Recording {
+    samples::report("", 1, 10, 100).recording
+}
+
+#[test]
+fn a_target_that_answers_nothing_is_told_after_the_warm_up() {
+    let about = samples::report("", 1, 10, 100).about;
+    let mut windows = 0;
+    let error = Comparison::measure(about, targets(&["a", "b"]), 5, |target, _| {
+        windows += 1;
+        Ok(Some(if target.name == "a" { answered() } else { Recording::default() }))
+    })
+    .unwrap_err();
+    assert!(error.to_string().starts_with("b answered nothing"), "{error}");
+    assert_eq!(windows, 2);
+}
+
 #[test]
 fn the_targets_take_turns_and_the_first_round_does_not_count() {
     let asked = RefCell::new(Vec::new());
     let about = samples::report("", 1, 10, 100).about;
     let comparison = Comparison::measure(about, targets(&["a", "b"]), 2, |target, turn| {
         asked.borrow_mut().push(format!("{turn} {}", target.name));
-        Ok(Some(Recording::default()))
+        Ok(Some(answered()))
     })
     .unwrap();
     assert_eq!(asked.into_inner(), ["warm-up a", "warm-up b", "1/2 a", "1/2 b", "2/2 a", "2/2 b"]);
@@ -49,7 +66,7 @@ fn rounds_that_are_complete_survive_an_interruption() {
         let about = samples::report("", 1, 10, 100).about;
         Comparison::measure(about, targets(&["a", "b"]), 5, |_, _| {
             let more = left.replace_with(|left| left.saturating_sub(1)) > 0;
-            Ok(more.then(Recording::default))
+            Ok(more.then(answered))
         })
     };
     assert_eq!(measure(7).unwrap().rounds.len(), 2);

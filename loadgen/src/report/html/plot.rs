@@ -118,9 +118,17 @@ impl Axis {
         Self { scale: Scale::Logarithmic, low: 1.0, high, ticks, title: "" }
     }
 
-    /// Ratios around one.
+    /// Ratios around one; by powers of ten if they differ much.
     pub(crate) fn ratios(low: f64, high: f64) -> Self {
         let (low, high) = (low.min(1.0), high.max(1.0));
+        if low > 0.0 && high / low > 4.0 {
+            let values = || (-9..9).flat_map(|power| [1.0, 2.0, 5.0].map(|factor| factor * 10_f64.powi(power)));
+            let low = values().take_while(|&value| value <= low).last().unwrap_or(low);
+            let high = values().find(|&value| value >= high).unwrap_or(high);
+            let ticks = values().filter(|value| (low..=high).contains(value));
+            let ticks = ticks.map(|ratio| (ratio, format!("{}", (ratio * 1e9).round() / 1e9))).collect();
+            return Self { scale: Scale::Logarithmic, low, high, ticks, title: "" };
+        }
         let step = nice_step(((high - low) / 6.0).max(0.01));
         let (first, last) = ((low / step).floor(), (high / step).ceil());
         let ticks = (first as i64..=last as i64).map(|tick| tick as f64 * step);
@@ -322,6 +330,7 @@ mod tests {
         assert_eq!(texts(&Axis::linear("", 61_728.0, words::short)), ["0", "20k", "40k", "60k", "80k"]);
         assert_eq!(texts(&Axis::times("", 130e3, 4.2e6)), ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]);
         assert_eq!(texts(&Axis::ratios(0.83, 1.02)), ["0.8", "0.85", "0.9", "0.95", "1", "1.05"]);
+        assert_eq!(texts(&Axis::ratios(0.16, 6.4)), ["0.1", "0.2", "0.5", "1", "2", "5", "10"]);
         assert_eq!(texts(&Axis::linear("", 1_400.0, words::short)), ["0", "500", "1k", "1.5k"]);
         assert_eq!(Axis::linear("", 0.0, words::short).range(), (0.0, 1.0));
     }
