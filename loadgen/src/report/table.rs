@@ -104,22 +104,25 @@ fn write_series(report: &Report, text: &mut String) -> fmt::Result {
         return Ok(());
     }
     writeln!(text)?;
-    let rates: Vec<f64> = points.iter().map(|point| point.requests as f64 / series.interval_s as f64).collect();
-    let p99s: Vec<f64> = points.iter().map(|point| point.quantile_ns(0.99).unwrap_or(0) as f64).collect();
+    let rates: Vec<_> = points.iter().map(|point| Some(point.requests as f64 / series.interval_s as f64)).collect();
+    let p99s: Vec<_> = points.iter().map(|point| point.quantile_ns(0.99).map(|ns| ns as f64)).collect();
     write_bars(text, "rate", &rates, |rate| format!("{}/s", words::short(rate)))?;
     write_bars(text, "p99", &p99s, words::time)
 }
 
-fn write_bars(text: &mut String, name: &str, values: &[f64], words: impl Fn(f64) -> String) -> fmt::Result {
+/// A second without a value has no bar, and no part in the range.
+fn write_bars(text: &mut String, name: &str, values: &[Option<f64>], words: impl Fn(f64) -> String) -> fmt::Result {
     // As many columns as fit beside the name and the range.
     let columns = values.len().min(COLUMNS - LABEL_COLUMNS - 24);
     let highest = |column: usize| {
         let of = |column: usize| column * values.len() / columns;
-        values[of(column)..of(column + 1)].iter().copied().fold(0.0, f64::max)
+        values[of(column)..of(column + 1)].iter().copied().flatten().reduce(f64::max)
     };
-    let heights: Vec<f64> = (0..columns).map(highest).collect();
-    let (low, high) = values.iter().fold((f64::MAX, 0.0_f64), |(low, high), &value| (low.min(value), high.max(value)));
-    let bar = |height: &f64| {
+    let heights: Vec<Option<f64>> = (0..columns).map(highest).collect();
+    let known = || values.iter().copied().flatten();
+    let (Some(low), Some(high)) = (known().reduce(f64::min), known().reduce(f64::max)) else { return Ok(()) };
+    let bar = |height: &Option<f64>| {
+        let Some(height) = height else { return ' ' };
         let step = if high > 0.0 { (height / high * BARS.len() as f64).ceil() as usize } else { 1 };
         BARS[step.clamp(1, BARS.len()) - 1]
     };

@@ -27,6 +27,8 @@ fn quantiles_are_told_as_far_as_the_samples_reach() {
 #[test]
 fn bars_show_the_range() {
     let mut told = String::new();
-    write_bars(&mut told, "rate", &[0.0, 50.0, 100.0], words::short).unwrap();
-    assert_eq!(told, "rate        ▁▄█  0 to 100\n");
+    write_bars(&mut told, "rate", &[Some(0.0), Some(50.0), None, Some(100.0)], words::short).unwrap();
+    assert_eq!(told, "rate        ▁▄ █  0 to 100\n");
+    write_bars(&mut told, "p99", &[None, None], words::short).unwrap();
+    assert_eq!(told.lines().count(), 1);
 }
