@@ -36,7 +36,7 @@ pub fn write(report: &Report) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// Fails when `text` is something else, or of another version.
