@@ -144,7 +144,9 @@ impl IdleArguments {
         let each_max = hard.saturating_sub(OTHER_DESCRIPTORS).max(1);
         let processes = self.processes.unwrap_or(0).max(self.connections.div_ceil(each_max));
         ensure!(processes <= 1000, "{processes} processes of {each_max} connections each are too many");
-        Ok((0..processes).map(|at| self.connections / processes + u64::from(at < self.connections % processes)).collect())
+        Ok((0..processes)
+            .map(|at| self.connections / processes + u64::from(at < self.connections % processes))
+            .collect())
     }
 
     fn start(&self, url: &Url, shares: &[u64]) -> anyhow::Result<Vec<Holder>> {
@@ -175,7 +177,11 @@ impl IdleArguments {
             let state = State::sum(holders.iter().map(Holder::state));
             let all_ended = holders.iter().all(Holder::has_ended);
             let took = started.elapsed();
-            if state.ready + state.failed() >= self.connections || all_ended || took > self.open_timeout || is_interrupted() {
+            if state.ready + state.failed() >= self.connections
+                || all_ended
+                || took > self.open_timeout
+                || is_interrupted()
+            {
                 return took;
             }
             thread::sleep(POLL_INTERVAL);

@@ -19,9 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use alarm::Alarm;
 use anyhow::Context;
 use monoio::{IoUringDriver, RuntimeBuilder};
-pub(crate) use alarm::Alarm;
 pub use plan::{Plan, Target};
 use worker::{Finished, Share};
 
@@ -123,8 +123,7 @@ impl Load {
         for thread in self.threads {
             finished.push(thread.join().map_err(|_| anyhow::anyhow!("a thread of the load generator panicked"))??);
         }
-        let mut outcome =
-            Outcome { recording: Recording::default(), unanswered: 0, unsent: 0, examples: Vec::new() };
+        let mut outcome = Outcome { recording: Recording::default(), unanswered: 0, unsent: 0, examples: Vec::new() };
         let mut recordings = Vec::with_capacity(finished.len());
         for thread in finished {
             outcome.unanswered += thread.unanswered;

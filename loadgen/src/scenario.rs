@@ -272,7 +272,11 @@ impl Scenario {
         if self.rate.iter().flat_map(|rate| &rate.steps).any(|step| step.per_second > RATE_MAX) {
             return fail(&format!("a rate above {RATE_MAX} a second"));
         }
-        if self.requests.iter().any(|request| request.method.is_empty() || !request.method.bytes().all(|byte| byte.is_ascii_uppercase())) {
+        if self
+            .requests
+            .iter()
+            .any(|request| request.method.is_empty() || !request.method.bytes().all(|byte| byte.is_ascii_uppercase()))
+        {
             return fail("a method is written in capitals, such as POST");
         }
         if self.requests.iter().any(|request| request.url.origin.websocket != first.url.origin.websocket) {

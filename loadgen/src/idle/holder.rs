@@ -240,12 +240,7 @@ async fn hold_one(shared: Rc<Shared>, held: Rc<Held>, source: Option<IpAddr>) {
 }
 
 /// Holds a connection until the peer closes it.
-async fn converse(
-    shared: &Shared,
-    held: &Held,
-    stream: &mut TcpStream,
-    is_ready: &mut bool,
-) -> Result<(), Failure> {
+async fn converse(shared: &Shared, held: &Held, stream: &mut TcpStream, is_ready: &mut bool) -> Result<(), Failure> {
     if shared.request {
         Box::pin(exchange(shared, stream)).await?;
         *is_ready = true;
@@ -271,9 +266,10 @@ async fn wait(held: &Held, stream: &TcpStream) -> Result<Woken, Failure> {
         if held.is_due.replace(false) {
             return Poll::Ready(Ok(Woken::ByClock));
         }
-        readable.as_mut().poll(context).map(|ready| {
-            ready.map(|()| Woken::ByPeer).map_err(|error| transfer_failure(&error))
-        })
+        readable
+            .as_mut()
+            .poll(context)
+            .map(|ready| ready.map(|()| Woken::ByPeer).map_err(|error| transfer_failure(&error)))
     })
     .await
 }

@@ -36,7 +36,8 @@ impl KernelMemory {
 
 /// Sockets and pages from `TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1`.
 fn sockstat(text: &str) -> (u64, u64) {
-    let words: Vec<&str> = text.lines().find(|line| line.starts_with("TCP:")).unwrap_or("").split_whitespace().collect();
+    let words: Vec<&str> =
+        text.lines().find(|line| line.starts_with("TCP:")).unwrap_or("").split_whitespace().collect();
     let of = |name: &str| {
         let at = words.iter().position(|word| *word == name)?;
         words.get(at + 1)?.parse().ok()

@@ -87,9 +87,15 @@ impl Idle {
         for (kind, count) in state.errors.iter() {
             writeln!(text, "error         {kind}: {count}")?;
         }
-        writeln!(text, "\n{:<26}{:>12}{:>12}{:>12}{:>16}", "memory", "before", "all open", "at the end", "a connection")?;
+        writeln!(
+            text,
+            "\n{:<26}{:>12}{:>12}{:>12}{:>16}",
+            "memory", "before", "all open", "at the end", "a connection"
+        )?;
         for (name, values) in self.rows() {
-            let mib = |value: Option<u64>| value.map_or("–".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / 1048576.0));
+            let mib = |value: Option<u64>| {
+                value.map_or("–".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / 1048576.0))
+            };
             let [before, during, after] = values;
             let each = before.zip(after).map_or("–".to_owned(), |(before, after)| {
                 format!("{:.0} B", (after as f64 - before as f64) / state.open.max(1) as f64)

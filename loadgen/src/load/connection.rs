@@ -236,7 +236,7 @@ fn fail(worker: &Worker, connection: &Connection, stop: Stop) -> AfterFailure {
     // Requests that have been taken and not been sent are outstanding as well.
     outstanding.iter().for_each(|sent| worker.failed(&failure, sent.job.due_ns));
     if outstanding.is_empty() {
-        worker.count_error(&failure, worker.now_ns());
+        worker.failed_without_request(&failure);
     }
     let refuses = matches!(
         failure.kind,

@@ -76,7 +76,8 @@ impl Plan {
         for request in scenario.requests.iter().filter(|request| request.weight > 0) {
             // WebSocket's path belongs to the connection.
             let known = endpoints.iter().position(|endpoint| {
-                endpoint.origin == request.url.origin && (!endpoint.origin.websocket || endpoint.path == request.url.target)
+                endpoint.origin == request.url.origin
+                    && (!endpoint.origin.websocket || endpoint.path == request.url.target)
             });
             let index = match known {
                 Some(index) => index,

@@ -141,7 +141,8 @@ mod tests {
     use crate::scenario::Step;
 
     fn rate(arrivals: Arrivals, steps: &[(f64, u64)]) -> Rate {
-        let steps = steps.iter().map(|(per_second, s)| Step { per_second: *per_second, duration: Duration::from_secs(*s) });
+        let steps =
+            steps.iter().map(|(per_second, s)| Step { per_second: *per_second, duration: Duration::from_secs(*s) });
         Rate { arrivals, steps: steps.collect(), ..Rate::default() }
     }
 
@@ -165,7 +166,8 @@ mod tests {
     fn steps_follow_each_other_and_the_last_one_lasts() {
         let rate = rate(Arrivals::Constant, &[(100.0, 2), (0.0, 1), (300.0, 1)]);
         let dues = dues(&mut Schedule::new(&rate, Duration::ZERO, 0, 1), 6);
-        let within = |from: u64, to: u64| dues.iter().filter(|due| (from..to).contains(&(**due / 1_000_000_000))).count();
+        let within =
+            |from: u64, to: u64| dues.iter().filter(|due| (from..to).contains(&(**due / 1_000_000_000))).count();
         assert_eq!((within(0, 2), within(2, 3), within(3, 6)), (200, 0, 900));
     }
 
@@ -201,9 +203,13 @@ mod tests {
     #[test]
     fn a_rate_of_nothing_ends() {
         let rate = rate(Arrivals::Constant, &[(10.0, 1), (0.0, 1)]);
-        assert_eq!(std::iter::from_fn({
-            let mut schedule = Schedule::new(&rate, Duration::ZERO, 0, 1);
-            move || schedule.next_due_ns()
-        }).count(), 10);
+        assert_eq!(
+            std::iter::from_fn({
+                let mut schedule = Schedule::new(&rate, Duration::ZERO, 0, 1);
+                move || schedule.next_due_ns()
+            })
+            .count(),
+            10
+        );
     }
 }

@@ -224,7 +224,10 @@ impl Worker {
             budget: Cell::new(budget),
             stopped: Cell::new(false),
             outstanding: Cell::new(0),
-            outstanding_max: plan.rate.as_ref().map_or(u64::MAX, |rate| rate.outstanding_max.div_ceil(plan.threads as u64)),
+            outstanding_max: plan
+                .rate
+                .as_ref()
+                .map_or(u64::MAX, |rate| rate.outstanding_max.div_ceil(plan.threads as u64)),
             connecting: Cell::new(0),
             active: Cell::new(0),
             unanswered: Cell::new(0),
@@ -243,7 +246,12 @@ impl Worker {
     /// What a connection of `endpoint` is to send now. In an open loop, a connection that gets nothing is told when there is
     /// something.
     #[inline]
-    pub(super) fn take(&self, endpoint: usize, connection: &Rc<Connection>, now_ns: impl FnOnce() -> u64) -> Option<Job> {
+    pub(super) fn take(
+        &self,
+        endpoint: usize,
+        connection: &Rc<Connection>,
+        now_ns: impl FnOnce() -> u64,
+    ) -> Option<Job> {
         if self.plan.rate.is_none() {
             let budget = self.budget.get();
             if self.stopped.get() || budget == 0 {
@@ -319,8 +327,19 @@ impl Worker {
         self.count_error(failure, due_ns);
     }
 
-    /// Counts an error that belongs to no request.
-    pub(super) fn count_error(&self, failure: &Failure, at_ns: u64) {
+    /// Counts a connection that failed before it had a request. Where requests are counted it stands for one, so that a run
+    /// against nobody ends.
+    pub(super) fn failed_without_request(&self, failure: &Failure) {
+        if self.plan.rate.is_none() && self.budget.get() != u64::MAX {
+            if self.is_ending() {
+                return;
+            }
+            self.budget.set(self.budget.get() - 1);
+        }
+        self.count_error(failure, self.now_ns());
+    }
+
+    fn count_error(&self, failure: &Failure, at_ns: u64) {
         if at_ns >= self.measure_ns {
             self.count_failure(failure, None, self.now_ns());
         }

@@ -18,8 +18,28 @@ fn connections_are_held_from_many_addresses_over_several_processes() {
     let url = format!("http://{}/small", nginx.address());
     let pid = nginx.process().id().to_string();
     let output = loadgen(&[
-        "idle", &url, "-c", "600", "--per-address", "100", "--processes", "3", "-d", "300ms", "--request", "--keep-alive",
-        "100ms", "--pid", &pid, "--active-connections", "2", "--active-rate", "100", "--active-duration", "300ms", "--json",
+        "idle",
+        &url,
+        "-c",
+        "600",
+        "--per-address",
+        "100",
+        "--processes",
+        "3",
+        "-d",
+        "300ms",
+        "--request",
+        "--keep-alive",
+        "100ms",
+        "--pid",
+        &pid,
+        "--active-connections",
+        "2",
+        "--active-rate",
+        "100",
+        "--active-duration",
+        "300ms",
+        "--json",
     ]);
     assert!(output.status.success(), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -38,7 +58,8 @@ fn each_address_has_as_many_connections_as_was_said() {
         *seen.lock().unwrap().entry(stream.peer_addr().unwrap().ip().to_string()).or_default() += 1;
         read_head(&mut stream);
     });
-    let output = loadgen(&["idle", &server.url(), "-c", "25", "--per-address", "10", "--processes", "2", "-d", "100ms"]);
+    let output =
+        loadgen(&["idle", &server.url(), "-c", "25", "--per-address", "10", "--processes", "2", "-d", "100ms"]);
     assert!(output.status.success(), "{output:?}");
     let seen: Vec<(String, u32)> = addresses.lock().unwrap().clone().into_iter().collect();
     let expected = [("127.1.0.1", 10), ("127.1.0.2", 10), ("127.1.0.3", 5)];

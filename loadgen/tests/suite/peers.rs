@@ -39,10 +39,8 @@ fn python_s_server_ends_bodies_with_the_connection_and_keeps_it() {
     for (protocol, connections) in [("HTTP/1.0", 20), ("HTTP/1.1", 2)] {
         let server = PythonServer::start(protocol);
         server.put("file", b"0123456789");
-        let mut scenario = Scenario {
-            extent: Extent::Requests(20),
-            ..scenario(&format!("http://{}/file", server.address()))
-        };
+        let mut scenario =
+            Scenario { extent: Extent::Requests(20), ..scenario(&format!("http://{}/file", server.address())) };
         scenario.requests[0].expect.body_bytes = Some(10);
         let recording = run(&scenario).recording;
         assert_eq!((recording.requests(), recording.errors.total()), (20, 0), "{protocol}");
@@ -72,7 +70,8 @@ impl NginxTls {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
-                         -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout";
+                         -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+                         -addext basicConstraints=critical,CA:FALSE -keyout";
         let mut openssl = Command::new("openssl");
         openssl.args(arguments.split_whitespace()).arg(path("key.pem")).arg("-out").arg(path("cert.pem"));
         assert!(openssl.output().expect("openssl").status.success());
@@ -87,8 +86,12 @@ impl NginxTls {
     }
 
     fn scenario(&self) -> Scenario {
-        let tls = Tls { ca_file: Some(self.folder.path().join("cert.pem")), ..Tls::default() };
-        Scenario { tls, ..scenario(&format!("https://localhost:{}/", self.port.number())) }
+        let tls = Tls {
+            ca_file: Some(self.folder.path().join("cert.pem")),
+            server_name: Some("localhost".to_owned()),
+            ..Tls::default()
+        };
+        Scenario { tls, ..scenario(&format!("https://127.0.0.1:{}/", self.port.number())) }
     }
 }
 
@@ -118,8 +121,10 @@ fn tls_verifies_the_certificate_in_both_versions() {
         let mut scenario = nginx.scenario();
         scenario.tls.versions = versions;
         scenario.requests[0].expect.body_bytes = Some(answer_bytes);
-        let recording = run(&scenario).recording;
-        assert_eq!((recording.requests(), recording.errors.total()), (10, 0), "{versions:?}");
+        let outcome = run(&scenario);
+        let recording = outcome.recording;
+        let counts = (recording.requests(), recording.errors.total());
+        assert_eq!(counts, (10, 0), "{versions:?} {:?}", outcome.examples);
         assert_eq!(recording.handshake_full.count() + recording.handshake_resumed.count(), 2);
     }
     let mut untrusted = nginx.scenario();

@@ -66,9 +66,7 @@ impl Server {
     /// A server that gives every request this answer.
     pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
-        Self::start(move |mut stream, _| {
-            while read_head(&mut stream).is_some() && stream.write_all(&answer).is_ok() {}
-        })
+        Self::start(move |mut stream, _| while read_head(&mut stream).is_some() && stream.write_all(&answer).is_ok() {})
     }
 
     pub(crate) fn url(&self) -> String {

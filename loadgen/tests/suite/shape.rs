@@ -39,12 +39,14 @@ fn a_connection_serves_as_many_requests_as_it_may() {
             }
         }
     });
-    for (requests_per_connection, connections) in [(1, 10), (5, 2), (4, 4)] {
+    for (requests_per_connection, connections) in [(1, 10), (5, 2), (4, 3)] {
         let before = server.accepted();
         let scenario = Scenario { requests_per_connection: Some(requests_per_connection), ..scenario(&server.url()) };
         let outcome = run(&scenario);
         assert_eq!((outcome.recording.requests(), outcome.recording.errors.total()), (10, 0));
-        assert!((connections..=connections + 1).contains(&(server.accepted() - before)), "{requests_per_connection}");
+        // Each of the two may be made once more for nothing, when the other takes the last request.
+        let made = server.accepted() - before;
+        assert!((connections..=connections + 2).contains(&made), "{made} of {requests_per_connection} each");
     }
 }
 
@@ -70,7 +72,8 @@ fn targets_come_by_weight_with_their_methods_fields_and_bodies() {
     let server = Server::start(move |mut stream, _| {
         while let Some(head) = read_head(&mut stream) {
             let head = String::from_utf8(head).unwrap();
-            let body_bytes = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap());
+            let body_bytes =
+                head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().unwrap());
             let mut body = vec![0; body_bytes];
             std::io::Read::read_exact(&mut stream, &mut body).unwrap();
             let line = head.lines().next().unwrap().to_owned();
@@ -79,10 +82,8 @@ fn targets_come_by_weight_with_their_methods_fields_and_bodies() {
             stream.write_all(ANSWER.as_bytes()).unwrap();
         }
     });
-    let to = |path: &str, weight| Request {
-        weight,
-        ..Request::to(Url::parse(&format!("{}{path}", server.url())).unwrap())
-    };
+    let to =
+        |path: &str, weight| Request { weight, ..Request::to(Url::parse(&format!("{}{path}", server.url())).unwrap()) };
     let put = Request { method: "PUT".to_owned(), body: Some(Body::Size(100_000)), ..to("b", 1) };
     let scenario = Scenario {
         extent: Extent::Requests(4000),

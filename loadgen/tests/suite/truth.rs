@@ -45,19 +45,23 @@ fn assert_true(measured: &Distribution, truth: &[Duration], percents: &[f64]) {
         let measured_s = measured.quantile_ns(percent / 100.0) as f64 / 1e9;
         let truth_s = percentile(truth, *percent).as_secs_f64();
         let off = (measured_s - truth_s).abs() / truth_s;
-        assert!(off <= TOLERANCE, "p{percent}: measured {measured_s:.4} s, true {truth_s:.4} s, {:.2} % off", off * 100.0);
+        assert!(
+            off <= TOLERANCE,
+            "p{percent}: measured {measured_s:.4} s, true {truth_s:.4} s, {:.2} % off",
+            off * 100.0
+        );
     }
 }
 
-/// Answers at once, but for the first half second of every two since the first connection. Keeps when it answered.
+/// Answers at once, but for the first second of every four. Keeps when it answered.
 struct Stalling {
     server: Server,
     answered: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Stalling {
-    const PERIOD: Duration = Duration::from_secs(2);
-    const STALL: Duration = Duration::from_millis(500);
+    const PERIOD: Duration = Duration::from_secs(4);
+    const STALL: Duration = Duration::from_secs(1);
 
     fn start() -> Self {
         let answered = Arc::new(Mutex::new(Vec::new()));
@@ -91,40 +95,42 @@ impl Stalling {
 
 #[test]
 fn an_open_loop_tells_what_a_stalling_server_does_to_its_clients() {
-    const PER_SECOND: f64 = 500.0;
+    const PER_SECOND: f64 = 250.0;
     let stalling = Stalling::start();
     let first_due = Instant::now();
-    let outcome = run(&open(&stalling.server.url(), PER_SECOND, 6, 64));
+    let outcome = run(&open(&stalling.server.url(), PER_SECOND, 8, 64));
     let truth = stalling.truth(first_due, PER_SECOND);
-    assert_eq!(outcome.recording.requests(), 3000, "{:?}", outcome.recording.errors);
-    assert_eq!((truth.len(), outcome.unsent, outcome.unanswered), (3000, 0, 0));
+    assert_eq!(outcome.recording.requests(), 2000, "{:?}", outcome.recording.errors);
+    assert_eq!((truth.len(), outcome.unsent, outcome.unanswered), (2000, 0, 0));
     // A quarter of the requests is due within a stall, and waits for half of it on average.
-    assert_true(&outcome.recording.latency, &truth, &[85.0, 90.0, 95.0, 99.0, 99.9]);
+    assert_true(&outcome.recording.latency, &truth, &[90.0, 95.0, 99.0, 99.9]);
     let p90 = percentile(&truth, 90.0);
-    assert!((Duration::from_millis(270)..Duration::from_millis(340)).contains(&p90), "the truth is {p90:?}");
+    assert!((Duration::from_millis(570)..Duration::from_millis(640)).contains(&p90), "the truth is {p90:?}");
 }
 
 #[test]
-fn a_closed_loop_such_as_wrk_s_does_not() {
+fn wrk_does_not() {
     let stalling = Stalling::start();
-    let output = Command::new("wrk").args(["-t1", "-c8", "-d6s", "--latency", &stalling.server.url()]).output();
+    let output = Command::new("wrk").args(["-t1", "-c8", "-d8s", "--latency", &stalling.server.url()]).output();
     let Ok(output) = output else {
         eprintln!("skipped: wrk is not installed; tests/install.sh installs it");
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout);
-    let p99 = text.lines().find_map(|line| line.trim().strip_prefix("99%")).map(str::trim).expect("wrk's p99");
-    let p99 = loadgen::scenario::units::duration(p99).expect("a time");
-    // Of clients that come evenly, 1 in 100 waits for 480 ms and more.
-    assert!(p99 < Duration::from_millis(48), "wrk says {p99:?}");
+    let p90 = text.lines().find_map(|line| line.trim().strip_prefix("90%")).map(str::trim).expect("wrk's p90");
+    let p90_s = loadgen::scenario::units::duration(p90).expect("a time").as_secs_f64();
+    // Of clients that come evenly, 1 in 10 waits for 600 ms and more. wrk sends nothing while it waits; it makes up the
+    // samples that it has missed from the average distance between requests, in which the stalls are contained, and so
+    // makes up too few: 500 ms is what it would come to.
+    assert!((p90_s - 0.6).abs() / 0.6 > 5.0 * TOLERANCE, "wrk says {p90}");
 }
 
 #[test]
 fn a_distribution_of_delays_comes_out_as_it_was_put_in() {
-    // From 60 to 160 ms, a tenth of them 400 ms more.
+    // From 200 to 500 ms, a tenth of them a second more.
     let delay = |index: usize| {
-        let spread = (index * 7919 % 1000) as f64 / 10.0;
-        Duration::from_secs_f64((60.0 + spread + if index % 10 == 3 { 400.0 } else { 0.0 }) / 1000.0)
+        let spread = (index * 7919 % 1000) as f64 * 0.3;
+        Duration::from_secs_f64((200.0 + spread + if index % 10 == 3 { 1000.0 } else { 0.0 }) / 1000.0)
     };
     let next = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&next);
@@ -136,11 +142,11 @@ fn a_distribution_of_delays_comes_out_as_it_was_put_in() {
             }
         }
     });
-    let outcome = run(&open(&server.url(), 200.0, 5, 200));
-    assert_eq!(outcome.recording.requests(), 1000, "{:?}", outcome.recording.errors);
+    let outcome = run(&open(&server.url(), 100.0, 5, 120));
+    assert_eq!(outcome.recording.requests(), 500, "{:?}", outcome.recording.errors);
     let mut truth: Vec<Duration> = (0..next.load(Ordering::Relaxed)).map(delay).collect();
     truth.sort_unstable();
-    assert_true(&outcome.recording.latency, &truth, &[50.0, 75.0, 90.0, 95.0, 99.0]);
+    assert_true(&outcome.recording.latency, &truth, &[50.0, 75.0, 95.0, 99.0]);
     assert_true(&outcome.recording.first_byte, &truth, &[50.0, 99.0]);
 }
 

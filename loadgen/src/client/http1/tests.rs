@@ -69,8 +69,18 @@ fn section_4_status_line() {
         assert!(whole(format!("{line}\r\nContent-Length: 0\r\n\r\n").as_bytes()).is_ok(), "{line}");
     }
     for line in [
-        "HTTP/1.1 200", "HTTP/1.1  200 OK", "HTTP/2 200 OK", "HTTP/1.2 200 OK", "http/1.1 200 OK", " HTTP/1.1 200 OK",
-        "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 2x0 OK", "HTTP/1.1 200 O\u{1}K", "", "HTTP/1.1 +20 OK",
+        "HTTP/1.1 200",
+        "HTTP/1.1  200 OK",
+        "HTTP/2 200 OK",
+        "HTTP/1.2 200 OK",
+        "http/1.1 200 OK",
+        " HTTP/1.1 200 OK",
+        "HTTP/1.1 20 OK",
+        "HTTP/1.1 2000 OK",
+        "HTTP/1.1 2x0 OK",
+        "HTTP/1.1 200 O\u{1}K",
+        "",
+        "HTTP/1.1 +20 OK",
     ] {
         assert_refused(&format!("{line}\r\n\r\n"), Malformed::StatusLine);
     }
@@ -113,10 +123,7 @@ fn section_6_3_the_length_of_a_body() {
         Malformed::BothLengths,
     );
     for coding in ["gzip", "gzip, chunked", "chunked, gzip", "chunked\r\nTransfer-Encoding: chunked", "identity", ""] {
-        assert_refused(
-            &format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n"),
-            Malformed::TransferEncoding,
-        );
+        assert_refused(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n"), Malformed::TransferEncoding);
     }
     for length in ["", "+5", "5, 5", "5 5", "0x5", "18446744073709551616", "5\r\nContent-Length: 5"] {
         assert_refused(&format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"), Malformed::ContentLength);

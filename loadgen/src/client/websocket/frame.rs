@@ -114,9 +114,9 @@ fn header(header: &[u8; 10]) -> Result<Frame, Failure> {
     }
     let left = match header[1] {
         126 => u64::from(u16::from_be_bytes([header[2], header[3]])),
-        127 => u64::from_be_bytes([
-            header[2], header[3], header[4], header[5], header[6], header[7], header[8], header[9],
-        ]),
+        127 => {
+            u64::from_be_bytes([header[2], header[3], header[4], header[5], header[6], header[7], header[8], header[9]])
+        }
         short => u64::from(short),
     };
     let shortest = match header[1] {

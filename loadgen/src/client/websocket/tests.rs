@@ -68,7 +68,8 @@ fn section_5_3_messages_are_masked_and_carry_their_length() {
         let header = output.len() - length;
         assert_eq!((output[0], output[1] & 0x80), (0x82, 0x80));
         let mask = &output[header - 4..header];
-        let unmasked: Vec<u8> = output[header..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        let unmasked: Vec<u8> =
+            output[header..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
         assert_eq!(unmasked, message);
     }
 }
