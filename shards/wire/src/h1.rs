@@ -17,7 +17,7 @@ pub mod write;
 
 pub use body::{Decoded, Decoder, Trailers};
 pub use client::ClientConnection;
-pub use edits::{EditError, Edits};
+pub use edits::{EditError, Edits, Line};
 #[doc(hidden)]
 pub use read::parse_request_by_grammar;
 pub use read::{Parsed, parse_request, parse_response};
