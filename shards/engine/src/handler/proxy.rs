@@ -8,6 +8,7 @@ use plan::{Plan, Route};
 use wire::ResponseHead;
 use wire::h1::Edits;
 
+use super::coalesce::may_share;
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
 use crate::client::Client;
@@ -21,7 +22,7 @@ use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
 use crate::upstream::pool::{Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
-use crate::upstream::server::Tried;
+use crate::upstream::server::{Ticket, Tried};
 
 /// The shard stops.
 const CUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 503).by(Limit::Drain);
@@ -36,13 +37,13 @@ pub(crate) struct Proxy<'a> {
 }
 
 /// How far the attempts at one request have come.
-struct Attempts {
+pub(super) struct Attempts {
     /// What the request is balanced by.
     key: u64,
     /// Servers that are not asked again.
-    tried: Tried,
+    pub(super) tried: Tried,
     /// How often a server has seen the request.
-    sent: u8,
+    pub(super) sent: u8,
     /// Only a connection that nobody has used yet will do.
     fresh: bool,
 }
@@ -74,8 +75,19 @@ impl Proxy<'_> {
             let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
             let mut replay = Replay::new(policy, request);
             self.pool.earn_retry();
+            let mut chosen = None;
+            if self.route.coalesce && may_share(request) {
+                match self.pool.join(key) {
+                    Ok(share) => {
+                        if ring::pooled(self.share(request, share, &mut attempts, down, deadline)).await? {
+                            return Ok(None);
+                        }
+                    }
+                    Err(alone) => chosen = alone,
+                }
+            }
             loop {
-                let mut lease = self.lease(&mut attempts, down, deadline).await?;
+                let mut lease = self.lease(&mut attempts, chosen.take(), down, deadline).await?;
                 attempts.sent += 1;
                 // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
                 let is_idempotent = request.head.method().is_idempotent();
@@ -172,17 +184,19 @@ impl Proxy<'_> {
         ended
     }
 
-    /// A connection, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at
+    /// A connection, to the server that was `chosen` if one was, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at
     /// once: no server has seen the request.
     async fn lease<D: Downstream>(
         &self,
         attempts: &mut Attempts,
+        mut chosen: Option<Ticket>,
         down: &mut D,
         deadline: &mut Deadline,
     ) -> Result<Lease, Error> {
         loop {
             let leased = {
-                let leasing = self.pool.lease(attempts.key, &mut attempts.tried, attempts.fresh, deadline);
+                let Attempts { key, tried, fresh, .. } = attempts;
+                let leasing = self.pool.lease(chosen.take(), *key, tried, *fresh, deadline);
                 let mut leasing = std::pin::pin!(leasing);
                 let leased = poll_fn(|cx| {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
@@ -212,7 +226,7 @@ impl Proxy<'_> {
     }
 
     /// What came of a wait, unless it is over for want of time: the shard stops, and has waited as long as it may.
-    fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
+    pub(super) fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
         match waited {
             Poll::Pending if self.shard.is_cutting() => Poll::Ready(Err(CUT)),
             waited => waited,
@@ -220,7 +234,18 @@ impl Proxy<'_> {
     }
 }
 
-impl Attempt<'_> {
+impl Attempts {
+    /// The request is not to be sent to this server again.
+    pub(super) fn avoid(&mut self, server: &Ticket) {
+        self.tried.add(server);
+    }
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(pool: &'a Pool, judge: Judge<'a>, is_repeatable: bool) -> Attempt<'a> {
+        Attempt { pool, judge, is_repeatable }
+    }
+
     /// Takes note of an answer with this status. Tells whether it is withheld from the client, because another server is
     /// asked instead; `is_whole` says that all of the request could be sent there.
     pub(super) fn withholds(&self, status: u16, is_whole: bool) -> bool {

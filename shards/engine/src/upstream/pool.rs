@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use plan::{Balance, Plan, Upstream as Policy, UpstreamId};
 
 use super::balance::{self, Balancer};
+use super::coalesce::{self, Seat};
 use super::connect::connect;
 use super::health::{Change, Verdict, Ward};
 use super::http1::Http1Upstream;
@@ -152,19 +153,20 @@ impl Pool {
         balance::key(&self.policy().balance, client, &request.head, &request.bytes)
     }
 
-    /// A connection to a server that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
+    /// A connection to the server that was `chosen`, or else to one that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
     /// new one. A server that cannot be connected to counts as tried.
     ///
     /// # Errors
     /// 503 if there is no server, or no connection was to be had in time, else as [`connect`].
     pub(crate) async fn lease(
         self: &Rc<Self>,
+        chosen: Option<Ticket>,
         key: u64,
         tried: &mut Tried,
         fresh: bool,
         deadline: &mut Deadline,
     ) -> Result<Lease, Error> {
-        let ticket = self.pick(key, tried).ok_or(Error::NO_SERVER)?;
+        let ticket = chosen.or_else(|| self.pick(key, tried)).ok_or(Error::NO_SERVER)?;
         let place = match self.admit(&ticket, fresh, deadline).await? {
             Admitted::Idle(mut connection) => {
                 connection.limit(wire_limits(&self.plan));
@@ -172,8 +174,7 @@ impl Pool {
             }
             Admitted::New(place) => place,
         };
-        self.counters.upstream_connects.add(1);
-        self.count(|tally| tally.connects.add(1));
+        self.count_connect();
         // Connecting is rare, and takes more room than the exchanges under way shall have.
         let stream = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
             if error.side == Side::Upstream {
@@ -197,6 +198,24 @@ impl Pool {
             picked = balancer.pick(&View { servers: &servers, tried, now: None }, key);
         }
         picked.map(|server| Ticket::new(&servers[server], now))
+    }
+
+    /// A place on a connection that requests share, to the server whose turn it is; if that has none, only the server, for a
+    /// connection of the request's own.
+    pub(crate) fn join(self: &Rc<Self>, key: u64) -> Result<(Seat, Ticket), Option<Ticket>> {
+        let ticket = self.pick(key, &Tried::default()).ok_or(None)?;
+        // A server that is on trial gets one request, not a batch of them.
+        if ticket.on_trial.get() {
+            return Err(Some(ticket));
+        }
+        let choice = ticket.lanes.choose(&self.policy().coalesce, ticket.active(), ring::now());
+        if choice.opens {
+            coalesce::open(self, &ticket);
+        }
+        match choice.lane {
+            Some(lane) => Ok((Seat::new(lane, self), ticket)),
+            None => Err(Some(ticket)),
+        }
     }
 
     /// Whether a server is left that has not been `tried`.
@@ -278,6 +297,12 @@ impl Pool {
         self.count(|tally| tally.total_latency.record(ring::now().saturating_duration_since(began)));
     }
 
+    /// A request is sent again that shared its connection.
+    pub(crate) fn count_resent(&self) {
+        self.counters.coalesced_resent.add(1);
+        self.count(|tally| tally.coalesced_resent.add(1));
+    }
+
     /// The pause before the `retry`-th retry of a request.
     pub(crate) fn backoff(&self, retry: u8) -> Duration {
         retry::backoff(&self.policy().retry, retry, &mut self.random.borrow_mut())
@@ -316,6 +341,41 @@ impl Pool {
             Poll::Pending
         })
         .await
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) fn held(&self) -> &Rc<Held> {
+        &self.held
+    }
+
+    /// A place among the connections that may exist, if one is free.
+    pub(super) fn take_place(&self) -> bool {
+        let is_free = self.open.get() < self.policy().connections_max;
+        if is_free {
+            self.open.set(self.open.get() + 1);
+            self.count(|tally| tally.connections.add(1));
+        }
+        is_free
+    }
+
+    /// A connection is being opened.
+    pub(super) fn count_connect(&self) {
+        self.counters.upstream_connects.add(1);
+        self.count(|tally| tally.connects.add(1));
+    }
+
+    /// A request is about to be sent to the server that it was given.
+    pub(crate) fn begin(&self, ticket: &Ticket) {
+        self.count(|tally| tally.requests.add(1));
+        ticket.count(|tally| tally.requests.add(1));
+    }
+
+    /// Who judges the server that a request was given.
+    pub(crate) fn judge_of<'a>(&'a self, ticket: &'a Ticket) -> Judge<'a> {
+        Judge { pool: self, ticket }
     }
 
     fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
@@ -371,6 +431,7 @@ impl Held {
                     let stays = known.swap_remove(index);
                     stays.draining.set(server.draining);
                     if server.draining {
+                        stays.lanes.retire();
                         stays.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
                     }
                     stays
@@ -383,6 +444,7 @@ impl Held {
         }
         for server in known {
             server.retired.set(true);
+            server.lanes.retire();
             if self.ward.forget(&server.health) {
                 server.count(|tally| tally.ejected.sub(1));
             }
@@ -393,7 +455,7 @@ impl Held {
         *self.servers.borrow_mut() = list;
     }
 
-    fn count(&self, count: impl FnOnce(&UpstreamTally)) {
+    pub(super) fn count(&self, count: impl FnOnce(&UpstreamTally)) {
         if let Some(tally) = &self.tally {
             count(tally);
         }
@@ -435,6 +497,26 @@ impl Held {
         drop(Place(self));
     }
 
+    /// A connection that was not a lease's has been closed.
+    pub(super) fn give_place_back(&self) {
+        drop(Place(self));
+    }
+
+    /// Whether nothing is kept any more.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    /// So many requests that share a connection leave in one send.
+    pub(super) fn count_batch(&self, requests: u32) {
+        self.counters.coalesced_batches.add(1);
+        self.counters.coalesced_requests.add(u64::from(requests));
+        self.count(|tally| {
+            tally.coalesced_batches.add(1);
+            tally.coalesced_requests.add(u64::from(requests));
+        });
+    }
+
     /// All who wait look again: one alone might have given up meanwhile.
     fn wake_waiting(&self) {
         for waker in self.waiting.borrow_mut().drain(..) {
@@ -447,6 +529,7 @@ impl Held {
     pub(crate) fn close_down(&self) {
         self.closing.set(true);
         for server in self.servers.borrow().iter() {
+            server.lanes.retire();
             for connection in server.idle.take() {
                 self.forget_idle(connection);
             }
@@ -474,8 +557,7 @@ impl Drop for Place<'_> {
 impl Lease {
     /// A request is about to be sent.
     pub(crate) fn begin(&self) {
-        self.pool.count(|tally| tally.requests.add(1));
-        self.ticket.count(|tally| tally.requests.add(1));
+        self.pool.begin(&self.ticket);
     }
 
     /// Keeps the connection for the next request, if it is fit for one.
@@ -493,14 +575,16 @@ impl Lease {
 
     /// The response has been passed on whole: a success, unless its status was a failure, which has been told.
     pub(crate) fn acquit(&self) {
-        if !self.pool.counts_as_failure(self.response().0.status()) {
-            self.pool.judge(&self.ticket, Verdict::Success);
-        }
+        self.judge().acquit(self.response().0.status());
     }
 
     /// The server failed this request.
     pub(crate) fn condemn(&self) {
-        self.pool.judge(&self.ticket, Verdict::Failure);
+        self.judge().condemn();
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        self.pool.judge_of(&self.ticket)
     }
 
     /// The request is not to be sent to this server again.
@@ -516,6 +600,18 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The response has been passed on whole, as [`Lease::acquit`].
+    pub(crate) fn acquit(&self, status: u16) {
+        if !self.pool.counts_as_failure(status) {
+            self.pool.judge(self.ticket, Verdict::Success);
+        }
+    }
+
+    /// The server failed this request.
+    pub(crate) fn condemn(&self) {
+        self.pool.judge(self.ticket, Verdict::Failure);
+    }
+
     /// The server's answer has begun, with this status. That alone is no success yet, since it may break off, but it ends a
     /// trial, since it may take for ever.
     pub(crate) fn answered(&self, status: u16) {
