@@ -168,7 +168,7 @@ pub(super) struct Coalesce {
     #[schemars(range(min = 2, max = 1024), extend("default" = 128))]
     pub(super) depth: Option<Spanned<i64>>,
     /// Requests under way from which on connections are shared.
-    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16))]
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 24))]
     pub(super) engage_at: Option<Spanned<i64>>,
     /// How long the answer that is due may take until its connection gets no more requests, and those behind it are sent again
     /// elsewhere.

@@ -179,7 +179,7 @@ pub struct Coalesce {
     /// Requests that one of them carries at once; 2 to 1,024.
     pub depth_max: u16,
     /// Requests under way from which on connections are shared. Below it a request would rather wait for others' answers than
-    /// gain anything. 1 to 1,000,000.
+    /// gain anything; the default is where it was found to gain, whoever the server is (perf/README.md). 1 to 1,000,000.
     pub engage_at: u32,
     /// How long the answer that is due may take until its connection gets no more requests, and those behind it are sent
     /// again elsewhere.
@@ -188,6 +188,6 @@ pub struct Coalesce {
 
 impl Default for Coalesce {
     fn default() -> Coalesce {
-        Coalesce { connections_max: 4, depth_max: 128, engage_at: 16, stall_timeout: Duration::from_millis(20) }
+        Coalesce { connections_max: 4, depth_max: 128, engage_at: 24, stall_timeout: Duration::from_millis(20) }
     }
 }

@@ -111,17 +111,17 @@ fn upstreams(families: &mut Families, registry: &Registry) {
     families.counts("ringway_upstream_ejections_total", upstreams, |tally| &tally.ejections);
     families.counts("ringway_upstream_connects_total", upstreams, |tally| &tally.connects);
     families.counts("ringway_upstream_connection_reuses_total", upstreams, |tally| &tally.reuses);
-    families.counts("ringway_upstream_coalesced_requests_total", upstreams, |tally| &tally.coalesced_requests);
-    families.counts("ringway_upstream_coalesced_batches_total", upstreams, |tally| &tally.coalesced_batches);
-    families.counts("ringway_upstream_coalesced_resent_total", upstreams, |tally| &tally.coalesced_resent);
-    families.counts("ringway_upstream_coalesced_stalls_total", upstreams, |tally| &tally.coalesced_stalls);
-    families.counts("ringway_upstream_coalesced_connections", upstreams, |tally| &tally.coalesced_connections);
     let connections = upstreams.iter().flat_map(|(labels, cells)| {
         let idle = sum(cells, |tally| &tally.connections_idle);
         let in_use = sum(cells, |tally| &tally.connections).saturating_sub(idle);
         [number(with(&labels, "idle"), idle), number(with(&labels, "in_use"), in_use)]
     });
     families.add("ringway_upstream_connections", connections);
+    families.counts("ringway_upstream_coalesced_requests_total", upstreams, |tally| &tally.coalesced_requests);
+    families.counts("ringway_upstream_coalesced_batches_total", upstreams, |tally| &tally.coalesced_batches);
+    families.counts("ringway_upstream_coalesced_resent_total", upstreams, |tally| &tally.coalesced_resent);
+    families.counts("ringway_upstream_coalesced_stalls_total", upstreams, |tally| &tally.coalesced_stalls);
+    families.counts("ringway_upstream_coalesced_connections", upstreams, |tally| &tally.coalesced_connections);
 }
 
 fn servers(families: &mut Families, registry: &Registry) {
