@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use kit::{Config, Origin, Process, Ringway, eventually, pattern, standard};
+use kit::{Config, Origin, Peer, Process, Ringway, eventually, pattern, standard};
 
 use crate::{BINARY, start};
 
@@ -91,6 +91,46 @@ fn uploads_are_spliced() {
     assert_eq!(client.read_response("PUT").unwrap().head.field("x-body"), Some(&LARGE.to_string()[..]));
     let counts = ringway.stop_and_count();
     assert!(counts["ring_bytes_spliced"] > LARGE / 2, "{counts:?}");
+}
+
+#[test]
+fn a_client_that_uploaded_is_expected_to_upload() {
+    const PART: u64 = 60_000;
+    const PARTS: u64 = 10;
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()));
+    let mut client = ringway.connect();
+    for _ in 0..PARTS {
+        // A PUT could be sent to another server again, and such a small one is kept for that.
+        upload(&mut client, "POST", PART);
+    }
+    // Of the first, head and body came together; of all others no more than the beginning.
+    let counts = ringway.stop_and_count();
+    assert!(counts["ring_bytes_spliced"] >= (PARTS - 1) * (PART - 8192), "{counts:?}");
+}
+
+#[test]
+fn what_a_client_sends_after_an_upload_is_its_own_choice() {
+    let origin = standard::start();
+    let ringway = start(Config::to(origin.address()));
+    let mut client = ringway.connect();
+    for length in [60_000, 1, 9_000, 300_000, 0, 60_000, 20_000, 60_000] {
+        upload(&mut client, "PUT", length);
+        upload(&mut client, "POST", length);
+        // Two at once, one of them with the beginning of a body.
+        client.send(&[standard::get("/length/10"), standard::get("/length/100000")].concat()).unwrap();
+        client.read_pattern_response("GET", 10).unwrap();
+        client.read_pattern_response("GET", 100_000).unwrap();
+    }
+}
+
+/// Sends head and body of an upload in one write, and reads what the origin says of it.
+fn upload(client: &mut Peer, method: &str, length: u64) {
+    let mut request = format!("{method} / HTTP/1.1\r\nHost: t\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+    request.extend(pattern::bytes(length as usize));
+    client.send(&request).unwrap();
+    let response = client.read_response(method).unwrap();
+    assert_eq!(response.head.field("x-body"), Some(&length.to_string()[..]));
 }
 
 #[test]

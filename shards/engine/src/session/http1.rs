@@ -21,7 +21,7 @@ use crate::plain::Plain;
 use crate::record::{KeptFields, Record};
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
-use crate::tuning::{WAITING_BYTES_MAX, poll_run, read_mode, wire_limits};
+use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode, wire_limits};
 
 /// Bytes of a request's body that are read and thrown away so that its connection can be kept; a client that sends more
 /// than that after it was answered is cut off.
@@ -44,6 +44,9 @@ struct Http1 {
     status: Option<u16>,
     body_bytes_sent: u64,
     tunnel_bytes_received: u64,
+    /// How the next request is best read: as the last one was large or not. An upload of many parts is a large request after
+    /// another, and once its head has come most of a body has come with it.
+    expected: ReadMode,
     /// A run of the body has passed by: what comes next is the frame of a chunk, and perhaps another run, which no large
     /// receive shall take.
     passed: bool,
@@ -72,6 +75,7 @@ pub(crate) fn serve(shard: Membership, stream: Stream, client: Client) -> impl F
         status: None,
         body_bytes_sent: 0,
         tunnel_bytes_received: 0,
+        expected: ReadMode::Head,
         passed: false,
     };
     // Made here and not in the future, which would keep room for the parts beside the whole.
@@ -106,7 +110,7 @@ impl Http1 {
     /// Ready with whether bytes have come; `false` when the connection is to be closed instead.
     fn poll_idle(&mut self, deadline: &mut Deadline, limit: Limit, cx: &Context<'_>) -> Poll<bool> {
         self.shard.register(cx);
-        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
+        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, self.expected) {
             return Poll::Ready(filled.unwrap_or(false));
         }
         if let Some(until) = self.shard.idle_until() {
@@ -143,6 +147,7 @@ impl Http1 {
             }
             let shard = Rc::clone(&self.shard);
             exchange::run(&shard, &serving, client, &mut request, self, deadline).await;
+            self.expected = expected_mode(self.connection.body_received(), &serving.plan);
             match self.after_exchange(deadline).await {
                 Next::KeepAlive if self.inbox.is_empty() && !self.inbox.is_ended() => break Then::Idle,
                 Next::KeepAlive if self.inbox.is_empty() => break Then::Close,
@@ -220,7 +225,7 @@ impl Http1 {
     }
 
     fn poll_more(&mut self, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<Result<bool, Error>> {
-        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, ReadMode::Head) {
+        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, self.expected) {
             return Poll::Ready(filled.map_err(Error::client_gone));
         }
         ready!(deadline.poll(cx));
@@ -415,9 +420,10 @@ impl Downstream for Http1 {
                 }
                 continue;
             }
-            let mode = match self.passed {
-                true => ReadMode::Once,
-                false => read_mode(self.request_length, self.connection.body_received()),
+            let mode = match self.expected {
+                _ if self.passed => ReadMode::Once,
+                ReadMode::Once | ReadMode::Body => ReadMode::Body,
+                ReadMode::Head => read_mode(self.request_length, self.connection.body_received()),
             };
             let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode)).map_err(Error::client_gone)?;
             self.passed = false;
@@ -498,7 +504,7 @@ impl Downstream for Http1 {
 
     fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<Error> {
         // A standing receive notices a reset. The end of the client's side alone is not one: it may still read.
-        self.stream.watch(ReadMode::Head);
+        self.stream.watch(self.expected);
         self.stream.poll_failed(cx).map(Error::client_gone)
     }
 
