@@ -20,7 +20,7 @@ use crate::forward;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
-use crate::upstream::pool::{Judge, Lease, Pool};
+use crate::upstream::pool::{Chosen, Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
 use crate::upstream::server::{Ticket, Tried};
 
@@ -46,6 +46,8 @@ pub(super) struct Attempts {
     pub(super) sent: u8,
     /// Only a connection that nobody has used yet will do.
     fresh: bool,
+    /// The server that is asked first, if one has been chosen already.
+    chosen: Option<Chosen>,
 }
 
 /// One attempt, as the relay sees it: what the answer's head means for the server, and whether it is passed on.
@@ -72,10 +74,9 @@ impl Proxy<'_> {
         async move {
             let policy = &self.pool.policy().retry;
             let key = self.pool.key(self.client, request);
-            let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
+            let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false, chosen: None };
             let mut replay = Replay::new(policy, request);
             self.pool.earn_retry();
-            let mut chosen = None;
             if self.route.coalesce && may_share(request) {
                 match self.pool.join(key) {
                     Ok(share) => {
@@ -83,11 +84,11 @@ impl Proxy<'_> {
                             return Ok(None);
                         }
                     }
-                    Err(alone) => chosen = alone,
+                    Err(chosen) => attempts.chosen = chosen,
                 }
             }
             loop {
-                let mut lease = self.lease(&mut attempts, chosen.take(), down, deadline).await?;
+                let mut lease = self.lease(&mut attempts, down, deadline).await?;
                 attempts.sent += 1;
                 // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
                 let is_idempotent = request.head.method().is_idempotent();
@@ -189,14 +190,13 @@ impl Proxy<'_> {
     async fn lease<D: Downstream>(
         &self,
         attempts: &mut Attempts,
-        mut chosen: Option<Ticket>,
         down: &mut D,
         deadline: &mut Deadline,
     ) -> Result<Lease, Error> {
         loop {
             let leased = {
-                let Attempts { key, tried, fresh, .. } = attempts;
-                let leasing = self.pool.lease(chosen.take(), *key, tried, *fresh, deadline);
+                let chosen = attempts.chosen.take();
+                let leasing = self.pool.lease(chosen, attempts.key, &mut attempts.tried, attempts.fresh, deadline);
                 let mut leasing = std::pin::pin!(leasing);
                 let leased = poll_fn(|cx| {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {

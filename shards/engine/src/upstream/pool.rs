@@ -8,9 +8,12 @@
 //! the balancer, goes on to the pool of the next Plan that has an upstream of the same name, so that requests under both
 //! Plans use the same connections while each keeps to its own policy.
 
+mod shared;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::num::NonZeroU16;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +23,6 @@ use std::time::{Duration, Instant};
 use plan::{Balance, Plan, Upstream as Policy, UpstreamId};
 
 use super::balance::{self, Balancer};
-use super::coalesce::{self, Seat};
 use super::connect::connect;
 use super::health::{Change, Verdict, Ward};
 use super::http1::Http1Upstream;
@@ -76,6 +78,21 @@ pub(crate) struct Lease {
     ticket: Ticket,
     /// Whether it served another exchange before.
     pub(crate) reused: bool,
+}
+
+/// A server that was chosen and is to be asked at once: its place in the list, from 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen(NonZeroU16);
+
+impl Chosen {
+    /// `None` for a place that no list has.
+    fn new(place: usize) -> Option<Chosen> {
+        u16::try_from(place + 1).ok().and_then(NonZeroU16::new).map(Chosen)
+    }
+
+    fn place(self) -> usize {
+        usize::from(self.0.get()) - 1
+    }
 }
 
 impl Pool {
@@ -160,13 +177,13 @@ impl Pool {
     /// 503 if there is no server, or no connection was to be had in time, else as [`connect`].
     pub(crate) async fn lease(
         self: &Rc<Self>,
-        chosen: Option<Ticket>,
+        chosen: Option<Chosen>,
         key: u64,
         tried: &mut Tried,
         fresh: bool,
         deadline: &mut Deadline,
     ) -> Result<Lease, Error> {
-        let ticket = chosen.or_else(|| self.pick(key, tried)).ok_or(Error::NO_SERVER)?;
+        let ticket = self.pick(chosen, key, tried).ok_or(Error::NO_SERVER)?;
         let place = match self.admit(&ticket, fresh, deadline).await? {
             Admitted::Idle(mut connection) => {
                 connection.limit(wire_limits(&self.plan));
@@ -188,34 +205,23 @@ impl Pool {
         Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
     }
 
-    fn pick(&self, key: u64, tried: &Tried) -> Option<Ticket> {
+    /// A place with the server that was `chosen`, or else with the one whose turn it is.
+    fn pick(&self, chosen: Option<Chosen>, key: u64, tried: &Tried) -> Option<Ticket> {
         let servers = self.servers.borrow();
-        let mut balancer = self.balancer.borrow_mut();
         let now = (!self.ward.is_empty()).then(ring::now);
-        let mut picked = balancer.pick(&View { servers: &servers, tried, now }, key);
-        if picked.is_none() && now.is_some() {
-            // Where ejections leave none, they are not heeded: a server that fails now and then is better than none.
-            picked = balancer.pick(&View { servers: &servers, tried, now: None }, key);
-        }
-        picked.map(|server| Ticket::new(&servers[server], now))
+        let picked = chosen.map(Chosen::place).or_else(|| self.choose(&servers, key, tried, now))?;
+        Some(Ticket::new(servers.get(picked)?, now))
     }
 
-    /// A place on a connection that requests share, to the server whose turn it is; if that has none, only the server, for a
-    /// connection of the request's own.
-    pub(crate) fn join(self: &Rc<Self>, key: u64) -> Result<(Seat, Ticket), Option<Ticket>> {
-        let ticket = self.pick(key, &Tried::default()).ok_or(None)?;
-        // A server that is on trial gets one request, not a batch of them.
-        if ticket.on_trial.get() {
-            return Err(Some(ticket));
+    /// The place of the server whose turn it is. `now` is the time, if any is ejected.
+    fn choose(&self, servers: &[Rc<Server>], key: u64, tried: &Tried, now: Option<Instant>) -> Option<usize> {
+        let mut balancer = self.balancer.borrow_mut();
+        let mut picked = balancer.pick(&View { servers, tried, now }, key);
+        if picked.is_none() && now.is_some() {
+            // Where ejections leave none, they are not heeded: a server that fails now and then is better than none.
+            picked = balancer.pick(&View { servers, tried, now: None }, key);
         }
-        let choice = ticket.lanes.choose(&self.policy().coalesce, ticket.active(), ring::now());
-        if choice.opens {
-            coalesce::open(self, &ticket);
-        }
-        match choice.lane {
-            Some(lane) => Ok((Seat::new(lane, self), ticket)),
-            None => Err(Some(ticket)),
-        }
+        picked
     }
 
     /// Whether a server is left that has not been `tried`.
@@ -297,12 +303,6 @@ impl Pool {
         self.count(|tally| tally.total_latency.record(ring::now().saturating_duration_since(began)));
     }
 
-    /// A request is sent again that shared its connection.
-    pub(crate) fn count_resent(&self) {
-        self.counters.coalesced_resent.add(1);
-        self.count(|tally| tally.coalesced_resent.add(1));
-    }
-
     /// The pause before the `retry`-th retry of a request.
     pub(crate) fn backoff(&self, retry: u8) -> Duration {
         retry::backoff(&self.policy().retry, retry, &mut self.random.borrow_mut())
@@ -341,24 +341,6 @@ impl Pool {
             Poll::Pending
         })
         .await
-    }
-
-    pub(super) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    pub(super) fn held(&self) -> &Rc<Held> {
-        &self.held
-    }
-
-    /// A place among the connections that may exist, if one is free.
-    pub(super) fn take_place(&self) -> bool {
-        let is_free = self.open.get() < self.policy().connections_max;
-        if is_free {
-            self.open.set(self.open.get() + 1);
-            self.count(|tally| tally.connections.add(1));
-        }
-        is_free
     }
 
     /// A connection is being opened.
@@ -495,26 +477,6 @@ impl Held {
     fn close(&self, connection: Box<Http1Upstream>) {
         drop(connection);
         drop(Place(self));
-    }
-
-    /// A connection that was not a lease's has been closed.
-    pub(super) fn give_place_back(&self) {
-        drop(Place(self));
-    }
-
-    /// Whether nothing is kept any more.
-    pub(super) fn is_closing(&self) -> bool {
-        self.closing.get()
-    }
-
-    /// So many requests that share a connection leave in one send.
-    pub(super) fn count_batch(&self, requests: u32) {
-        self.counters.coalesced_batches.add(1);
-        self.counters.coalesced_requests.add(u64::from(requests));
-        self.count(|tally| {
-            tally.coalesced_batches.add(1);
-            tally.coalesced_requests.add(u64::from(requests));
-        });
     }
 
     /// All who wait look again: one alone might have given up meanwhile.

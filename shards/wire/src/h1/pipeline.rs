@@ -337,9 +337,11 @@ impl<T> Pipeline<T> {
         if ended.is_err() && self.first > 0 && self.state == State::Open && self.touched {
             self.learn(Lesson::Ends(u32::try_from(self.first).unwrap_or(u32::MAX)));
         }
-        if !matches!(self.state, State::Last | State::Ended) {
-            self.state = State::Broken;
-        }
+        self.state = match self.state {
+            State::Last if ended.is_ok() => State::Last,
+            State::Last | State::Ended => State::Ended,
+            State::Open | State::Broken => State::Broken,
+        };
         ended
     }
 

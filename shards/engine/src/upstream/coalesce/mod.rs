@@ -122,3 +122,62 @@ impl Lanes {
         self.lanes.borrow().iter().for_each(|lane| lane.retire());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether another connection would be opened, which tells whether the server is asked this way at all.
+    fn engages(lanes: &Lanes, active: u32, now: Instant) -> bool {
+        lanes.choose(&Policy { engage_at: 10, ..Policy::default() }, active, now).opens
+    }
+
+    #[test]
+    fn it_engages_above_the_threshold_and_a_little_longer() {
+        let (lanes, start) = (Lanes::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert!(!engages(&lanes, 9, at(0)));
+        assert!(engages(&lanes, 10, at(1)));
+        // All were answered at once, and come again one by one.
+        assert!(engages(&lanes, 1, at(2)));
+        assert!(!engages(&lanes, 1, at(100)));
+    }
+
+    #[test]
+    fn only_so_many_are_opened() {
+        let (lanes, now) = (Lanes::default(), Instant::now());
+        lanes.opening.set(3);
+        assert!(engages(&lanes, 10, now));
+        lanes.opening.set(4);
+        assert!(!engages(&lanes, 10, now));
+    }
+
+    #[test]
+    fn a_server_that_holds_others_up_is_left_alone_ever_longer() {
+        let (lanes, start) = (Lanes::default(), Instant::now());
+        let mut now = start;
+        for pause_ms in [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000] {
+            lanes.rest(now);
+            let pause = Duration::from_millis(pause_ms);
+            // Several connections that are held up at once are one reason.
+            lanes.rest(now + pause / 2);
+            assert!(!engages(&lanes, 10, now + pause - Duration::from_millis(1)), "{pause_ms} ms");
+            now += pause;
+            assert!(engages(&lanes, 10, now), "{pause_ms} ms");
+        }
+        now += FORGIVEN_AFTER;
+        lanes.rest(now);
+        assert!(engages(&lanes, 10, now + PAUSE_MIN), "what was long ago is forgiven");
+    }
+
+    #[test]
+    fn a_limit_is_learned_unless_it_makes_sharing_worthless() {
+        let (lanes, now) = (Lanes::default(), Instant::now());
+        lanes.learn(Lesson::Ends(1000), now);
+        assert_eq!((lanes.requests_max(), engages(&lanes, 10, now)), (Some(1000), true));
+        lanes.learn(Lesson::GoesOn, now);
+        assert_eq!(lanes.requests_max(), None);
+        lanes.learn(Lesson::Ends(1), now);
+        assert!(!engages(&lanes, 10, now));
+    }
+}

@@ -137,6 +137,12 @@ fn the_end_says_what_may_be_sent_again() {
         // What comes behind it all the same is nobody's.
         assert!(read(&mut pipeline, plain("three").as_bytes()).is_err());
     }
+    // Announced, and then not even that answer is whole.
+    let mut pipeline = asked(2);
+    read(&mut pipeline, b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhalf").unwrap();
+    assert!(!pipeline.is_over());
+    assert!(pipeline.handle_eof().is_err());
+    assert_eq!((pipeline.is_over(), pipeline.fate()), (true, Fate::Unread));
     // In the middle, without a word.
     let mut pipeline = asked(3);
     read(&mut pipeline, [plain("one"), "HTTP/1.1 2".into()].concat().as_bytes()).unwrap();
