@@ -164,7 +164,7 @@ fn ask(address: &Address, client: u64, requests: u64, tally: &Tally) {
             peer = Some(connected);
         }
         if answer.status() != 200 {
-            assert!(matches!(answer.status(), 502 | 503 | 504), "{:?}", answer.head);
+            assert!(matches!(answer.status(), 502..=504), "{:?}", answer.head);
             tally.missing.fetch_add(1, Ordering::Relaxed);
             continue;
         }

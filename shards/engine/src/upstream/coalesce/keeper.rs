@@ -29,7 +29,7 @@ pub(in crate::upstream) fn open(pool: &Rc<Pool>, server: &Rc<Server>) {
         server.lanes.opening.set(server.lanes.opening.get() - 1);
         let Some(lane) = lane else { return server.lanes.rest(ring::now()) };
         let idle_max = pool.policy().keep_alive_timeout;
-        let kept = Kept::new(&pool.held(), &server, lane);
+        let kept = Kept::new(pool.held(), &server, lane);
         // The keeper outlives the Plan.
         drop(pool);
         kept.keep(idle_max).await;
