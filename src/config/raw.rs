@@ -36,7 +36,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) listeners: Vec<Spanned<Listener>>,
     /// The groups of servers that requests are proxied to, each by its name: 1 to 64 letters of ASCII, digits, `-`, `_` and
-    /// `.`. At least one.
+    /// `.`; not `other`, which metrics use. At least one.
     #[serde(default)]
     pub(super) upstreams: BTreeMap<Spanned<String>, Upstream>,
     /// Which upstream serves which host and path. At least one.
@@ -243,7 +243,8 @@ pub(super) struct Retry {
 #[serde(deny_unknown_fields, expecting = "a table")]
 #[schemars(extend("required" = ["upstream"]))]
 pub(super) struct Route {
-    /// What records and metrics call the route: 1 to 128 visible characters of ASCII, unlike any other's.
+    /// What records and metrics call the route: 1 to 128 visible characters of ASCII, unlike any other's; not
+    /// `none` or `other`, which metrics use.
     #[schemars(length(min = 1, max = 128),
         extend("x-default" = "its first host and its path, with `=` before an exact one: `example.com/api`"))]
     pub(super) name: Option<Spanned<String>>,

@@ -1,13 +1,9 @@
 //! What a run was made on and with: enough to judge its figures, nothing that names the machine.
 
-use std::{
-    collections::BTreeMap,
-    env, fmt, fs,
-    process::Command,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, env, fmt, fs, process::Command};
 
 use anyhow::Context;
+use engine::Utc;
 use nix::sys::utsname::uname;
 use serde::Serialize;
 
@@ -38,9 +34,8 @@ impl Host {
     pub fn describe(versions: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
         let cpu_info = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
         let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
-        let today = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         Ok(Self {
-            date: date_text(today.as_secs() / (24 * 60 * 60)),
+            date: today(),
             revision: revision(),
             kernel: uname()?.release().to_string_lossy().into_owned(),
             cpu: cpu_model(&cpu_info).unwrap_or("unknown").to_owned(),
@@ -112,31 +107,15 @@ fn revision() -> String {
     }
 }
 
-/// The date `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`.
-fn date_text(days: u64) -> String {
-    // Counted from 0000-03-01, so that a leap day is the last of its year, in eras of 400 years.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = 400 * era + year_of_era + u64::from(month <= 2);
+/// Today's date by the calendar, in UTC.
+fn today() -> String {
+    let Utc { year, month, day, .. } = Utc::now();
     format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates() {
-        for (days, text) in [(0, "1970-01-01"), (11_016, "2000-02-29"), (11_017, "2000-03-01"), (20_453, "2025-12-31")]
-        {
-            assert_eq!(date_text(days), text);
-        }
-    }
 
     #[test]
     fn folders_do_not_leave_the_machine() {

@@ -18,7 +18,7 @@ pub mod write;
 
 pub use body::{Decoded, Decoder, Trailers};
 pub use client::ClientConnection;
-pub use edits::{EditError, Edits};
+pub use edits::{EditError, Edits, Line};
 pub use pipeline::Pipeline;
 #[doc(hidden)]
 pub use read::parse_request_by_grammar;

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::super::access;
 
 /// What everything beyond the bound is called.
-pub(super) const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 /// What requests are put down to that met no route.
-pub(super) const NO_ROUTE: &str = "none";
+pub(crate) const NO_ROUTE: &str = "none";
 
 /// Everything that is counted in this worker.
 #[derive(Debug)]
