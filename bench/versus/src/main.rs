@@ -7,9 +7,10 @@
 //!
 //! The path through the files: [`arguments`] → [`programs`] (what is installed, what must be built) →
 //! [`measure`] (rounds of windows) with [`targets`] (how each proxy is set) → [`report`] (medians, ratios, tables). WebSockets
-//! have a load and an upstream of their own ([`websocket`]). The upstream, the load, the clocks and the run's folder under `perf/runs` are those of all benches, in [`bench_common`].
+//! have a load and an upstream of their own ([`websocket`]), and so has what coalescing saves ([`batching`]). The upstream, the load, the clocks and the run's folder under `perf/runs` are those of all benches, in [`bench_common`].
 
 mod arguments;
+mod batching;
 mod measure;
 mod programs;
 mod report;

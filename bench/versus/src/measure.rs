@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::{
     arguments::Arguments,
+    batching::BatchingServer,
     programs::Programs,
     scenario::{Scenario, Work},
     targets::Running,
@@ -76,10 +77,15 @@ impl Bench<'_> {
     pub(crate) fn run(&self, scenario: Scenario) -> anyhow::Result<Vec<Round>> {
         let Arguments { targets, rounds: rounds_wanted, proxy_core, .. } = self.arguments;
         let directory = self.directory;
-        let mut echo = None;
+        let (mut echo, mut batching) = (None, None);
         let (upstream, upstream_pid) = match scenario.work {
             Work::Echo(_) => {
                 let server = echo.insert(EchoServer::start(directory, self.arguments.load_core, self.interrupt)?);
+                (server.address, server.process.pid())
+            }
+            Work::Batched => {
+                let server =
+                    batching.insert(BatchingServer::start(directory, self.arguments.load_core, self.interrupt)?);
                 (server.address, server.process.pid())
             }
             Work::Download(body) => {
