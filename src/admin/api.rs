@@ -180,7 +180,9 @@ async fn serve(resource: Resource, head: &Parts, body: Incoming, handle: &Handle
             let force = head.uri.query() == Some("force=true");
             drain(handle, DrainOrder { upstream, server, draining, force }).await
         }
-        Resource::LogLevel => Ok(json(StatusCode::OK, &json!({ "level": log::level() }))),
+        Resource::LogLevel => {
+            Ok(json(StatusCode::OK, &json!({ "level": log::level(), "configured": log::configured_word() })))
+        }
         Resource::ReopenLogs => {
             handle.reopen_logs().await?;
             Ok(json(StatusCode::ACCEPTED, &json!({ "reopening": true })))
@@ -252,7 +254,9 @@ fn set_log_level(body: &LogLevel) -> Result<Answer, Refusal> {
     let refused = |error: anyhow::Error| Refusal::new(StatusCode::BAD_REQUEST, "wrong_level", format!("{error:#}"));
     log::set_level(&body.level).map_err(refused)?;
     tracing::info!(level = body.level, "the program log's level was set by the admin API");
-    Ok(json(StatusCode::OK, &json!({ "level": log::level() })))
+    // Not for ever, and whoever sets it is to know that.
+    let until = "a reload changes `log.level`, or another worker takes over";
+    Ok(json(StatusCode::OK, &json!({ "level": log::level(), "configured": log::configured_word(), "until": until })))
 }
 
 /// Whether a probe succeeds, and what it found. A worker whose control loop has ended is neither alive nor ready.

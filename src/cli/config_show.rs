@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use super::ShowArgs;
-use crate::config::{self, Surroundings};
+use crate::config::{self, Surroundings, VariableValues};
 
 pub(super) fn show(args: &ShowArgs) -> anyhow::Result<()> {
-    let effective = config::show(&args.config, &Surroundings::of_process(args.environment.chosen()))?;
+    let values = if args.reveal { VariableValues::Shown } else { VariableValues::Hidden };
+    let effective = config::show(&args.config, &Surroundings::of_process(args.environment.chosen()), values)?;
     let mut output = std::io::stdout();
     if args.json {
         writeln!(output, "{:#}", effective.to_json())?;

@@ -22,7 +22,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use plan::Address;
 
 /// The command could not do what was asked.
@@ -109,6 +110,8 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print the effective configuration: every key with its value, and where that comes from
+    ///
+    /// A value that was made of variables is shown as it was written, `${NAME}`: it may be a secret.
     Show(ShowArgs),
 }
 
@@ -152,6 +155,9 @@ struct ShowArgs {
     config: PathBuf,
     #[command(flatten)]
     environment: EnvironmentArgs,
+    /// Show what variables stand for, in place of their names: secrets too
+    #[arg(long)]
+    reveal: bool,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -171,6 +177,28 @@ struct EnvironmentArgs {
     environment: Option<String>,
 }
 
+impl CommandLine {
+    /// Refuses what each option allows and all together do not.
+    fn checked(self) -> Result<CommandLine, clap::Error> {
+        let serve = match &self.command {
+            None => &self.serve,
+            Some(Command::Serve(serve)) => serve,
+            Some(_) => return Ok(self),
+        };
+        match serve.environment.chosen() {
+            // What is meant to serve in production is not to be the demo because a path was forgotten.
+            Some(name) if serve.config.is_none() && !self.version => Err(CommandLine::command().error(
+                ErrorKind::MissingRequiredArgument,
+                format!(
+                    "the environment `{name}` (--env or RINGWAY_ENV) is a part of a configuration, and none is named: add \
+                     --config PATH"
+                ),
+            )),
+            _ => Ok(self),
+        }
+    }
+}
+
 impl EnvironmentArgs {
     /// The environment that was asked for. A variable that is empty asks for none.
     fn chosen(&self) -> Option<&str> {
@@ -181,7 +209,7 @@ impl EnvironmentArgs {
 /// Does what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let asked = match CommandLine::try_parse() {
+    let asked = match CommandLine::try_parse().and_then(CommandLine::checked) {
         Ok(asked) => asked,
         Err(answer) => return usage(&answer),
     };
@@ -241,7 +269,6 @@ mod tests {
 
     #[test]
     fn the_definitions_are_consistent() {
-        use clap::CommandFactory;
         CommandLine::command().debug_assert();
     }
 
@@ -261,5 +288,16 @@ mod tests {
         assert!(refused(&["ringway", "serve", "--shards", "0"]).contains("1..=1024"));
         assert!(refused(&["ringway", "check"]).contains("--config"));
         assert!(refused(&["ringway", "srve"]).contains("serve"));
+    }
+
+    #[test]
+    fn an_environment_without_a_configuration_is_refused() {
+        let asked = |args: &[&str]| CommandLine::try_parse_from(args).unwrap().checked();
+        for args in [&["ringway", "serve", "--env", "production"][..], &["ringway", "--env", "production"]] {
+            let text = asked(args).unwrap_err().render().to_string();
+            assert!(text.contains("`production`") && text.contains("add --config PATH"), "{text}");
+        }
+        assert!(asked(&["ringway", "serve", "--env", ""]).is_ok());
+        assert!(asked(&["ringway", "serve", "--env", "production", "--config", "x.toml"]).is_ok());
     }
 }

@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use serde_json::json;
 
+use super::omitted::Omitted;
 use super::source::{Place, Sources};
 
 /// Bytes of all texts of a configuration that an error is about.
 pub(super) type Span = Range<usize>;
 
 /// Errors shown. Who has more will not read them in one go.
-const SHOWN_MAX: usize = 50;
+pub(super) const SHOWN_MAX: usize = 50;
 /// Names listed as the expected ones, before the rest is only counted.
 const NAMES_MAX: usize = 10;
 /// Characters of a line that are shown around the error.
@@ -75,6 +76,8 @@ impl Problem {
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: Vec<Diagnostic>,
+    /// What takes no further part because of them.
+    pub(super) omitted: Omitted,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,15 @@ struct Diagnostic {
 impl Problems {
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Whether what stands at the path `keys` may lack something only because it was complained about.
+    pub(super) fn concern(&self, keys: &[&str]) -> bool {
+        self.omitted.concerns(keys)
     }
 
     /// Records a problem with what stands at `span`.
@@ -272,7 +284,7 @@ pub(super) fn printable(text: &str) -> String {
 
 /// The name that `written` was probably meant to be, if one is near: a third of its letters may be wrong, or it may be
 /// cut short or drawn out.
-fn nearest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
+pub(super) fn nearest<'n>(written: &str, names: &[&'n str]) -> Option<&'n str> {
     let written: String = written.chars().take(QUOTED_CHARS_MAX).collect();
     let extends = |long: &str, short: &str| short.len() >= 3 && long.starts_with(short);
     if let Some(name) = names.iter().find(|name| extends(&written, name) || extends(name, &written)) {

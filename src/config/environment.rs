@@ -251,6 +251,12 @@ pub(super) fn overlay(
             lay_over(document, overlay);
         }
         _ => {
+            // Whatever it would have set is not there now.
+            let is_known = problems.concern(&["environments", chosen]);
+            problems.omitted.add_file();
+            if is_known {
+                return;
+            }
             let names: Vec<String> = environments.keys().map(|name| name.get_ref().to_string()).collect();
             let problem = Problem::new(format!("no environment is named {}", quoted(chosen)));
             problems.in_file(if names.is_empty() {

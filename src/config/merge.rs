@@ -16,7 +16,10 @@ use super::source::Sources;
 pub(super) fn document<'s>(sources: &'s Sources, problems: &mut Problems) -> DeTable<'s> {
     let mut document = DeTable::new();
     for (start, text) in sources.texts() {
-        let Some(table) = shape::parse(text, start, problems) else { continue };
+        let Some(table) = shape::parse(text, start, problems) else {
+            problems.omitted.add_file();
+            continue;
+        };
         let mut table = moved_table(table, start);
         // The files that it names follow; a wrong one is kept, and found when the keys are read.
         if table.get("include").is_some_and(|include| is_list_of_texts(include.get_ref())) {

@@ -9,14 +9,15 @@
 //! `raw` also says what each key means, and `schema` makes a JSON Schema of it, from which in turn `reference` writes the
 //! page of all keys, and `show` knows what the keys are that were left out.
 //!
-//! Errors come in two rounds. Those of shape (syntax, unknown keys, wrong types) are reported alone, because a section
-//! that was not understood would make the others look wrong as well; those of meaning are then reported all together.
+//! All errors are told at once: those of shape (syntax, unknown keys, wrong types), and those of meaning in all that could
+//! be understood beside them. What could not is `omitted`, where it is remembered, so that nobody complains that it is lacking.
 
 mod address;
 mod diagnostic;
 mod environment;
 mod lower;
 mod merge;
+mod omitted;
 mod raw;
 mod reference;
 mod schema;
@@ -44,7 +45,7 @@ pub use diagnostic::Report;
 use environment::{Origins, Variables};
 pub use reference::reference;
 pub use schema::schema;
-pub use show::Effective;
+pub use show::{Effective, VariableValues};
 use source::Sources;
 pub(crate) use source::Written;
 pub(crate) use units::ShowDuration;
@@ -148,12 +149,13 @@ pub(crate) fn load_again(written: &Written, environment: Option<&str>) -> Result
     understand(Sources::of_written(written), Problems::default(), &surroundings, |understood| understood.loaded)
 }
 
-/// Reads and checks the same, and tells what it comes to: every key with its value, and where that has it from.
+/// Reads and checks the same, and tells what it comes to: every key with its value, and where that has it from; with those of
+/// variables, or without.
 ///
 /// # Errors
 /// As [`load`].
-pub fn show(path: &Path, surroundings: &Surroundings<'_>) -> Result<Effective, Errors> {
-    with_sources(path, surroundings, |understood| show::effective(&understood, surroundings.environment))
+pub fn show(path: &Path, surroundings: &Surroundings<'_>, values: VariableValues) -> Result<Effective, Errors> {
+    with_sources(path, surroundings, |understood| show::effective(&understood, surroundings.environment, values))
 }
 
 /// The files that [`load`] reads, in the order in which they are merged, for who wants to know when one of them changes. As
@@ -222,12 +224,10 @@ fn understood<'s>(
     let variables = Variables { value: surroundings.variables };
     variables.expand_all(&mut document, chosen, sources, &mut origins, problems);
     // Once for the shape of all environments, and once more for what the chosen one makes of the whole.
-    shape::read(&mut document, sources, &origins, problems);
+    shape::read(&mut document, chosen, sources, &origins, problems)?;
     environment::overlay(&mut document, chosen, &mut origins, problems);
-    if !problems.is_empty() {
-        return None;
-    }
-    let file = shape::read(&mut document, sources, &origins, problems)?;
+    shape::omit_unexpanded(&mut document, &origins, problems);
+    let file = shape::read(&mut document, None, sources, &origins, problems)?;
     let mut loaded = lower::lower(&file, surroundings.cores, problems)?;
     loaded.written = sources.written();
     Some(Understood { sources, document, origins, loaded })

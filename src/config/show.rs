@@ -8,13 +8,22 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Understood;
-use super::diagnostic::printable;
+use super::diagnostic::{Span, printable};
 use super::environment::{Origins, Used};
 use super::schema::{Key, Keys, Kind};
 use super::source::Sources;
 
 /// Characters of a line before its origin, unless a value is longer.
 const ORIGIN_COLUMN: usize = 40;
+
+/// Whether the values of variables are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VariableValues {
+    /// They are.
+    Shown,
+    /// A value that was made of variables is shown as it was written: they are where secrets come from.
+    Hidden,
+}
 
 /// A configuration with everything that was left to defaults. Its `Display` is a file that comes to the same, in which a
 /// comment behind each line tells where the value has it from.
@@ -39,6 +48,8 @@ struct Line {
     key: String,
     /// `None` where a key is left out and means something that is no value.
     value: Option<toml::Value>,
+    /// Whether its texts are those of the file, variables and all.
+    as_written: bool,
     /// What it means then.
     instead: String,
     origin: Origin,
@@ -51,11 +62,11 @@ enum Origin {
 }
 
 /// Goes through `understood` and all keys that there are.
-pub(super) fn effective(understood: &Understood<'_>, environment: Option<&str>) -> Effective {
+pub(super) fn effective(understood: &Understood<'_>, environment: Option<&str>, values: VariableValues) -> Effective {
     let Understood { sources, document, origins, loaded } = understood;
     let keys = Keys::new();
     let lines = LineStarts::of(sources);
-    let mut walk = Walk { keys: &keys, sources, lines, origins, plan: &loaded.plan, sections: Vec::new() };
+    let mut walk = Walk { keys: &keys, sources, lines, origins, values, plan: &loaded.plan, sections: Vec::new() };
     walk.table("", "", String::new(), keys.root(), Some(document));
     let sections = walk.sections.into_iter().filter(|section| !section.lines.is_empty()).collect();
     let files = sources.names().map(str::to_owned).collect();
@@ -67,6 +78,7 @@ struct Walk<'w> {
     sources: &'w Sources,
     lines: LineStarts,
     origins: &'w Origins,
+    values: VariableValues,
     plan: &'w Plan,
     sections: Vec<Section>,
 }
@@ -129,23 +141,36 @@ impl Walk<'_> {
     fn line(&self, path: &str, key: &Key<'_>, written: Option<&DeTable<'_>>) -> Line {
         let name = key.name.to_owned();
         if let Some(value) = written.and_then(|table| table.get(key.name)) {
-            let origin = self.origin(value);
-            return Line { key: name, value: Some(plain(value.get_ref())), instead: String::new(), origin };
+            let mut variables = Vec::new();
+            self.variables(value, &mut variables);
+            let as_written = self.values == VariableValues::Hidden && !variables.is_empty();
+            let shown = if as_written { self.written(value) } else { plain(value.get_ref()) };
+            let origin = self.origin(value.span(), variables);
+            return Line { key: name, value: Some(shown), as_written, instead: String::new(), origin };
         }
         let value = computed(path, key.name, self.plan).or_else(|| toml::Value::try_from(&key.schema["default"]).ok());
         let instead = key.schema["x-default"].as_str().unwrap_or("not set").to_owned();
-        Line { key: name, value, instead, origin: Origin::Default }
+        Line { key: name, value, as_written: false, instead, origin: Origin::Default }
     }
 
-    fn origin(&self, value: &Spanned<DeValue<'_>>) -> Origin {
-        let span = value.span();
-        let mut variables = Vec::new();
-        self.variables(value, &mut variables);
+    fn origin(&self, span: Span, variables: Vec<Used>) -> Origin {
         Origin::Written {
             file: self.sources.place(&span).file.to_owned(),
             line: self.lines.number(self.sources, span.start),
             overlaid: self.origins.overlaid.contains(&span.start),
             variables,
+        }
+    }
+
+    /// A value as the file has it, whatever variables have made of it.
+    fn written(&self, value: &Spanned<DeValue<'_>>) -> toml::Value {
+        match value.get_ref() {
+            DeValue::Array(items) => toml::Value::Array(items.iter().map(|item| self.written(item)).collect()),
+            DeValue::Table(table) => table_of(table, |value| self.written(value)),
+            read => {
+                let text = DeValue::parse(self.sources.written_at(value.span()));
+                plain(text.as_ref().map_or(read, Spanned::get_ref))
+            }
         }
     }
 
@@ -185,14 +210,16 @@ fn plain(value: &DeValue<'_>) -> toml::Value {
         DeValue::Boolean(switch) => toml::Value::Boolean(*switch),
         DeValue::Datetime(time) => toml::Value::Datetime(*time),
         DeValue::Array(items) => toml::Value::Array(items.iter().map(|item| plain(item.get_ref())).collect()),
-        DeValue::Table(table) => {
-            let mut entries: Vec<_> = table.iter().collect();
-            entries.sort_by_key(|(key, _)| key.span().start);
-            toml::Value::Table(
-                entries.into_iter().map(|(key, value)| (key.get_ref().to_string(), plain(value.get_ref()))).collect(),
-            )
-        }
+        DeValue::Table(table) => table_of(table, |value| plain(value.get_ref())),
     }
+}
+
+/// A table in the order in which it was written.
+fn table_of(table: &DeTable<'_>, value_of: impl Fn(&Spanned<DeValue<'_>>) -> toml::Value) -> toml::Value {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    let entries = entries.into_iter().map(|(key, value)| (key.get_ref().to_string(), value_of(value)));
+    toml::Value::Table(entries.collect())
 }
 
 /// A key as it is written: in quotes where it has to be.
@@ -248,9 +275,9 @@ impl Display for Effective {
             if !section.header.is_empty() {
                 writeln!(f, "\n{}", section.header)?;
             }
-            for Line { key, value, instead, origin } in &section.lines {
+            for Line { key, value, as_written, instead, origin } in &section.lines {
                 let line = match value {
-                    Some(value) => format!("{key} = {}", one_line(value)),
+                    Some(value) => format!("{key} = {}", one_line(value, *as_written)),
                     None => format!("# {key}: {instead}"),
                 };
                 writeln!(f, "{line:<ORIGIN_COLUMN$}  # {}", origin.told(self.environment.as_deref()))?;
@@ -261,14 +288,17 @@ impl Display for Effective {
 }
 
 /// A value as it is written in one line.
-fn one_line(value: &toml::Value) -> String {
+fn one_line(value: &toml::Value, as_written: bool) -> String {
     match value {
-        // As JSON writes it: over several lines it could have no comment behind it. A variable would be replaced once more.
+        // As JSON writes it: over several lines it could have no comment behind it. What is no variable is not to be one.
+        toml::Value::String(text) if as_written => Value::String(text.clone()).to_string(),
         toml::Value::String(text) => Value::String(text.replace("${", "$${")).to_string(),
-        toml::Value::Array(items) => format!("[{}]", items.iter().map(one_line).collect::<Vec<_>>().join(", ")),
+        toml::Value::Array(items) => {
+            format!("[{}]", items.iter().map(|item| one_line(item, as_written)).collect::<Vec<_>>().join(", "))
+        }
         toml::Value::Table(table) => {
             let entries: Vec<String> =
-                table.iter().map(|(key, value)| format!("{} = {}", bare(key), one_line(value))).collect();
+                table.iter().map(|(key, value)| format!("{} = {}", bare(key), one_line(value, as_written))).collect();
             format!("{{ {} }}", entries.join(", "))
         }
         value => value.to_string(),

@@ -166,7 +166,7 @@ pub(super) fn read(path: &Path, variables: &Variables<'_>, problems: &mut Proble
     let files = directory(path)?;
     if files.is_empty() {
         let problem = Problem::new("no file of this directory is a configuration");
-        reader.problems.in_file(problem.expected("at least one whose name ends in `.toml`"));
+        reader.omit(None, problem.expected("at least one whose name ends in `.toml`"));
     }
     for file in files {
         reader.open(&file, None);
@@ -214,7 +214,7 @@ impl Reader<'_> {
             Ok(bytes) => self.add(path, bytes, by),
             Err(error) => {
                 let problem = Problem::new(format!("cannot read {}: {error}", path.display()));
-                self.complain(by, problem);
+                self.omit(by, problem);
             }
         }
     }
@@ -235,7 +235,7 @@ impl Reader<'_> {
         }
         if self.known.len() == FILES_MAX || self.sources.text.len() + bytes.len() > BYTES_MAX {
             let problem = Problem::new("the configuration is too long");
-            return self.complain(by, problem.expected(format!("at most {FILES_MAX} files and 64 MiB in all")));
+            return self.omit(by, problem.expected(format!("at most {FILES_MAX} files and 64 MiB in all")));
         }
         self.known.insert(real.clone(), by);
         let (text, stray) = match String::from_utf8(bytes) {
@@ -250,7 +250,7 @@ impl Reader<'_> {
         self.sources.push(&shown, &text);
         if stray {
             let end = start + text.len();
-            return self.problems.at(end..end, Problem::new("this byte is not UTF-8 text"));
+            return self.omit(Some(end..end), Problem::new("this byte is not UTF-8 text"));
         }
         self.above.push(real);
         for include in includes(&text, start) {
@@ -261,13 +261,14 @@ impl Reader<'_> {
 
     /// Reads the files that `include` of the file at `path` names.
     fn include(&mut self, path: &Path, include: &Spanned<String>) {
-        let Ok(pattern) = self.variables.expand(include, &self.sources, self.problems) else { return };
+        let Ok(pattern) = self.variables.expand(include, &self.sources, self.problems) else {
+            return self.problems.omitted.add_file();
+        };
         let span = include.span();
         if self.above.len() > DEPTH_MAX {
             let problem = Problem::new(format!("{} lies too deep", quoted(&pattern)));
             return self
-                .problems
-                .at(span, problem.expected(format!("at most {DEPTH_MAX} files that include each other")));
+                .omit(Some(span), problem.expected(format!("at most {DEPTH_MAX} files that include each other")));
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         if !pattern.contains(['*', '?', '[']) {
@@ -276,7 +277,7 @@ impl Reader<'_> {
                 return self.open(&file, Some(span));
             }
             let problem = Problem::new(format!("{} is a directory", quoted(&pattern)));
-            return self.problems.at(span, problem.expected(format!("`{}/*.toml`", pattern.trim_end_matches('/'))));
+            return self.omit(Some(span), problem.expected(format!("`{}/*.toml`", pattern.trim_end_matches('/'))));
         }
         let folder = glob::Pattern::escape(&folder.to_string_lossy());
         let pattern = Path::new(&folder).join(&pattern).to_string_lossy().into_owned();
@@ -284,7 +285,7 @@ impl Reader<'_> {
         match glob::glob_with(&pattern, options) {
             Err(error) => {
                 let problem = Problem::new(format!("{} is not a pattern: {}", quoted(include.get_ref()), error.msg));
-                self.problems.at(span, problem.expected("`*`, `?`, `[a-z]` and `**` beside ordinary letters"));
+                self.omit(Some(span), problem.expected("`*`, `?`, `[a-z]` and `**` beside ordinary letters"));
             }
             // They come in the order of their names.
             Ok(found) => found.take(FILES_MAX + 1).for_each(|file| match file {
@@ -292,10 +293,16 @@ impl Reader<'_> {
                 Ok(file) => self.open(&file, Some(span.clone())),
                 Err(error) => {
                     let problem = Problem::new(format!("cannot read {}: {}", error.path().display(), error.error()));
-                    self.problems.at(span.clone(), problem);
+                    self.omit(Some(span.clone()), problem);
                 }
             }),
         }
+    }
+
+    /// Complains of a file that is therefore not part of the configuration.
+    fn omit(&mut self, by: Option<Span>, problem: Problem) {
+        self.problems.omitted.add_file();
+        self.complain(by, problem);
     }
 
     fn complain(&mut self, by: Option<Span>, problem: Problem) {

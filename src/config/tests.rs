@@ -110,7 +110,10 @@ fn check_two(texts: [&str; 2], environment: Option<&str>, value: Option<&str>) {
     let variables = |_: &str| value.map(OsString::from);
     let surroundings = Surroundings { environment, variables: &variables, cores: 2 };
     let shown = understand(sources, Problems::default(), &surroundings, |understood| {
-        (show::effective(&understood, environment).to_string(), format!("{:?}", understood.loaded))
+        (
+            show::effective(&understood, environment, VariableValues::Shown).to_string(),
+            format!("{:?}", understood.loaded),
+        )
     });
     match shown {
         Ok((shown, loaded)) => {

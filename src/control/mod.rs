@@ -302,6 +302,7 @@ impl Control {
                 self.metrics.take_over(&both.1.metrics.since(&both.0.metrics));
                 self.is_whole.send_replace(true);
             }
+            Turn::Wish(Wish::Reloaded(outcome)) => self.note_reload(&outcome),
             Turn::Request(request) => self.answer(request).await?,
             Turn::Addresses(change) => {
                 let Change { upstream, servers } = change;
@@ -385,7 +386,9 @@ impl Control {
         self.requests = mpsc::channel(1).1;
         let answers = self.answers.take();
         let given = async {
-            self.parent.settled().await;
+            while let Some(outcome) = self.parent.settled().await {
+                self.note_reload(&outcome);
+            }
             if let Some(mut answers) = answers {
                 answers.given().await;
             }

@@ -74,6 +74,8 @@ pub(super) enum Wish {
     Retire(Vec<String>),
     /// What a generation before this one said of itself earlier, which this one has, and what it says now.
     Inherit(Box<(Heritage, Heritage)>),
+    /// Nothing more: that is what came of a reload that took the supervisor.
+    Reloaded(ReloadOutcome),
     /// The supervisor is gone.
     Orphaned,
 }
@@ -255,13 +257,17 @@ impl Parent {
         }
     }
 
-    /// Waits until whoever asked for something that a supervisor does has an answer. Wishes come too late then.
-    pub(super) async fn settled(&mut self) {
-        let Parent::Supervisor(line) = self else { return };
+    /// Waits for what came of a reload that took the supervisor; `None` once whoever asked for something that a supervisor does
+    /// has an answer. Other wishes come too late then.
+    pub(super) async fn settled(&mut self) -> Option<ReloadOutcome> {
+        let Parent::Supervisor(line) = self else { return None };
         while !line.asked.is_empty() {
-            let Some((order, descriptors)) = line.orders.recv().await else { return };
-            let _ = line.understand(order, &descriptors);
+            let (order, descriptors) = line.orders.recv().await?;
+            if let Some(Wish::Reloaded(outcome)) = line.understand(order, &descriptors) {
+                return Some(outcome);
+            }
         }
+        None
     }
 
     /// Has everything end. Returns whether that is for somebody else to order.
@@ -323,27 +329,25 @@ impl Line {
                     .ok()
                     .map(|both| Wish::Inherit(Box::new(both)))
             }
-            Order::Answer { id, answer } => {
-                self.settle(id, answer);
-                None
-            }
+            Order::Answer { id, answer } => self.settle(id, answer),
             Order::Sockets | Order::Configuration | Order::Start { .. } => None,
         }
     }
 
-    fn settle(&mut self, id: u64, answer: Answer) {
+    fn settle(&mut self, id: u64, answer: Answer) -> Option<Wish> {
         // Who asked may have gone.
         match (self.asked.remove(&id), answer) {
             (Some(Waiting::Reload(askers)), Answer::Reload(outcome)) => {
-                super::reload::tell_outcome(&outcome);
                 for asker in askers {
                     let _ = asker.send(outcome.clone());
                 }
+                Some(Wish::Reloaded(outcome))
             }
             (Some(Waiting::Upgrade(asker)), Answer::Upgrade(outcome)) => {
                 let _ = asker.send(outcome);
+                None
             }
-            _ => {}
+            _ => None,
         }
     }
 }

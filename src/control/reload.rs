@@ -162,8 +162,18 @@ impl Control {
         };
         let changed = matches!(outcome, ReloadOutcome::Swapped { .. }).then_some(&self.written);
         self.parent.reloaded(changed, self.plan.timeouts.drain, self.read.log_level);
-        tell_outcome(&outcome);
-        if let ReloadOutcome::Refused { reason } = &outcome {
+        self.note_reload(&outcome);
+        for asker in askers {
+            // It may have gone.
+            let _ = asker.send(outcome.clone());
+        }
+    }
+
+    /// Tells what came of a reload in the log, and counts it. One that made a new generation is counted here all the same: what
+    /// is counted in this one is passed on to that.
+    pub(super) fn note_reload(&mut self, outcome: &ReloadOutcome) {
+        tell_outcome(outcome);
+        if let ReloadOutcome::Refused { reason } = outcome {
             self.reloads.refused += 1;
             self.metrics.count_refused_reload();
             self.reloads.last_refusal = Some(reason.clone());
@@ -171,10 +181,6 @@ impl Control {
             self.reloads.done += 1;
             self.metrics.count_reload();
             self.reloads.last_refusal = None;
-        }
-        for asker in askers {
-            // It may have gone.
-            let _ = asker.send(outcome.clone());
         }
     }
 

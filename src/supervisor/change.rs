@@ -233,6 +233,7 @@ impl Supervisor {
             }
         }
         self.workers.iter_mut().filter(|worker| worker.is_serving()).for_each(|worker| worker.given = None);
+        self.left_behind = None;
         self.refuse(change.asker, change.upgrade.is_some(), why);
     }
 

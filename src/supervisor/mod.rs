@@ -64,6 +64,8 @@ struct Supervisor {
     restart_at: Option<Instant>,
     /// What the last worker that served knew, if it fell.
     heritage: Option<OwnedFd>,
+    /// What a worker that fell while its successor was being started had said of itself by then, which that one has, and last.
+    left_behind: Option<(OwnedFd, OwnedFd)>,
     /// A change of generation under way.
     change: Option<Change>,
     /// The next worker that is ready is to read the configuration again, since it changed during its start.
@@ -99,6 +101,7 @@ pub(crate) fn serve(asked: Asked, loaded: &Loaded, program: Program) -> anyhow::
         backoff: Backoff::default(),
         restart_at: None,
         heritage: None,
+        left_behind: None,
         change: None,
         reload_again: false,
         has_served: false,
@@ -264,6 +267,10 @@ impl Supervisor {
         let order = || Order::Retire { passed_on: self.sockets.asked() };
         let others = self.workers.iter_mut().filter(|worker| worker.generation != generation && worker.is_serving());
         others.for_each(|worker| worker.retire(&order()));
+        let left_behind = self.left_behind.take().filter(|_| is_change);
+        if let (Some((given, last)), Some(heir)) = (left_behind, self.serving()) {
+            heir.tell(&Order::Inherit, &[given.as_fd(), last.as_fd()]);
+        }
         if std::mem::take(&mut self.reload_again) {
             self.reload();
         }
@@ -326,6 +333,10 @@ impl Supervisor {
             Role::Starting(_) if !self.has_served => anyhow::bail!("{how}"),
             Role::Starting(_) => self.fallen(&how, generation, Duration::ZERO),
             Role::Serving(since) => {
+                // One that is being started began with what this one had given by then, and waits for its last word.
+                if let (Some(given), Some(last)) = (worker.given, &worker.heritage) {
+                    self.left_behind = last.try_clone().ok().map(|last| (given, last));
+                }
                 self.heritage = worker.heritage.or(self.heritage.take());
                 self.fallen(&how, generation, since.elapsed());
             }

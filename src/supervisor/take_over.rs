@@ -170,6 +170,7 @@ pub(super) fn receive(asked: Asked, program: Program) -> anyhow::Result<Supervis
         backoff: Backoff::new(estate.crashes),
         restart_at: None,
         heritage: None,
+        left_behind: None,
         change: None,
         reload_again: estate.reload_again,
         has_served: true,

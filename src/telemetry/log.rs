@@ -75,6 +75,11 @@ pub(crate) fn level() -> String {
     FILTER.get().map(|change| change(None)).unwrap_or_default()
 }
 
+/// What the configuration in force says; `None` where the environment says otherwise for all of this run.
+pub(crate) fn configured_word() -> Option<String> {
+    configured().map(word)
+}
+
 /// Has the log say more or less from now on: a level such as `debug`, or `part=level,…`. It holds until the configuration
 /// names another level than now, or the process ends.
 ///

@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ringway::config::{Errors, Surroundings};
+use ringway::config::{Errors, Surroundings, VariableValues};
 
 /// The cores of the machine that the expectations are written for.
 const CORES: u16 = 2;
@@ -43,17 +43,30 @@ fn invalid_files_are_refused_with_their_errors() {
 fn the_effective_configuration_of_a_file_comes_to_the_same() {
     let mut failures = Vec::new();
     for case in cases("ok") {
-        let shown = case.in_surroundings(ringway::config::show);
-        let shown = shown.unwrap_or_else(|errors| panic!("{}: {errors}", case.name)).to_string();
-        let shown = shown.replace("tests/config/ok/", "");
+        let shown = |values| {
+            let shown = case.in_surroundings(|path, surroundings| ringway::config::show(path, surroundings, values));
+            let shown = shown.unwrap_or_else(|errors| panic!("{}: {errors}", case.name)).to_string();
+            shown.replace("tests/config/ok/", "")
+        };
+        let hidden = shown(VariableValues::Hidden);
+        let shown = shown(VariableValues::Shown);
+        assert_eq!(shown != hidden, shown.contains(", variable "), "{}: only variables are hidden", case.name);
         let again = ringway::config::parse("shown", &shown, CORES);
         let again = again.unwrap_or_else(|errors| panic!("{}: {errors}\n{shown}", case.name));
         let loaded = case.load().expect("it is valid");
+        // With its variables hidden it comes to the same where they have the same values.
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(&file, &hidden).expect("written");
+        let variables = |name: &str| case.variables.get(name).cloned();
+        let surroundings = Surroundings { environment: None, variables: &variables, cores: CORES };
+        let reread = ringway::config::load_in(file.path(), &surroundings);
+        let reread = reread.unwrap_or_else(|errors| panic!("{}: {errors}", case.name));
+        assert_eq!(format!("{reread:#?}"), format!("{again:#?}"), "{}:\n{hidden}", case.name);
         // The order of upstreams is that of their places, and is kept.
         assert_eq!(format!("{loaded:#?}"), format!("{again:#?}"), "{}:\n{shown}", case.name);
         let golden = folder("shown").join(&case.name).with_extension("toml");
         if golden.exists() {
-            compare(&golden, &shown, &mut failures);
+            compare(&golden, &hidden, &mut failures);
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

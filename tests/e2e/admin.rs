@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kit::process::run;
-use kit::{Address, Config, Gate, Origin, Peer, Port, Ringway, eventually, standard};
+use kit::{Address, Config, Peer, Port, Ringway, eventually, standard};
 use serde_json::{Value, json};
 
 use crate::{BINARY, OK, answering, before, start};
@@ -98,17 +98,7 @@ fn a_server_that_fails_is_shown_as_ejected() {
 
 #[test]
 fn a_drained_server_finishes_what_it_has_and_gets_nothing_new() {
-    let gate = Gate::new();
-    let slow = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            while peer.read_request()?.is_some() {
-                gate.wait();
-                peer.send(OK.as_bytes())?;
-            }
-            Ok(())
-        }
-    });
+    let (slow, gate) = standard::held(OK);
     let other = answering(OK);
     let config = Config::new().upstream("app", &[slow.address(), other.address()]).route(None, "/", "app");
     let ringway = start(config);
@@ -198,8 +188,10 @@ fn the_log_says_more_when_it_is_told_to() {
         let arguments = ["--request", "PUT", "--header", "Content-Type: application/json", "--data", &body];
         curl(&ringway, &arguments, "/v1/log-level")
     };
-    assert_eq!(curl(&ringway, &[], "/v1/log-level"), (200, json!({ "level": "info" })));
-    assert_eq!(set("debug"), (200, json!({ "level": "debug" })));
+    assert_eq!(curl(&ringway, &[], "/v1/log-level"), (200, json!({ "level": "info", "configured": "info" })));
+    let (status, answer) = set("debug");
+    assert_eq!((status, &answer["level"], &answer["configured"]), (200, &json!("debug"), &json!("info")));
+    assert!(answer["until"].as_str().unwrap().contains("a reload changes `log.level`"), "{answer}");
     assert_eq!(curl(&ringway, &[], "/v1/nowhere").0, 404);
     eventually("the refusal is logged", || ringway.process().stderr().contains("admin request refused"));
     assert_eq!(set("ringway=loud").0, 400);
@@ -216,15 +208,7 @@ fn the_log_says_more_when_it_is_told_to() {
 
 #[test]
 fn probes_follow_the_life_of_the_worker() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            peer.read_request()?;
-            gate.wait();
-            peer.send(OK.as_bytes())
-        }
-    });
+    let (origin, gate) = standard::held(OK);
     let mut ringway = before(&origin);
     for probe in ["/livez", "/readyz", "/startupz"] {
         assert_eq!(curl(&ringway, &[], probe), (200, json!({ "ok": true, "reasons": [] })), "{probe}");

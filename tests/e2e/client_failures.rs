@@ -138,15 +138,7 @@ fn clients_gone_in_the_middle_of_the_response_leave_nothing() {
 
 #[test]
 fn a_client_that_half_closes_still_gets_its_response() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            peer.read_request()?;
-            gate.wait();
-            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
-        }
-    });
+    let (origin, gate) = standard::held(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
     let ringway = before(&origin);
     let mut client = ringway.connect();
     client.send(&standard::get("/")).unwrap();

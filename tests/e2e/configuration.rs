@@ -65,7 +65,7 @@ fn check_tells_the_outcome_by_its_status() {
 
     let answer = run(&["check", "--config", &bad]);
     assert_eq!((answer.status, answer.stdout.as_str()), (1, ""));
-    assert!(answer.stderr.starts_with(&format!("ringway: 1 error in {bad}\n")), "{answer:?}");
+    assert!(answer.stderr.starts_with(&format!("ringway: 4 errors in {bad}\n")), "{answer:?}");
     assert!(answer.stderr.contains("did you mean `limits`?"), "{answer:?}");
     let answer = run(&["check", "--json", "--config", &bad]);
     let told = answer.json();
@@ -205,7 +205,10 @@ fn show_tells_where_each_value_comes_from() {
     command.args(["config", "show", "--config", &file]).env("RINGWAY_ENV", "dev").env("HOST", "127.0.0.2");
     let chosen = answer(&mut command);
     assert_eq!(line(&chosen, "level"), format!("level = \"debug\" # {file}:8, environment dev"));
-    assert_eq!(line(&chosen, "address"), format!("address = \"127.0.0.2:0\" # {file}:2, variable HOST"));
+    assert_eq!(line(&chosen, "address"), format!("address = \"${{HOST:-127.0.0.1}}:0\" # {file}:2, variable HOST"));
+    assert!(!chosen.stdout.contains("127.0.0.2"), "what a variable holds may be a secret: {chosen:?}");
+    let revealed = answer(command.arg("--reveal"));
+    assert_eq!(line(&revealed, "address"), format!("address = \"127.0.0.2:0\" # {file}:2, variable HOST"));
 
     let told = run(&["config", "show", "--json", "--env", "dev", "--config", &file]).json();
     let value =

@@ -37,15 +37,7 @@ fn an_exchange_in_flight_is_finished() {
 
 #[test]
 fn a_request_whose_head_is_still_awaited_upstream_is_finished() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            peer.read_request()?;
-            gate.wait();
-            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
-        }
-    });
+    let (origin, gate) = standard::held(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate");
     let mut ringway = before(&origin);
     let mut client = ringway.connect();
     client.send(&standard::get("/")).unwrap();

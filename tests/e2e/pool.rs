@@ -72,17 +72,7 @@ fn bytes_after_a_response_make_its_connection_unusable() {
 
 #[test]
 fn only_so_many_idle_connections_are_kept() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            while peer.read_request()?.is_some() {
-                gate.wait();
-                peer.send(OK)?;
-            }
-            Ok(())
-        }
-    });
+    let (origin, gate) = standard::held(OK);
     let ringway = start(Config::to(origin.address()).upstream_option("idle_connections", 2));
     let mut clients: Vec<Peer> = (0..8).map(|_| ringway.connect()).collect();
     clients.iter_mut().for_each(|client| client.send(&standard::get("/")).unwrap());
@@ -202,17 +192,7 @@ fn a_request_whose_answer_had_begun_is_not_retried() {
 
 #[test]
 fn a_request_that_finds_no_free_connection_is_503() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            while peer.read_request()?.is_some() {
-                gate.wait();
-                peer.send(OK)?;
-            }
-            Ok(())
-        }
-    });
+    let (origin, gate) = standard::held(OK);
     let config = Config::to(origin.address()).upstream_option("connections", 1);
     let ringway = start(config.upstream_timeout("connect_timeout", "300ms"));
     let mut served = ringway.connect();
@@ -227,17 +207,7 @@ fn a_request_that_finds_no_free_connection_is_503() {
 
 #[test]
 fn a_request_waits_for_a_connection_that_becomes_free() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            while peer.read_request()?.is_some() {
-                gate.wait();
-                peer.send(OK)?;
-            }
-            Ok(())
-        }
-    });
+    let (origin, gate) = standard::held(OK);
     let config = Config::to(origin.address()).upstream_option("connections", 2);
     let ringway = start(config.upstream_timeout("connect_timeout", "15s"));
     let mut clients: Vec<Peer> = (0..20).map(|_| ringway.connect()).collect();

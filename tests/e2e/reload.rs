@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kit::{Config, Gate, Origin, Peer, Ringway, eventually, standard};
+use kit::{Config, Origin, Peer, Ringway, eventually, standard};
 
 use crate::under_load::Load;
 use crate::{BINARY, OK, answering, start};
@@ -48,7 +48,7 @@ fn a_kept_connection_meets_the_new_routes() {
     let ringway = start(Config::to(old.address()));
     let mut client = ringway.connect();
     assert_eq!(client.exchange("GET", &standard::get("/")).unwrap().status(), 200);
-    ringway.reload(Config::new().upstream("other", &[new.address()]).route(None, "/", "other"));
+    ringway.reload(Config::new().upstream("next", &[new.address()]).route(None, "/", "next"));
     assert_eq!(client.exchange("GET", &standard::get("/")).unwrap().status(), 203);
     // Nobody uses the old upstream any more: its connection is closed.
     old.wait_until_closed();
@@ -60,21 +60,13 @@ fn a_kept_connection_meets_the_new_routes() {
 
 #[test]
 fn an_exchange_finishes_with_the_plan_that_it_began_with() {
-    let gate = Gate::new();
-    let origin = Origin::start({
-        let gate = gate.clone();
-        move |peer, _| {
-            peer.read_request()?;
-            gate.wait();
-            peer.send(OK.as_bytes())
-        }
-    });
+    let (origin, gate) = standard::held(OK);
     let other = answering("HTTP/1.1 203 New\r\nContent-Length: 0\r\n\r\n");
     let ringway = start(Config::to(origin.address()));
     let mut client = ringway.connect();
     client.send(&standard::get("/")).unwrap();
     eventually("the request is at the upstream", || !origin.received(0).is_empty());
-    ringway.reload(Config::new().upstream("other", &[other.address()]).route(None, "/", "other"));
+    ringway.reload(Config::new().upstream("next", &[other.address()]).route(None, "/", "next"));
     assert_eq!(ringway.connect().exchange("GET", &standard::get("/")).unwrap().status(), 203);
     gate.open();
     assert_eq!(client.read_response("GET").unwrap().text(), "ok");

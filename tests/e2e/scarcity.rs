@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::process::Command;
 
-use kit::{Config, Peer, Port, Process, Ringway, eventually, standard};
+use kit::{Address, Config, Peer, Port, Process, Ringway, eventually, standard};
 
 use tempfile::TempDir;
 
@@ -101,6 +101,8 @@ fn two_thousand_slow_heads_take_little_memory() {
     const BYTES_MAX: u64 = 8 << 10;
     let origin = standard::start();
     let ringway: Ringway = start(Config::to(origin.address()));
+    let Address::Tcp(address) = ringway.address() else { panic!("it listens on TCP") };
+    let port = address.port();
     let head = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\nY", "y".repeat(260));
     let warm = |clients: &mut Vec<Peer>, count: usize| {
         // Just after its start the proxy may hold a descriptor that it closes next.
@@ -112,6 +114,8 @@ fn two_thousand_slow_heads_take_little_memory() {
             clients.push(client);
         }
         eventually("all are accepted", || ringway.process().descriptors() >= before + count);
+        // A connection takes its memory when bytes come: those that it has not received yet would be put down to the next ones.
+        eventually("all heads are received", || ringway.process().unreceived_bytes(port) == 0);
     };
     let mut clients = Vec::new();
     // Buffers that the shard has in any case become resident when they are used for the first time.

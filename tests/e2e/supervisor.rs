@@ -1,7 +1,9 @@
 //! Processes: a worker that falls, generations that follow each other, and whose privileges they have.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::process::{children, signal};
@@ -66,7 +68,7 @@ fn an_ejection_survives_the_worker_that_found_it_out() {
     let get = || ringway.connect().exchange("GET", &standard::get("/")).unwrap().status();
     eventually("the server is ejected", || get() == 503);
     // What a worker knows is handed on once a second.
-    std::thread::sleep(Duration::from_millis(2_500));
+    thread::sleep(Duration::from_millis(2_500));
     let old = ringway.worker();
     signal(old, "KILL");
     eventually("the worker is gone", || is_gone(old));
@@ -85,6 +87,11 @@ fn listeners_come_and_go_and_what_is_under_way_stays() {
     ringway.rewrite(config().listen(port.address()));
     assert!(ringway.reload_as_written().contains("a new generation serves"));
     assert_ne!(ringway.worker(), old);
+    eventually("the reload is counted by the worker that it has made", || {
+        let mut admin = Peer::connect(&Address::Unix(ringway.admin_socket()));
+        let page = admin.exchange("GET", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap().text();
+        Scrape::parse(&page).sum("ringway_reloads_total", &[("outcome", "done")]) == Some(1.0)
+    });
     let get = || b"GET /length/1 HTTP/1.1\r\nHost: other\r\n\r\n".to_vec();
     assert_eq!(Peer::connect(&port.address()).exchange("GET", &get()).unwrap().status(), 200);
     assert_echoes(&mut client, "through the generations");
@@ -251,6 +258,30 @@ fn no_count_falls_from_one_generation_to_the_next() {
         kept = ringway.connect();
     }
     assert_eq!(counts.requests, 306.0);
+}
+
+#[test]
+fn a_worker_that_falls_while_its_successor_starts_is_counted_to_its_last_word() {
+    let origin = standard::start();
+    let ringway = supervised(Config::to(origin.address()).shards(1));
+    // The successor waits for the address of a name, from a server that says nothing.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    silent.set_read_timeout(Some(kit::DEADLINE)).unwrap();
+    let config = Config::to(origin.address()).shards(2).upstream("named", &[&"name.test:80"]);
+    let config = config.set("dns", "servers", format!("[\"{}\"]", silent.local_addr().unwrap()));
+    ringway.rewrite(config.set("dns", "timeout", "\"3s\""));
+    let old = ringway.worker();
+    ringway.process().signal("HUP");
+    silent.recv(&mut [0; 512]).expect("a question");
+    for _ in 0..50 {
+        assert_serves(&ringway);
+    }
+    // Its word comes every second, to the supervisor alone, which keeps it to itself.
+    thread::sleep(Duration::from_millis(2_500));
+    signal(old, "KILL");
+    eventually("the worker is gone", || is_gone(old));
+    assert_serves(&ringway);
+    eventually("what it counted is counted on", || Counts::of(&ringway).requests >= 51.0);
 }
 
 /// What the two ways to ask tell.

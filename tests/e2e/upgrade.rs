@@ -1,13 +1,10 @@
 //! Leaving HTTP: WebSockets and other upgrades, CONNECT, and the tunnel that follows.
 
 use std::io;
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use kit::process::run;
-use kit::{Config, Gate, Head, Origin, Peer, Port, Process, Ringway, pattern, standard};
+use kit::{Config, Gate, Head, Origin, Peer, Ringway, WebSocketServer, pattern, standard, websockets};
 
 use crate::{OK, answering, before, start};
 
@@ -338,15 +335,7 @@ fn connect_goes_to_the_upstream_of_a_route_that_allows_it() {
 
 #[test]
 fn pythons_websockets_speak_through_the_tunnel() {
-    // Debian's interpreter, which has Debian's packages.
-    let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/websockets_peers.py");
-    let port = Port::take();
-    let mut server =
-        Process::spawn("websockets", Command::new(python).args([script, "serve", &port.number().to_string()]));
-    server.wait_until_listening(&port.address());
-    let ringway = start(Config::to(port.address()).shards(2));
-    let url = ringway.url("/chat").replace("http", "ws");
-    let said = run("websockets", Command::new(python).args([script, "speak", &url]), Duration::from_secs(40));
-    assert_eq!(said, "done\n");
+    let server = WebSocketServer::start();
+    let ringway = start(Config::to(server.address()).shards(2));
+    websockets::speak(&ringway.url("/chat"));
 }

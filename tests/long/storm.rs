@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use kit::process::{run, signal};
-use kit::{Address, Config, Nginx, Origin, Peer, Ringway, Turn, eventually, standard};
+use kit::{Address, Config, Nginx, Peer, Ringway, Turn, WebSocketClients, WebSocketServer, eventually, standard};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const RELOADS: u32 = 600;
@@ -28,7 +28,8 @@ const KILL_EVERY: Duration = Duration::from_secs(10);
 const BACK_MAX: Duration = Duration::from_millis(300);
 const KEPT_CONNECTIONS: usize = 64;
 const NEW_CONNECTION_CLIENTS: usize = 4;
-const TUNNELS: usize = 8;
+/// WebSockets that are open all the time.
+const SOCKETS: usize = 8;
 /// What `ringway upgrade` may take on a machine that is full.
 const UPGRADE_MAX: Duration = Duration::from_secs(60);
 
@@ -37,23 +38,23 @@ fn a_storm_of_reloads_upgrades_and_kills_loses_what_a_killed_worker_held_and_not
     let _turn = Turn::alone();
     let folder = tempfile::tempdir().unwrap();
     install(folder.path());
-    let (nginx, echo) = (Nginx::start(None), echo());
+    let (nginx, echo) = (Nginx::start(None), WebSocketServer::start());
     nginx.put("small", b"small");
-    let config = |number| config(nginx.address(), echo.address(), number);
+    let config = |number| config(nginx.address(), &echo.address(), number);
     let ringway = Ringway::start_supervised_in_turn(folder.path().join("ringway"), config(0));
 
-    let mut tunnels: Vec<Peer> = (0..TUNNELS).map(|_| tunnel(&ringway)).collect();
+    let mut sockets = WebSocketClients::open(&ringway.url("/echo"), SOCKETS);
     let load = Load::start(&ringway);
     let (reloads, upgrades) = thread::scope(|scope| {
         let upgrades = scope.spawn(|| upgrade_in_time(&ringway, folder.path()));
-        (reload_all(&ringway, config, &mut tunnels), upgrades.join().expect("the upgrades"))
+        (reload_all(&ringway, config, &mut sockets), upgrades.join().expect("the upgrades"))
     });
     let lived = load.end();
     println!("reloads and upgrades, {} s\n{lived}  reloads   {reloads}\n  upgrades  {upgrades}", MINUTE.as_secs());
     eventually("the last configuration is in force", || number(&ringway) == RELOADS.to_string());
-    tunnels.iter_mut().for_each(assert_echoes);
-    println!("  tunnels   {TUNNELS} opened before it echo after it");
-    drop(tunnels);
+    sockets.assert_echo();
+    sockets.close();
+    println!("  sockets   {SOCKETS} WebSockets opened before it echo after it, and are closed in order");
     eventually("the old generations end", || ringway.process().children().len() == 1);
 
     let load = Load::start(&ringway);
@@ -73,7 +74,7 @@ fn config(plain: &Address, echo: &Address, number: u32) -> Config {
     let config = config.route(None, "/", "plain");
     let config = config.route_option("response_headers", format!("{{ set = {{ \"X-Number\" = \"{number}\" }} }}"));
     let config = config.route(None, "/echo", "echo").shards(2).set("log", "access", "\"off\"");
-    // Tunnels of replaced generations live no longer than that.
+    // WebSockets of replaced generations live no longer than that.
     config.timeout("drain", "120s")
 }
 
@@ -83,39 +84,14 @@ fn install(folder: &Path) {
     fs::rename(folder.join("new"), folder.join("ringway")).unwrap();
 }
 
-/// An origin whose tunnels send back whatever comes.
-fn echo() -> Origin {
-    const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    Origin::start(|peer, _| {
-        peer.read_head()?;
-        peer.send(SWITCH)?;
-        let mut writer = peer.second();
-        peer.read_body(kit::Framing::UntilClose, &mut |piece| writer.send(piece).unwrap_or_default())?;
-        peer.half_close()
-    })
-}
-
-fn tunnel(ringway: &Ringway) -> Peer {
-    let mut client = ringway.connect();
-    client.send(b"GET /echo HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").unwrap();
-    assert_eq!(client.read_final_head().unwrap().0.status(), 101);
-    client
-}
-
-#[track_caller]
-fn assert_echoes(client: &mut Peer) {
-    client.send(b"still here").unwrap();
-    assert_eq!(client.read_bytes(10).unwrap(), b"still here");
-}
-
 /// Which configuration a new connection meets.
 fn number(ringway: &Ringway) -> String {
     let answer = ringway.connect().exchange("GET", &standard::get("/small")).unwrap();
     answer.head.field("x-number").unwrap_or_default().to_owned()
 }
 
-/// Reloads in time, and has each tunnel echo once a second. Returns how long each reload took, until it was answered.
-fn reload_all(ringway: &Ringway, config: impl Fn(u32) -> Config, tunnels: &mut [Peer]) -> Times {
+/// Reloads in time, and has each WebSocket echo once a second. Returns how long each reload took, until it was answered.
+fn reload_all(ringway: &Ringway, config: impl Fn(u32) -> Config, sockets: &mut WebSocketClients) -> Times {
     let begun = Instant::now();
     let mut times = Vec::new();
     for reload in 1..=RELOADS {
@@ -125,7 +101,7 @@ fn reload_all(ringway: &Ringway, config: impl Fn(u32) -> Config, tunnels: &mut [
         assert!(outcome.as_ref().is_ok_and(|text| text.contains("swapped")), "reload {reload}: {outcome:?}");
         times.push(ordered.elapsed());
         if reload % 10 == 0 {
-            tunnels.iter_mut().for_each(assert_echoes);
+            sockets.assert_echo();
         }
         // The rate is what is tested, not a wait for anything.
         thread::sleep((begun + RELOAD_EVERY * reload).saturating_duration_since(Instant::now()));

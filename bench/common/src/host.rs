@@ -4,12 +4,12 @@ use std::{
     collections::BTreeMap,
     env, fmt, fs,
     process::Command,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
 use nix::sys::utsname::uname;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The conditions of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +18,16 @@ pub struct Host {
     pub date: String,
     /// The commit of the workspace, with `-dirty` if files differ from it.
     pub revision: String,
+    /// The machine.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// What each program of the run says of its version.
+    pub versions: BTreeMap<&'static str, String>,
+}
+
+/// A machine, as far as figures depend on it and without its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
     /// The kernel's release.
     pub kernel: String,
     /// The processor's model.
@@ -26,8 +36,30 @@ pub struct Host {
     pub cores: usize,
     /// TCP's congestion control; it shapes what large bodies cost.
     pub congestion_control: String,
-    /// What each program of the run says of its version.
-    pub versions: BTreeMap<&'static str, String>,
+}
+
+impl Machine {
+    /// Describes this machine.
+    ///
+    /// # Errors
+    /// Fails when the system does not tell.
+    pub fn describe() -> anyhow::Result<Self> {
+        let cpu_info = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+        let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+        Ok(Self {
+            kernel: uname()?.release().to_string_lossy().into_owned(),
+            cpu: cpu_model(&cpu_info).unwrap_or("unknown").to_owned(),
+            cores: cpu_info.lines().filter(|line| line.starts_with("processor")).count(),
+            congestion_control: congestion_control.map_or_else(|_| "unknown".into(), |name| name.trim().to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kernel, cpu, cores, congestion_control } = self;
+        write!(formatter, "{cpu} ({cores} cores), Linux {kernel}, TCP {congestion_control}")
+    }
 }
 
 impl Host {
@@ -36,16 +68,11 @@ impl Host {
     /// # Errors
     /// Fails when the system does not tell.
     pub fn describe(versions: BTreeMap<&'static str, String>) -> anyhow::Result<Self> {
-        let cpu_info = fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
-        let congestion_control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
         let today = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         Ok(Self {
             date: date_text(today.as_secs() / (24 * 60 * 60)),
             revision: revision(),
-            kernel: uname()?.release().to_string_lossy().into_owned(),
-            cpu: cpu_model(&cpu_info).unwrap_or("unknown").to_owned(),
-            cores: cpu_info.lines().filter(|line| line.starts_with("processor")).count(),
-            congestion_control: congestion_control.map_or_else(|_| "unknown".into(), |name| name.trim().to_owned()),
+            machine: Machine::describe()?,
             versions,
         })
     }
@@ -58,18 +85,15 @@ impl Host {
 
     /// The release without a distributor's suffix, such as 6.18.4.
     fn kernel_version(&self) -> &str {
-        self.kernel.split(['-', '+']).next().unwrap_or(&self.kernel)
+        self.machine.kernel.split(['-', '+']).next().unwrap_or(&self.machine.kernel)
     }
 }
 
 impl fmt::Display for Host {
     /// A line on the machine, then one for each program.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { date, revision, kernel, cpu, cores, congestion_control, versions } = self;
-        write!(
-            formatter,
-            "{date}, revision {revision}, {cpu} ({cores} cores), Linux {kernel}, TCP {congestion_control}"
-        )?;
+        let Self { date, revision, machine, versions } = self;
+        write!(formatter, "{date}, revision {revision}, {machine}")?;
         versions.values().try_for_each(|version| write!(formatter, "\n{version}"))
     }
 }
@@ -89,6 +113,14 @@ fn without_folders(argument: &str) -> String {
     };
     let name = value.rsplit('/').next().unwrap_or(value);
     option + name
+}
+
+/// The time `since_epoch` after 1970 in UTC, as RFC 3339 writes it, to the second.
+#[must_use]
+pub fn timestamp(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (day, second) = (seconds / (24 * 60 * 60), seconds % (24 * 60 * 60));
+    format!("{}T{:02}:{:02}:{:02}Z", date_text(day), second / 3600, second / 60 % 60, second % 60)
 }
 
 fn cpu_model(cpu_info: &str) -> Option<&str> {
@@ -112,7 +144,8 @@ fn revision() -> String {
     }
 }
 
-/// The date `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`.
+/// The date `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`. The engine has a calendar too, but the load generator
+/// stands on this crate and has no part of the proxy in it.
 fn date_text(days: u64) -> String {
     // Counted from 0000-03-01, so that a leap day is the last of its year, in eras of 400 years.
     let days = days + 719_468;
@@ -136,6 +169,12 @@ mod tests {
         {
             assert_eq!(date_text(days), text);
         }
+    }
+
+    #[test]
+    fn timestamps() {
+        assert_eq!(timestamp(Duration::ZERO), "1970-01-01T00:00:00Z");
+        assert_eq!(timestamp(Duration::from_millis(1_767_225_599_999)), "2025-12-31T23:59:59Z");
     }
 
     #[test]

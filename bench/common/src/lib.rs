@@ -3,7 +3,8 @@
 //! A bench starts [`upstream`] (nginx, with its settings from [`nginx`]) on one core, drives what it measures by [`wrk`],
 //! describes the machine by [`host`] and leaves its figures in a folder by [`keep`]. [`programs`] finds what is installed,
 //! [`process`] makes sure that whatever is started also ends, [`affinity`] says on which core, and [`cpu`] what it spent.
-//! [`budget`] has the bounds that figures are held against. [`body`] is what is asked for, and [`fetch`] sees that it is served.
+//! [`statistics`] says how sure the figures of a few rounds are, and [`budget`] has the bounds that figures are held against.
+//! [`body`] is what is asked for, and [`fetch`] sees that it is served.
 //!
 //! The crate measures nothing itself, and knows no proxy.
 
@@ -20,5 +21,6 @@ pub mod keep;
 pub mod nginx;
 pub mod process;
 pub mod programs;
+pub mod statistics;
 pub mod upstream;
 pub mod wrk;

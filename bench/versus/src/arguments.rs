@@ -16,11 +16,12 @@ use clap::Parser;
 #[command(name = "versus", subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What is asked of each proxy: WORK@CONNECTIONS, where WORK is a GET of the body small (128 bytes), 64k, 1m or body-SIZE; a POST
-    /// of the body upload-SIZE; or a message of 125 bytes (ws) or of ws-SIZE, there and back through a WebSocket.
+    /// of the body upload-SIZE; or a message of 125 bytes (ws) or of ws-SIZE, there and back through a
+    /// WebSocket; batched is small from an upstream that answers all it has received in one write.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
-    /// What is measured: ringway, ringway-epoll, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on;
+    /// What is measured: ringway, ringway-coalesced, ringway-epoll, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on;
     /// ringway-splice-SIZE is Ringway with that `splice_bytes_min`.
     #[arg(long, value_delimiter = ',', default_value = "ringway,nginx,haproxy")]
     pub(crate) targets: Vec<Target>,
@@ -72,7 +73,8 @@ impl Arguments {
             ensure!(!self.targets[..index].contains(target), "the target {target} is named twice");
         }
         let bare = self.targets.iter().any(|target| matches!(target, Target::Bare(_)));
-        let downloads = self.scenarios.iter().all(|scenario| matches!(scenario.work, Work::Download(_)));
+        let downloads =
+            self.scenarios.iter().all(|scenario| matches!(scenario.work, Work::Download(_) | Work::Batched));
         ensure!(
             downloads || !bare,
             "the bare proxies pass on no body of a request and open no tunnel: measure without them"

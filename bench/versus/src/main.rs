@@ -12,7 +12,6 @@
 mod arguments;
 mod measure;
 mod report;
-mod statistics;
 
 use bench_common::{
     affinity,

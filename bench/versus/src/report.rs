@@ -2,14 +2,11 @@
 
 use std::fmt::Write;
 
-use bench_common::host::Host;
+use bench_common::{host::Host, statistics::Spread};
 use bench_versus::scenario::Scenario;
 use serde::Serialize;
 
-use crate::{
-    measure::{Round, Sample},
-    statistics::Spread,
-};
+use crate::measure::{Round, Sample};
 
 /// The target that stands for what the foundation alone costs.
 const FLOOR: &str = "bare-ring";

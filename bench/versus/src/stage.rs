@@ -5,12 +5,14 @@ use std::{fs, net::SocketAddr, path::Path};
 use anyhow::Context;
 use bench_common::{
     interrupt::Interrupt,
+    process::Process,
     upstream::Upstream,
     wrk::{Load, Wrk},
 };
 use nix::unistd::Pid;
 
 use crate::{
+    batching::BatchingServer,
     programs::Programs,
     scenario::{Scenario, Work},
     targets::{Running, Target},
@@ -34,7 +36,14 @@ pub struct Behind {
     pub address: SocketAddr,
     /// Its process.
     pub pid: Pid,
-    _echo: Option<EchoServer>,
+    /// Ours alone, where the scenario takes more than the upstream that all share.
+    _process: Option<Process>,
+}
+
+impl Behind {
+    fn alone(address: SocketAddr, process: Process) -> Self {
+        Self { address, pid: process.pid(), _process: Some(process) }
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -60,7 +69,11 @@ impl<'a> Stage<'a> {
         match scenario.work {
             Work::Echo(_) => {
                 let server = EchoServer::start(self.directory, self.load_core, self.interrupt)?;
-                Ok(Behind { address: server.address, pid: server.process.pid(), _echo: Some(server) })
+                Ok(Behind::alone(server.address, server.process))
+            }
+            Work::Batched => {
+                let server = BatchingServer::start(self.directory, self.load_core, self.interrupt)?;
+                Ok(Behind::alone(server.address, server.process))
             }
             Work::Download(body) => {
                 self.upstream.offer(body)?;
@@ -71,7 +84,7 @@ impl<'a> Stage<'a> {
     }
 
     fn usual(&self) -> Behind {
-        Behind { address: self.upstream.address, pid: self.upstream.process.pid(), _echo: None }
+        Behind { address: self.upstream.address, pid: self.upstream.process.pid(), _process: None }
     }
 
     /// Starts a proxy on `core`, and sees it serve the scenario.

@@ -33,6 +33,8 @@ const SPLICE_PREFIX: &str = "ringway-splice-";
 pub enum Target {
     /// Ringway as it comes.
     Ringway,
+    /// Ringway whose one route coalesces.
+    RingwayCoalesced,
     /// Ringway on its second backend.
     RingwayEpoll,
     /// Ringway that splices bodies from this size on.
@@ -80,7 +82,10 @@ impl Target {
     /// Whether it is Ringway, on whichever backend.
     #[must_use]
     pub fn is_ringway(&self) -> bool {
-        matches!(self, Self::Ringway | Self::RingwayEpoll | Self::RingwaySplice(_) | Self::RingwayDaily)
+        matches!(
+            self,
+            Self::Ringway | Self::RingwayCoalesced | Self::RingwayEpoll | Self::RingwaySplice(_) | Self::RingwayDaily
+        )
     }
 
     /// Starts it on `core` in front of `upstream`, and checks that it serves the scenario's body.
@@ -103,7 +108,7 @@ impl Target {
         process.wait_until_listening(address, interrupt)?;
         let served = match scenario.work {
             Work::Download(body) => fetch::check(address, body),
-            Work::Upload(_) => fetch::check(address, Body::SMALL),
+            Work::Upload(_) | Work::Batched => fetch::check(address, Body::SMALL),
             Work::Echo(message_bytes) => websocket::load::check(address, message_bytes),
         };
         served.with_context(|| format!("{name} does not serve {scenario}:\n{}", process.output()))?;
@@ -114,6 +119,7 @@ impl Target {
         let ringway = |settings: ringway::Settings| ringway::launch(programs.ringway()?, site, &settings);
         match self {
             Self::Ringway => ringway(ringway::Settings::default()),
+            Self::RingwayCoalesced => ringway(ringway::Settings { coalesces: true, ..Default::default() }),
             Self::RingwayEpoll => ringway(ringway::Settings { io: "epoll", ..Default::default() }),
             Self::RingwaySplice(size) => ringway(ringway::Settings { splice_min: Some(*size), ..Default::default() }),
             Self::RingwayDaily => ringway(ringway::Settings { daily: true, ..Default::default() }),
@@ -130,6 +136,7 @@ impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ringway => formatter.write_str("ringway"),
+            Self::RingwayCoalesced => formatter.write_str("ringway-coalesced"),
             Self::RingwayEpoll => formatter.write_str("ringway-epoll"),
             Self::RingwaySplice(size) => write!(formatter, "{SPLICE_PREFIX}{}", size.name()),
             Self::RingwayDaily => formatter.write_str("ringway-daily"),
@@ -148,6 +155,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         match text {
             "ringway" => Ok(Self::Ringway),
+            "ringway-coalesced" => Ok(Self::RingwayCoalesced),
             "ringway-epoll" => Ok(Self::RingwayEpoll),
             "ringway-daily" => Ok(Self::RingwayDaily),
             "nginx" => Ok(Self::Nginx),
@@ -177,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_target_reads_as_it_prints() {
-        let daily = ["ringway-daily", "nginx-logged", "haproxy-logged"];
+        let daily = ["ringway-daily", "ringway-coalesced", "nginx-logged", "haproxy-logged"];
         for text in
             ["ringway", "ringway-epoll", "ringway-splice-16k", "nginx", "haproxy", "bare-epoll"].iter().chain(&daily)
         {

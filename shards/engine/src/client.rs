@@ -35,9 +35,14 @@ impl Client {
         client
     }
 
+    /// As [`Client::text`], for those who need bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.text_len)]
+    }
+
     /// Its address as text, as it appears in `X-Forwarded-For`; `unix:` for a peer on a Unix socket, as in nginx.
     pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.text[..usize::from(self.text_len)]).expect("only text was written")
+        std::str::from_utf8(self.bytes()).expect("only text was written")
     }
 }
 

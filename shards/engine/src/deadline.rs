@@ -16,7 +16,7 @@ impl Deadline {
 
     /// Expires `limit` from now.
     pub(crate) fn set(&mut self, limit: Duration) {
-        self.set_at(ring::now() + limit);
+        self.0.set_after(limit);
     }
 
     /// Expires at `instant`.

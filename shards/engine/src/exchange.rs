@@ -149,7 +149,8 @@ pub(crate) fn run<'a, D: Downstream>(
             let body_bytes = (down.body_bytes_received(), down.body_bytes_sent());
             tally.note(status(down, outcome), outcome, body_bytes, ended.saturating_duration_since(started));
         }
-        record(shard, serving, (client, request), down, upstream, outcome, started);
+        let ended = Ended { client, request, upstream, outcome, started };
+        record(shard, serving, &ended, down);
         outcome
     }
 }
@@ -199,16 +200,19 @@ fn status(down: &impl Downstream, outcome: Outcome) -> u16 {
     }
 }
 
-/// Writes the exchange down where its route says, or where exchanges without one go.
-fn record<D: Downstream>(
-    shard: &Shard,
-    serving: &Serving,
-    (client, request): (&Client, &Request),
-    down: &D,
-    upstream: Option<&str>,
+/// What is known of an exchange that has ended, besides what its response tells.
+struct Ended<'a> {
+    client: &'a Client,
+    request: &'a Request,
+    /// The name of the upstream, if it was sent to one.
+    upstream: Option<&'a str>,
     outcome: Outcome,
     started: Instant,
-) {
+}
+
+/// Writes the exchange down where its route says, or where exchanges without one go.
+fn record<D: Downstream>(shard: &Shard, serving: &Serving, ended: &Ended<'_>, down: &D) {
+    let Ended { client, request, upstream, outcome, started } = *ended;
     let route = request.route.map(|id| &serving.plan.routes[id]);
     let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
     let (now, kept) = (ring::now(), request.kept.borrow());

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 
 use plan::{Forwarding, Plan, Route};
-use wire::h1::{EditError, Edits};
+use wire::h1::{EditError, Edits, Line};
 use wire::{FieldName, FieldNames, Method, RequestHead, Version};
 
 use crate::client::Client;
@@ -32,7 +32,7 @@ const IDENTITY: FieldNames = FieldNames::of(&[
 ]);
 
 /// The protocol by which the client's request came. TLS will say otherwise.
-const PROTOCOL: &[u8] = b"http";
+const PROTOCOL: Line = Line::new(FieldName::XForwardedProto, "X-Forwarded-Proto: http\r\n");
 
 /// The name under which Ringway stands in Via.
 const PSEUDONYM: &[u8] = b"ringway";
@@ -61,14 +61,14 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
     if !client.trusted {
         edits.remove(IDENTITY);
     }
-    let address = client.text().as_bytes();
+    let address = client.bytes();
     // A trusted peer that tells whom it forwards for has its reasons not to say it twice.
     if !keeps(FieldName::XRealIp) && !keeps(FieldName::XForwardedFor) {
         edits.add(FieldName::XRealIp, address)?;
     }
     extend_list(edits, kept, head, bytes, FieldName::XForwardedFor, address)?;
     if !keeps(FieldName::XForwardedProto) {
-        edits.add(FieldName::XForwardedProto, PROTOCOL)?;
+        edits.add_line(PROTOCOL);
     }
     if let Some(authority) = head.authority()
         && !keeps(FieldName::XForwardedHost)
@@ -87,13 +87,14 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
     if let Ok(Some(hops)) = hops_left(head, bytes) {
         edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
     }
-    edits.add(FieldName::Via, via(head.version()))
+    edits.add_line(via(head.version()));
+    Ok(())
 }
 
 /// The changes to every response's head.
 pub(crate) fn response_edits() -> Edits {
     let mut edits = Edits::new();
-    edits.add(FieldName::Via, via(Version::Http11)).expect("a constant field is valid");
+    edits.add_line(via(Version::Http11));
     edits
 }
 
@@ -109,17 +110,16 @@ pub(crate) fn add_name(edits: &mut Edits, request_id: &[u8]) {
 pub(crate) fn own_edits(status: u16) -> Edits {
     let mut edits = Edits::new();
     if matches!(status, 204 | 405) {
-        edits
-            .add(FieldName::Allow, b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS")
-            .expect("a constant field is valid");
+        const METHODS: &str = "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n";
+        edits.add_line(const { Line::new(FieldName::Allow, METHODS) });
     }
     edits
 }
 
-fn via(received: Version) -> &'static [u8] {
+const fn via(received: Version) -> Line {
     match received {
-        Version::Http10 => b"1.0 ringway",
-        Version::Http11 => b"1.1 ringway",
+        Version::Http10 => const { Line::new(FieldName::Via, "Via: 1.0 ringway\r\n") },
+        Version::Http11 => const { Line::new(FieldName::Via, "Via: 1.1 ringway\r\n") },
     }
 }
 

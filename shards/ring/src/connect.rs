@@ -37,7 +37,7 @@ pub async fn connect_unix(path: &Path, timeout: Duration) -> io::Result<Stream> 
 
 async fn connect(socket: RawSocket, address: SockAddr, timeout: Duration) -> io::Result<Stream> {
     let core = Core::current();
-    let deadline = core.now() + timeout;
+    let deadline = Core::now() + timeout;
     let connecting = Rc::new(Connecting {
         address,
         descriptor: Descriptor::new(socket.into()),

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -30,6 +31,8 @@ const POLLS_PER_TICK_MAX: usize = 1024;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
+    /// The time of the tick. Beside the core, because it is asked for more often than anything else.
+    static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Everything of one shard's ring.
@@ -50,7 +53,7 @@ pub(crate) struct Core {
     /// descriptor open: nothing is in flight.
     starved: [RefCell<VecDeque<Starved>>; 2],
     /// The next ticket of the starved.
-    tickets: Cell<u64>,
+    tickets: Cell<NonZeroU64>,
     descriptors_closed: Cell<u64>,
     /// Who waits for a descriptor to be closed.
     descriptor_waiters: RefCell<Vec<Waker>>,
@@ -60,7 +63,6 @@ pub(crate) struct Core {
     completions: RefCell<Vec<Completion>>,
     time_ticks: bool,
     start: Instant,
-    now: Cell<Instant>,
 }
 
 /// Who owns an operation's memory and descriptor, and takes its completions.
@@ -76,7 +78,7 @@ pub(crate) enum Operation {
 
 /// A socket that waits for a buffer, by the order in which they began to.
 struct Starved {
-    ticket: u64,
+    ticket: NonZeroU64,
     socket: Weak<Socket>,
 }
 
@@ -149,7 +151,7 @@ impl Core {
             operations: RefCell::default(),
             dirty: RefCell::default(),
             starved: Default::default(),
-            tickets: Cell::new(0),
+            tickets: Cell::new(NonZeroU64::MIN),
             descriptors_closed: Cell::new(0),
             descriptor_waiters: RefCell::default(),
             mailbox_waiters: RefCell::default(),
@@ -157,7 +159,6 @@ impl Core {
             completions: RefCell::default(),
             time_ticks: config.time_ticks,
             start,
-            now: Cell::new(start),
         }))
     }
 
@@ -168,6 +169,7 @@ impl Core {
         F::Output: 'static,
     {
         let outer = CURRENT.replace(Some(Rc::clone(self)));
+        NOW.set(Some(self.start));
         assert!(outer.is_none(), "a thread runs one shard");
         let result = Rc::new(RefCell::new(None));
         let slot = Rc::clone(&result);
@@ -190,6 +192,7 @@ impl Core {
         }
         self.wind_up();
         drop(leak);
+        NOW.set(None);
         CURRENT.set(None);
         let output = result.borrow_mut().take();
         match (output, failure) {
@@ -199,8 +202,13 @@ impl Core {
         }
     }
 
-    pub(crate) fn now(&self) -> Instant {
-        self.now.get()
+    /// The time of the tick.
+    ///
+    /// # Panics
+    /// As [`Core::current`].
+    #[inline]
+    pub(crate) fn now() -> Instant {
+        NOW.get().expect("called outside of ring::run")
     }
 
     /// `instant` as the wheel counts, rounded up so that nothing expires early.
@@ -223,7 +231,7 @@ impl Core {
         };
         let mut kernel = self.kernel.borrow_mut();
         if self.time_ticks {
-            self.counters.ticks.record(kernel.now().saturating_duration_since(self.now.get()));
+            self.counters.ticks.record(kernel.now().saturating_duration_since(Core::now()));
         }
         kernel.enter(wait)?;
         drop(kernel);
@@ -236,13 +244,13 @@ impl Core {
         {
             let mut kernel = self.kernel.borrow_mut();
             kernel.reap(&mut completions);
-            self.now.set(kernel.now());
+            NOW.set(Some(kernel.now()));
         }
         for completion in completions.drain(..) {
             self.dispatch(completion);
         }
         self.completions.replace(completions);
-        let since = self.now.get().saturating_duration_since(self.start);
+        let since = Core::now().saturating_duration_since(self.start);
         self.wheel.borrow_mut().advance(since.as_millis() as u64);
     }
 
@@ -338,7 +346,7 @@ impl Core {
     }
 
     /// `socket` waits for a free buffer of `group`.
-    pub(crate) fn mark_starved(&self, socket: &Rc<Socket>, group: &Group, ticket: u64) {
+    pub(crate) fn mark_starved(&self, socket: &Rc<Socket>, group: &Group, ticket: NonZeroU64) {
         let mut starved = self.starved[usize::from(group.id())].borrow_mut();
         // A new ticket's place is the end; that of a socket which was fed and got nothing is near the front.
         let place = starved.partition_point(|earlier| earlier.ticket < ticket);
@@ -351,8 +359,8 @@ impl Core {
     }
 
     /// A place in the order of those that wait for buffers.
-    pub(crate) fn draw_ticket(&self) -> u64 {
-        self.tickets.replace(self.tickets.get() + 1)
+    pub(crate) fn draw_ticket(&self) -> NonZeroU64 {
+        self.tickets.replace(self.tickets.get().saturating_add(1))
     }
 
     pub(crate) fn take_batch(&self) -> Box<Batch> {

@@ -224,7 +224,7 @@ impl Listener {
     fn pause(&mut self) {
         self.core.counters.accept_pauses.add(1);
         self.paused_at = Some(self.core.descriptors_closed());
-        self.pause.set(self.core.now() + PAUSE);
+        self.pause.set(Core::now() + PAUSE);
     }
 
     /// The socket's address; `None` for a Unix socket.

@@ -14,7 +14,7 @@ use crate::wheel::{NEVER, TimerId};
 /// Outside of [`crate::run`].
 #[must_use]
 pub fn now() -> Instant {
-    Core::current().now()
+    Core::now()
 }
 
 /// Waits until `instant`, to the millisecond, never less.
@@ -59,6 +59,14 @@ impl Timer {
     /// Sets the time at which it expires.
     pub fn set(&mut self, instant: Instant) {
         self.due = self.core.wheel_time(instant);
+    }
+
+    /// Has it expire once `limit` has passed.
+    pub fn set_after(&mut self, limit: Duration) {
+        let whole_ms = limit.as_secs().saturating_mul(1_000).saturating_add(u64::from(limit.subsec_millis()));
+        let limit_ms = whole_ms.saturating_add(u64::from(!limit.subsec_nanos().is_multiple_of(1_000_000)));
+        // The wheel's time is the millisecond that we are in: it may be nearly over.
+        self.due = self.core.wheel.borrow().now().saturating_add(limit_ms).saturating_add(1);
     }
 
     /// Has it expire at `instant`, unless it expires sooner.

@@ -46,7 +46,7 @@ impl Logs<'_> {
 
     fn named(&self, name: &str, span: &Span, words: &[&str], problems: &mut Problems) -> Option<AccessLogId> {
         let found = self.names.get(name).copied();
-        if found.is_none() {
+        if found.is_none() && !problems.concern(&["access_logs", name]) {
             let mut names: Vec<&str> = self.names.keys().copied().filter(|name| !WORDS.contains(name)).collect();
             names.sort_unstable();
             let problem = Problem::new(format!("no access log is named {}", quoted(name)));
@@ -63,12 +63,15 @@ pub(super) fn lower<'f>(file: &'f raw::File, problems: &mut Problems) -> (Access
     let mut names = HashMap::new();
     if let Some((name, _)) = file.access_logs.iter().nth(LOGS_MAX) {
         too_many("access logs", file.access_logs.len(), LOGS_MAX, name.span(), problems);
+        let beyond = file.access_logs.keys().skip(LOGS_MAX);
+        beyond.for_each(|name| problems.omitted.add(vec!["access_logs".to_owned(), name.get_ref().clone()]));
     }
     for (name, section) in file.access_logs.iter().take(LOGS_MAX) {
         if let Some(problem) = name_problem(name.get_ref()) {
             problems.at(name.span(), problem);
         }
-        names.insert(name.get_ref().as_str(), log(section, &name.span(), &mut logs, problems));
+        let path = ["access_logs", name.get_ref().as_str()];
+        names.insert(path[1], log(section, &path, &name.span(), &mut logs, problems));
     }
     let mut named = Logs { names, default: None };
     named.default = default(file, &named, &mut logs, problems);
@@ -89,7 +92,7 @@ fn default(file: &raw::File, named: &Logs<'_>, logs: &mut AccessLogs, problems: 
         return is_on.then(|| to_stdout(default_json(), logs));
     };
     match choice.get_ref() {
-        TextOr::Table(section) => Some(log(section, &choice.span(), logs, problems)),
+        TextOr::Table(section) => Some(log(section, &["access_log"], &choice.span(), logs, problems)),
         TextOr::Text(word) => match word.as_str() {
             "off" => None,
             "json" => Some(to_stdout(default_json(), logs)),
@@ -113,16 +116,26 @@ fn default_json() -> Format {
     Format::json(Format::JSON_FIELDS.iter().copied()).expect("the fields of ours exist")
 }
 
-/// Adds a log to `logs`.
-fn log(section: &raw::AccessLog, span: &Span, logs: &mut AccessLogs, problems: &mut Problems) -> AccessLogId {
+/// Adds a log to `logs`, which stands at `path`.
+fn log(
+    section: &raw::AccessLog,
+    path: &[&str],
+    span: &Span,
+    logs: &mut AccessLogs,
+    problems: &mut Problems,
+) -> AccessLogId {
+    let before = problems.count();
     let target = LogTarget {
-        place: place(section, problems),
+        place: place(section, path, problems),
         waiting_bytes_max: size(section.buffer.as_ref(), 64 << 10..=64 << 20, BUFFER_DEFAULT, problems) as u32,
     };
-    let only = section.only.as_ref().map(|section| condition(section, problems));
-    let always = section.always.as_ref().map(|section| condition(section, problems));
+    let lacks = |key: &&str| problems.concern(&[path, &[*key]].concat());
+    let is_whole = problems.count() == before && !["path", "syslog", "rotate", "buffer"].iter().any(lacks);
+    let only = section.only.as_ref().map(|section| condition(section, &[path, &["only"]].concat(), problems));
+    let always = section.always.as_ref().map(|section| condition(section, &[path, &["always"]].concat(), problems));
     let log = AccessLog {
-        target: target_id(target, span, logs, problems),
+        // A target of which not all is known can neither agree with others nor disagree.
+        target: if is_whole { target_id(target, span, logs, problems) } else { LogTargetId(0) },
         format: format(section, problems),
         only,
         share: share(section.sample.as_ref(), problems),
@@ -234,15 +247,16 @@ fn template_problem(error: &TemplateError) -> Problem {
     }
 }
 
-fn place(section: &raw::AccessLog, problems: &mut Problems) -> Place {
+fn place(section: &raw::AccessLog, at: &[&str], problems: &mut Problems) -> Place {
     if let (Some(path), Some(syslog)) = (&section.path, &section.syslog) {
         let problem = Problem::new("one log goes to one place: `path` or `syslog`");
         problems.repeated(path.span(), syslog.span(), problem.note("a route names one log"));
     }
-    if let Some(rotate) = section.rotate.as_ref().filter(|_| section.path.is_none()) {
+    let has_path = section.path.is_some() || problems.concern(&[at, &["path"]].concat());
+    if let Some(rotate) = section.rotate.as_ref().filter(|_| !has_path) {
         problems.at(rotate.span(), Problem::new("`rotate` needs a file").expected("`path`, with the file's path"));
     }
-    let rotation = section.rotate.as_ref().map(|rotate| rotation(rotate, problems));
+    let rotation = section.rotate.as_ref().map(|rotate| rotation(rotate, at, problems));
     match (&section.path, &section.syslog) {
         (Some(path), _) => {
             let file = PathBuf::from(path.get_ref());
@@ -263,7 +277,7 @@ fn place(section: &raw::AccessLog, problems: &mut Problems) -> Place {
     }
 }
 
-fn rotation(section: &Spanned<TextOr<raw::Rotate>>, problems: &mut Problems) -> Rotation {
+fn rotation(section: &Spanned<TextOr<raw::Rotate>>, at: &[&str], problems: &mut Problems) -> Rotation {
     let sizes = 4 << 10..=1 << 40;
     let default = Rotation { bytes_max: None, age_max: None, kept_max: 7, compress: true };
     let raw::Rotate { size: bytes, age, keep, compress } = match section.get_ref() {
@@ -284,7 +298,7 @@ fn rotation(section: &Spanned<TextOr<raw::Rotate>>, problems: &mut Problems) -> 
             return Rotation { bytes_max, ..default };
         }
     };
-    if bytes.is_none() && age.is_none() {
+    if bytes.is_none() && age.is_none() && !problems.concern(&[at, &["rotate"]].concat()) {
         let problem = Problem::new("`rotate` does not say when");
         problems.at(section.span(), problem.expected("`size`, `age` or both: { size = \"100MiB\", age = \"24h\" }"));
     }
@@ -368,12 +382,12 @@ fn share(written: Option<&Spanned<f64>>, problems: &mut Problems) -> Share {
     Share((share * f64::from(Share::ALL.0)).round() as u32)
 }
 
-fn condition(section: &Spanned<ListOr<raw::LogCondition>>, problems: &mut Problems) -> Condition {
+fn condition(section: &Spanned<ListOr<raw::LogCondition>>, at: &[&str], problems: &mut Problems) -> Condition {
     let (statuses, outcomes, slower_than) = match section.get_ref() {
         ListOr::List(statuses) => (&statuses[..], &[][..], None),
         ListOr::Table(table) => (&table.statuses[..], &table.outcomes[..], table.slower_than.as_ref()),
     };
-    if statuses.is_empty() && outcomes.is_empty() && slower_than.is_none() {
+    if statuses.is_empty() && outcomes.is_empty() && slower_than.is_none() && !problems.concern(at) {
         let problem = Problem::new("a condition that nothing meets");
         problems.at(section.span(), problem.expected("`statuses`, `outcomes`, `slower_than` or several of them"));
     }

@@ -33,7 +33,8 @@ fn address(section: &raw::Admin, problems: &mut Problems) -> AdminAddress {
     }
     match address::listen(written.get_ref()) {
         Ok(address) => {
-            if matches!(address, Address::Tcp(_)) && section.token_file.is_none() {
+            let has_token = section.token_file.is_some() || problems.concern(&["admin", "token_file"]);
+            if matches!(address, Address::Tcp(_)) && !has_token {
                 let problem = Problem::new("over TCP, everyone who reaches this address could administer Ringway");
                 let problem =
                     problem.expected("a `token_file` beside it, or a Unix socket, `unix:/run/ringway/admin.sock`");

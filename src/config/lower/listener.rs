@@ -7,13 +7,14 @@ use plan::{Address, Listener};
 use super::{integer, too_many};
 use crate::config::address;
 use crate::config::diagnostic::{Problem, Problems, Span};
+use crate::config::omitted::item;
 use crate::config::raw;
 
 /// Every shard opens every listener: 1024 shards and 256 listeners are as many sockets as a process may want.
 const LISTENERS_MAX: usize = 256;
 
 pub(super) fn lower(file: &raw::File, problems: &mut Problems) -> Vec<Listener> {
-    if file.listeners.is_empty() {
+    if file.listeners.is_empty() && !problems.concern(&["listeners"]) {
         let problem = Problem::new("no listener is configured, so nothing would be served");
         problems.in_file(problem.expected("at least one: [[listeners]] with address = \"127.0.0.1:8080\""));
     }
@@ -26,8 +27,10 @@ pub(super) fn lower(file: &raw::File, problems: &mut Problems) -> Vec<Listener> 
         let listener = section.get_ref();
         let backlog = integer(listener.backlog.as_ref(), 1..=65_535, 4096, problems);
         let Some(written) = &listener.address else {
-            let problem = Problem::new("this listener has no address");
-            problems.at(section.span(), problem.expected("one, for example address = \"127.0.0.1:8080\""));
+            if !problems.concern(&["listeners", &item(&section.span()), "address"]) {
+                let problem = Problem::new("this listener has no address");
+                problems.at(section.span(), problem.expected("one, for example address = \"127.0.0.1:8080\""));
+            }
             continue;
         };
         match address::listen(written.get_ref()) {

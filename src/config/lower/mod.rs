@@ -1,7 +1,8 @@
 //! From the structs of [`raw`] to a Plan, section by section: each file here has its counterpart in the `plan` crate.
 //!
 //! A value that is wrong is recorded and replaced by its default, so that lowering always runs to the end and one run
-//! tells all errors. The Plan is given out only if there were none.
+//! tells all errors. What was not understood is not there at all: who finds that something is lacking asks whether it concerns
+//! what was omitted. The Plan is given out only if there were no errors.
 
 mod access_log;
 mod admin;

@@ -8,7 +8,9 @@ use crate::config::spanned::Spanned;
 /// As whom the worker runs, and what makes it reload. Whether there is such a user is found out when it is needed: the file may
 /// be checked on another machine.
 pub(super) fn lower(section: &raw::Process, problems: &mut Problems) -> Process {
-    if let (None, Some(group)) = (&section.user, &section.group) {
+    if let (None, Some(group)) = (&section.user, &section.group)
+        && !problems.concern(&["process", "user"])
+    {
         let problem = Problem::new("a `group` without a `user`").expected("`user` beside it, or neither");
         problems.at(group.span(), problem);
     }

@@ -10,7 +10,9 @@ use super::access_log::Logs;
 use super::upstream::Names;
 use super::{filter, integer, too_many};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
+use crate::config::omitted::item;
 use crate::config::raw;
+use crate::telemetry::metrics::{NO_ROUTE, OTHER};
 
 /// Routes of one file.
 const ROUTES_MAX: usize = 100_000;
@@ -26,9 +28,12 @@ const PATH_BYTES_MAX: usize = 4096;
 const PRIORITY_MAX: i32 = 1_000_000;
 /// A name stands in records, metrics and addresses of the admin interface.
 const NAME_BYTES_MAX: usize = 128;
+/// What metrics call requests without a route, and all routes together that are too many to be counted each by itself. Names by
+/// default have a `/`, and are none of these.
+const NAMES_OF_METRICS: [&str; 2] = [NO_ROUTE, OTHER];
 
 pub(super) fn lower(file: &raw::File, names: &Names<'_>, logs: &Logs<'_>, problems: &mut Problems) -> RouteTable {
-    if file.routes.is_empty() {
+    if file.routes.is_empty() && !problems.concern(&["routes"]) {
         let problem = Problem::new("no route is configured, so every request would be answered with 404");
         problems.in_file(problem.expected("at least one: [[routes]] with upstream = \"…\""));
     }
@@ -53,21 +58,21 @@ fn one(
 ) -> Option<Route> {
     let (span, section) = (section.span(), section.get_ref());
     let upstream = upstream(span.clone(), section, names, problems);
-    let (hosts, path) = (hosts(&span, section, problems), path(section, problems));
+    let (hosts, path) = (hosts(&span, section, problems), path(&span, section, problems));
     let priority = integer(section.priority.as_ref(), -PRIORITY_MAX..=PRIORITY_MAX, 0, problems);
     let (upgrades, filters) = (upgrades(section, problems), filter::lower(section, problems));
     let access_log = logs.of_route(section.access_log.as_ref(), problems);
-    let (hosts, path) = (hosts?, path?);
-    let is_new = taken.take(&span, &hosts, &path, problems);
-    let hosts: Vec<HostPattern> = hosts.into_iter().map(|(host, _)| host).collect();
-    let name = name(section, problems).unwrap_or_else(|| Route::default_name(&hosts, &path));
+    let is_new = path.as_ref().is_none_or(|path| taken.take(&span, &hosts, path, problems));
+    let hosts = hosts.all();
+    let name = name(&span, section, hosts.as_deref().zip(path.as_ref()), problems);
     // Of what is there twice, one complaint is enough.
-    if is_new {
-        taken.take_name(section.name.as_ref().map_or(span, Spanned::span), &name, problems);
+    if let Some(name) = name.as_ref().filter(|_| is_new) {
+        taken.take_name(section.name.as_ref().map_or(span, Spanned::span), name, problems);
     }
-    let default = Route::new(None, "/", upstream?);
+    let (name, hosts, path, default) = (name?, hosts?, path?, Route::new(None, "/", upstream?));
     let upgrades = upgrades.unwrap_or_else(|| default.upgrades.clone());
-    Some(Route { name, hosts, path, priority, upgrades, connect: section.connect, access_log, filters, ..default })
+    let (connect, coalesce) = (section.connect, section.coalesce);
+    Some(Route { name, hosts, path, priority, upgrades, connect, coalesce, access_log, filters, ..default })
 }
 
 /// What the routes so far match and are called, and where that stands.
@@ -79,15 +84,9 @@ struct Taken {
 
 impl Taken {
     /// Records what a route matches. Tells whether none before it matches the same.
-    fn take(
-        &mut self,
-        route: &Span,
-        hosts: &[(HostPattern, Span)],
-        path: &PathPattern,
-        problems: &mut Problems,
-    ) -> bool {
-        let named = hosts.iter().map(|(host, span)| (Some(host), span));
-        let any = hosts.is_empty().then_some((None, route));
+    fn take(&mut self, route: &Span, hosts: &Hosts, path: &PathPattern, problems: &mut Problems) -> bool {
+        let named = hosts.known.iter().map(|(host, span)| (Some(host), span));
+        let any = (hosts.known.is_empty() && hosts.is_whole).then_some((None, route));
         let mut is_new = true;
         for (host, span) in named.chain(any) {
             let key = (host.cloned(), path.clone());
@@ -120,9 +119,25 @@ impl Taken {
     }
 }
 
-fn name(section: &raw::Route, problems: &mut Problems) -> Option<String> {
-    let written = section.name.as_ref()?;
+/// The name, written or by default after what the route `matches`; `None` where that is not known.
+fn name(
+    route: &Span,
+    section: &raw::Route,
+    matches: Option<(&[HostPattern], &PathPattern)>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let Some(written) = section.name.as_ref() else {
+        let matches = matches.filter(|_| !problems.concern(&["routes", &item(route), "name"]));
+        return matches.map(|(hosts, path)| Route::default_name(hosts, path));
+    };
     let name = written.get_ref();
+    if NAMES_OF_METRICS.contains(&name.as_str()) {
+        let problem = Problem::new(format!("a route cannot be named {}", quoted(name)));
+        problems.at(
+            written.span(),
+            problem.note("metrics use the word: for requests without a route, or for routes beyond their bound"),
+        );
+    }
     let valid = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
     if !valid {
         let problem = Problem::new(format!("{} is not a name for a route", quoted(name)));
@@ -133,47 +148,63 @@ fn name(section: &raw::Route, problems: &mut Problems) -> Option<String> {
 
 fn upstream(span: Span, section: &raw::Route, names: &Names<'_>, problems: &mut Problems) -> Option<UpstreamId> {
     let Some(written) = &section.upstream else {
-        problems.at(span, Problem::new("this route has no upstream").expected_one_of("", names.iter()));
+        if !problems.concern(&["routes", &item(&span), "upstream"]) {
+            problems.at(span, Problem::new("this route has no upstream").expected_one_of("", names.iter()));
+        }
         return None;
     };
     let name = written.get_ref();
     let found = names.find(name);
-    if found.is_none() {
+    if found.is_none() && !problems.concern(&["upstreams", name]) {
         let problem = Problem::new(format!("no upstream is named {}", quoted(name)));
         problems.at(written.span(), problem.expected_one_of(name, names.iter()));
     }
     found
 }
 
-/// The hosts and where they stand, none where any will do; `None` where one is wrong.
-fn hosts(route: &Span, section: &raw::Route, problems: &mut Problems) -> Option<Vec<(HostPattern, Span)>> {
+/// The hosts of a route and where they stand, as far as they are right.
+#[derive(Default)]
+struct Hosts {
+    known: Vec<(HostPattern, Span)>,
+    /// Whether these are all; none are then any host.
+    is_whole: bool,
+}
+
+impl Hosts {
+    fn all(self) -> Option<Vec<HostPattern>> {
+        self.is_whole.then(|| self.known.into_iter().map(|(host, _)| host).collect())
+    }
+}
+
+fn hosts(route: &Span, section: &raw::Route, problems: &mut Problems) -> Hosts {
+    let is_omitted = ["host", "hosts"].iter().any(|key| problems.concern(&["routes", &item(route), key]));
     let written = match (&section.host, &section.hosts) {
-        (None, None) => return Some(Vec::new()),
+        (None, None) => &[],
         (Some(host), None) => std::slice::from_ref(host),
-        (None, Some(hosts)) if hosts.get_ref().is_empty() => {
+        (None, Some(hosts)) if hosts.get_ref().is_empty() && !is_omitted => {
             let problem = Problem::new("the list of hosts is empty");
             problems.at(hosts.span(), problem.note("leave the key out, and the route serves any host"));
-            return None;
+            return Hosts::default();
         }
-        (None, Some(hosts)) => hosts.get_ref(),
+        (None, Some(hosts)) => hosts.get_ref().as_slice(),
         (Some(host), Some(_)) => {
             let problem = Problem::new("this route has both `host` and `hosts`");
             problems.at(host.span(), problem.expected("one of the two: hosts = [\"a.example\", \"b.example\"]"));
-            return None;
+            return Hosts::default();
         }
     };
     if written.len() > HOSTS_MAX {
         too_many("hosts", written.len(), HOSTS_MAX, route.clone(), problems);
-        return None;
+        return Hosts::default();
     }
-    let mut hosts = Some(Vec::new());
+    let mut hosts = Hosts { known: Vec::new(), is_whole: !is_omitted };
     for written in written {
         match host(written.get_ref()) {
-            Ok(host) => hosts.iter_mut().for_each(|hosts| hosts.push((host.clone(), written.span()))),
+            Ok(host) => hosts.known.push((host, written.span())),
             Err(problem) => {
                 let forms = "a host without scheme and port: `example.com`, `*.example.com`, `www.*`, `[::1]`";
                 problems.at(written.span(), problem.expected(forms));
-                hosts = None;
+                hosts.is_whole = false;
             }
         }
     }
@@ -266,9 +297,10 @@ fn upgrade_problem(protocol: &str) -> Option<Problem> {
     (!valid).then(|| Problem::new(format!("{shown} is not a protocol")).expected("a token such as `websocket`"))
 }
 
-/// The path; `None` where it is wrong.
-fn path(section: &raw::Route, problems: &mut Problems) -> Option<PathPattern> {
+/// The path; `None` where it is wrong, or not known.
+fn path(route: &Span, section: &raw::Route, problems: &mut Problems) -> Option<PathPattern> {
     let (written, pattern): (_, fn(String) -> PathPattern) = match (&section.path, &section.prefix) {
+        _ if ["path", "prefix"].iter().any(|key| problems.concern(&["routes", &item(route), key])) => return None,
         (None, None) => return Some(PathPattern::Prefix("/".to_owned())),
         (Some(path), None) => (path, PathPattern::Exact),
         (None, Some(prefix)) => (prefix, PathPattern::Prefix),

@@ -1,16 +1,20 @@
 //! `[upstreams.NAME]`
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::config::spanned::Spanned;
-use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
+use plan::{Balance, Coalesce, HashKey, Health, Retry, Server, Upstream, UpstreamId};
 
 use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
 use crate::config::address::{self, Endpoint};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
+use crate::config::omitted::item;
 use crate::config::raw;
 use crate::discovery::Name;
+use crate::telemetry::metrics::OTHER;
 
 /// An [`UpstreamId`] counts to here.
 const UPSTREAMS_MAX: usize = 1 << 16;
@@ -22,6 +26,8 @@ const CONNECTIONS_MAX: u32 = 1_000_000;
 const WEIGHT_MAX: u16 = 1000;
 /// Bytes of a header field's name that requests are balanced by.
 const FIELD_NAME_BYTES_MAX: usize = 64;
+/// How long others wait behind an answer on a shared connection.
+const STALL_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60 * 60);
 /// A name stands in logs, records and addresses of the admin interface.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -57,7 +63,7 @@ pub(super) fn lower(
     hosts: &mut Vec<Name>,
     problems: &mut Problems,
 ) -> Vec<Upstream> {
-    if file.upstreams.is_empty() {
+    if file.upstreams.is_empty() && !problems.concern(&["upstreams"]) {
         let problem = Problem::new("no upstream is configured, so there is nowhere to proxy to");
         problems.in_file(problem.expected("at least one: [upstreams.app] with servers = [\"127.0.0.1:9000\"]"));
     }
@@ -82,13 +88,17 @@ fn one(
 ) -> Upstream {
     check_name(name, problems);
     let default = Upstream::new(name.get_ref().clone(), servers(id, name, section, hosts, problems));
-    let (balance, health) = (balance(section, problems), health(&section.health, problems));
-    let retry = retry(&section.retry, problems);
+    let (balance, health) = (balance(name, section, problems), health(&section.health, problems));
+    let (retry, coalesce) = (retry(&section.retry, problems), coalesce(&section.coalesce, problems));
     let connections_max = integer(section.connections.as_ref(), 1..=CONNECTIONS_MAX, default.connections_max, problems);
     // The default follows a smaller bound on all connections; a written number must fit below it.
     let idle_default = default.idle_connections_max.min(connections_max);
     let idle_max = integer(section.idle_connections.as_ref(), 0..=CONNECTIONS_MAX, idle_default, problems);
-    if let Some(written) = section.idle_connections.as_ref().filter(|_| idle_max > connections_max) {
+    // A bound that was refused is none to compare with.
+    let is_refused = |written: &Spanned<i64>| *written.get_ref() != i64::from(connections_max);
+    let is_known = !section.connections.as_ref().is_some_and(is_refused)
+        && !problems.concern(&["upstreams", name.get_ref(), "connections"]);
+    if let Some(written) = section.idle_connections.as_ref().filter(|_| is_known && idle_max > connections_max) {
         let problem = Problem::new(format!("{idle_max} idle connections are more than may be open"));
         problems.at(written.span(), problem.expected(format!("at most `connections`, which is {connections_max}")));
     }
@@ -105,12 +115,17 @@ fn one(
         balance,
         health,
         retry,
+        coalesce,
         ..default
     }
 }
 
 fn check_name(name: &Spanned<String>, problems: &mut Problems) {
     let text = name.get_ref();
+    if text == OTHER {
+        let problem = Problem::new(format!("an upstream cannot be named {}", quoted(text)));
+        problems.at(name.span(), problem.note("metrics use the word for the upstreams beyond their bound"));
+    }
     let fits = !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX;
     if !fits || !text.chars().all(|char| char.is_ascii_alphanumeric() || "-_.".contains(char)) {
         let problem = Problem::new(format!("{} is not a name for an upstream", quoted(text)));
@@ -119,7 +134,7 @@ fn check_name(name: &Spanned<String>, problems: &mut Problems) {
     }
 }
 
-fn balance(section: &raw::Upstream, problems: &mut Problems) -> Balance {
+fn balance(name: &Spanned<String>, section: &raw::Upstream, problems: &mut Problems) -> Balance {
     let by_key = Balance::ConsistentHash(HashKey::default());
     let known = [
         ("round_robin", &Balance::RoundRobin),
@@ -128,9 +143,11 @@ fn balance(section: &raw::Upstream, problems: &mut Problems) -> Balance {
         ("source_hash", &Balance::SourceHash),
         ("consistent_hash", &by_key),
     ];
+    let before = problems.count();
     let balance = word(section.balance.as_ref(), "a way to balance", &known, &Balance::RoundRobin, problems).clone();
+    let is_known = problems.count() == before && !problems.concern(&["upstreams", name.get_ref(), "balance"]);
     let Some(written) = &section.hash else { return balance };
-    if balance != by_key {
+    if balance != by_key && is_known {
         let problem = Problem::new("`hash` has a meaning only where servers are chosen by it");
         problems.at(written.span(), problem.expected("`balance = \"consistent_hash\"` beside it"));
         return balance;
@@ -180,6 +197,16 @@ fn retry(section: &raw::Retry, problems: &mut Problems) -> Retry {
     }
 }
 
+fn coalesce(section: &raw::Coalesce, problems: &mut Problems) -> Coalesce {
+    let default = Coalesce::default();
+    Coalesce {
+        connections_max: integer(section.connections.as_ref(), 1..=64, default.connections_max, problems),
+        depth_max: integer(section.depth.as_ref(), 2..=1024, default.depth_max, problems),
+        engage_at: integer(section.engage_at.as_ref(), 1..=1_000_000, default.engage_at, problems),
+        stall_timeout: duration(section.stall_timeout.as_ref(), STALL_RANGE, default.stall_timeout, problems),
+    }
+}
+
 /// Statuses of errors, each once.
 fn statuses(written: Option<&[Spanned<i64>]>, default: Vec<u16>, problems: &mut Problems) -> Vec<u16> {
     let Some(written) = written else { return default };
@@ -197,23 +224,19 @@ fn servers(
     hosts: &mut Vec<Name>,
     problems: &mut Problems,
 ) -> Vec<Server> {
-    let expected = "at least one, for example servers = [\"127.0.0.1:9000\"]";
-    let Some(written) = &section.servers else {
+    let written = section.servers.as_ref();
+    let list = written.map_or(&[][..], |written| written.get_ref());
+    if list.is_empty() && !problems.concern(&["upstreams", name.get_ref(), "servers"]) {
         let problem = Problem::new(format!("upstream {} has no servers", quoted(name.get_ref())));
-        problems.at(name.span(), problem.expected(expected));
-        return Vec::new();
-    };
-    let list = written.get_ref();
-    if list.is_empty() {
-        let problem = Problem::new(format!("upstream {} has no servers", quoted(name.get_ref())));
-        problems.at(written.span(), problem.expected(expected));
+        let problem = problem.expected("at least one, for example servers = [\"127.0.0.1:9000\"]");
+        problems.at(written.map_or_else(|| name.span(), Spanned::span), problem);
     }
     if let Some(first_beyond) = list.get(SERVERS_MAX) {
         too_many("servers", list.len(), SERVERS_MAX, first_beyond.span(), problems);
     }
     let mut servers = Vec::new();
     for server in list {
-        let Some((text, span, weight)) = server_parts(server, problems) else { continue };
+        let Some((text, span, weight)) = server_parts(name.get_ref(), server, problems) else { continue };
         match address::server(text) {
             Ok(Endpoint::Address(address)) => servers.push(Server { weight, ..Server::new(address) }),
             Ok(Endpoint::Name { host, port }) => hosts.push(Name { upstream: id, host, port, weight }),
@@ -224,15 +247,21 @@ fn servers(
 }
 
 /// The address as text, where it stands, and the weight.
-fn server_parts<'s>(server: &'s Spanned<raw::Server>, problems: &mut Problems) -> Option<(&'s str, Span, u16)> {
+fn server_parts<'s>(
+    upstream: &str,
+    server: &'s Spanned<raw::Server>,
+    problems: &mut Problems,
+) -> Option<(&'s str, Span, u16)> {
     let table = match server.get_ref() {
         raw::Server::Address(text) => return Some((text, server.span(), 1)),
         raw::Server::Table(table) => table,
     };
     let weight = integer(table.weight.as_ref(), 1..=WEIGHT_MAX, 1, problems);
     let Some(address) = &table.address else {
-        let problem = Problem::new("this server has no address");
-        problems.at(server.span(), problem.expected("for example { address = \"127.0.0.1:9000\", weight = 2 }"));
+        if !problems.concern(&["upstreams", upstream, "servers", &item(&server.span()), "address"]) {
+            let problem = Problem::new("this server has no address");
+            problems.at(server.span(), problem.expected("for example { address = \"127.0.0.1:9000\", weight = 2 }"));
+        }
         return None;
     };
     Some((address.get_ref(), address.span(), weight))

@@ -1,8 +1,8 @@
 //! A file as a target, or a named pipe.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -125,24 +125,63 @@ fn open(path: &Path) -> io::Result<(Appender, u64, SystemTime)> {
         // to wait for one that does not read.
         options.append(false).create(false).read(true).write(true).custom_flags(libc::O_NONBLOCK);
     }
-    let mut file = options.open(path)?;
+    // To look at its end. Who may only append cannot.
+    let file = options.clone().read(true).open(path);
+    let mut file = match file {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => options.open(path)?,
+        opened => opened?,
+    };
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() == 0 {
         return Ok((Appender::new(file), 0, SystemTime::now()));
     }
     // A process that was killed in the middle of a line has left it without its end.
-    if !ends_with_newline(path)? {
+    if !ends_with_newline(&file, metadata.len()) {
         file.write_all(b"\n")?;
     }
     let since = metadata.created().unwrap_or_else(|_| SystemTime::now());
     Ok((Appender::new(file), metadata.len(), since))
 }
 
-fn ends_with_newline(path: &Path) -> io::Result<bool> {
-    // Who may only append cannot look; then nobody can tell.
-    let Ok(mut file) = File::open(path) else { return Ok(true) };
+/// Whether the file of that length does, as far as can be seen. By the descriptor: the path may lead to another file by now, if
+/// another process has just put this one aside.
+fn ends_with_newline(file: &File, length: u64) -> bool {
     let mut last = [b'\n'];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == [b'\n'])
+    file.read_exact_at(&mut last, length - 1).is_err() || last == [b'\n']
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// As one generation and the next do it: each rotates when it thinks so, with no more between them than the file.
+    #[test]
+    fn two_writers_share_a_file_and_its_rotation_and_no_line_is_lost() {
+        const LINES: usize = 4_000;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let rotation = Rotation { bytes_max: Some(1_000), age_max: None, kept_max: 10_000, compress: false };
+        let write = |writer: usize| {
+            let mut file = LogFile::open(&path, Some(rotation)).unwrap();
+            for number in 0..LINES {
+                let line = format!("{writer} {number}\n");
+                assert_eq!(file.write(line.as_bytes()).unwrap(), line.len());
+                file.tend(Instant::now()).unwrap();
+            }
+        };
+        std::thread::scope(|scope| (0..2).for_each(|writer| _ = scope.spawn(move || write(writer))));
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut files = 0;
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            files += 1;
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            text.lines().for_each(|line| *seen.entry(line.to_owned()).or_default() += 1);
+        }
+        assert!(files > 10, "{files} files: it was put aside again and again");
+        let expected = (0..2).flat_map(|writer| (0..LINES).map(move |number| format!("{writer} {number}")));
+        assert!(expected.into_iter().all(|line| seen.remove(&line) == Some(1)), "each line is there once");
+        assert!(seen.is_empty(), "nothing else is: {seen:?}");
+    }
 }

@@ -25,7 +25,7 @@ use plan::{Plan, Server, UpstreamId};
 pub(crate) use digest::Digest;
 pub(crate) use exposition::{Format, render};
 use registry::Registry;
-pub(crate) use registry::{Carried, LogTally};
+pub(crate) use registry::{Carried, LogTally, NO_ROUTE, OTHER};
 pub(crate) use snapshot::Snapshot;
 
 /// All metrics of this worker. Clones are the same metrics.

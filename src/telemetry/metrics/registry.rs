@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::super::access;
 
 /// What everything beyond the bound is called.
-pub(super) const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 /// What requests are put down to that met no route.
-pub(super) const NO_ROUTE: &str = "none";
+pub(crate) const NO_ROUTE: &str = "none";
 
 /// Everything that is counted in this worker.
 #[derive(Debug)]
@@ -318,8 +318,14 @@ impl Rising for RouteTally {
 impl Rising for UpstreamTally {
     fn rising(&self) -> impl Iterator<Item = &Count> {
         let counts = [&self.requests, &self.connects, &self.reuses, &self.retries, &self.retries_denied];
-        let rare = [&self.failovers, &self.ejections];
-        counts.into_iter().chain(rare).chain(self.head_latency.cells()).chain(self.total_latency.cells())
+        let rare = [&self.failovers, &self.ejections, &self.coalesced_resent, &self.coalesced_stalls];
+        let coalesced = [&self.coalesced_requests, &self.coalesced_batches];
+        counts
+            .into_iter()
+            .chain(rare)
+            .chain(coalesced)
+            .chain(self.head_latency.cells())
+            .chain(self.total_latency.cells())
     }
 }
 

@@ -76,6 +76,25 @@ impl Process {
         fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the descriptors of a living process").count()
     }
 
+    /// Bytes that have come on connections to `port` of this machine and were not received yet.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn unreceived_bytes(&self, port: u16) -> u64 {
+        let sockets = fs::read_to_string(format!("/proc/{}/net/tcp", self.id())).expect("the sockets of a process");
+        let local = format!(":{port:04X}");
+        let queue = |line: &str| -> Option<u64> {
+            let mut words = line.split_whitespace().skip(1);
+            let is_ours = words.next()?.ends_with(&local);
+            // The state of a listening socket is 0A, and what it counts is connections.
+            let (state, queues) = (words.nth(1)?, words.next()?);
+            let received = u64::from_str_radix(queues.split_once(':')?.1, 16).ok()?;
+            (is_ours && state != "0A").then_some(received)
+        };
+        sockets.lines().filter_map(queue).sum()
+    }
+
     /// Bytes of memory of its own that it uses in user space: anonymous pages, without files and shared pages.
     ///
     /// # Panics

@@ -9,7 +9,7 @@
 use std::io;
 
 use crate::message::Framing;
-use crate::{Head, Origin, Peer, pattern};
+use crate::{Gate, Head, Origin, Peer, pattern};
 
 /// Bytes of each chunk of a chunked response.
 const CHUNK_BYTES: usize = 30_000;
@@ -18,6 +18,23 @@ const CHUNK_BYTES: usize = 30_000;
 #[must_use]
 pub fn start() -> Origin {
     Origin::start(|peer, _| serve(peer))
+}
+
+/// Starts an origin that answers every request with `answer`, and none before the gate is open.
+#[must_use]
+pub fn held(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> (Origin, Gate) {
+    let gate = Gate::new();
+    let origin = Origin::start({
+        let gate = gate.clone();
+        move |peer, _| {
+            while peer.read_request()?.is_some() {
+                gate.wait();
+                peer.send(answer.as_ref())?;
+            }
+            Ok(())
+        }
+    });
+    (origin, gate)
 }
 
 /// Serves one connection until its end.

@@ -26,12 +26,12 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     let splice = match scenario.work {
         Work::Download(body) if body.is_large() => "    option splice-response\n",
         Work::Upload(body) if body.is_large() => "    option splice-request\n",
-        Work::Download(_) | Work::Upload(_) | Work::Echo(_) => "",
+        Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Echo(_) => "",
     };
     // A message with its frame's head shall fit a buffer; HAProxy's default of 16 KiB would cut one of 16 KiB in two.
     let buffer = match scenario.work {
         Work::Echo(message_bytes) => format!("    tune.bufsize {}\n", (2 * message_bytes).max(16 << 10)),
-        Work::Download(_) | Work::Upload(_) => String::new(),
+        Work::Download(_) | Work::Batched | Work::Upload(_) => String::new(),
     };
     // It writes no files: its log goes to standard output, which is one here.
     let (log, http_log) = match logs {

@@ -14,11 +14,13 @@ pub(super) struct Settings {
     pub(super) splice_min: Option<Body>,
     /// Access log, metrics, admin socket and an edit of a header; without, all of them are off.
     pub(super) daily: bool,
+    /// Whether requests share connections to the upstream.
+    pub(super) coalesces: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { io: "io_uring", splice_min: None, daily: false }
+        Settings { io: "io_uring", splice_min: None, daily: false, coalesces: false }
     }
 }
 
@@ -46,7 +48,7 @@ fn config_text(site: &Site<'_>, settings: &Settings) -> String {
             "request_headers = { set = { X-Edited = \"yes\" } }\n",
         ),
     };
-    let io = settings.io;
+    let (io, coalesces) = (settings.io, settings.coalesces);
     // The process inherits its core, as every target does; pinning once more could only move it.
     format!(
         "access_log = {log}
@@ -61,6 +63,7 @@ idle_connections = {idle_connections}
 [[routes]]
 prefix = \"/\"
 upstream = \"app\"
+coalesce = {coalesces}
 {edit}
 [shards]
 count = 1

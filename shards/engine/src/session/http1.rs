@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plan::{Limits, Plan};
 use ring::{Chunk, ReadMode, Stream};
-use wire::h1::{ConnectionOption, Edits, Next, Parsed, ServerConnection, Trailers, write};
+use wire::h1::{ConnectionOption, Edits, Line, Next, Parsed, ServerConnection, Trailers, write};
 use wire::{BodyLength, FieldName, RequestError, ResponseHead};
 
 use crate::client::Client;
@@ -344,7 +344,7 @@ impl Http1 {
         let mut edits = forward::own_edits(error.status);
         if error.kind == Kind::Overloaded {
             // RFC 9110 §10.2.3
-            edits.add(FieldName::RetryAfter, b"1").expect("a constant field is valid");
+            edits.add_line(const { Line::new(FieldName::RetryAfter, "Retry-After: 1\r\n") });
         }
         edits.extend(extra);
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 use super::{Buffer, Group, pool};
@@ -9,16 +10,20 @@ use super::{Buffer, Group, pool};
 /// An immutable run of bytes: a lease of a buffer that the kernel filled, pooled memory, or a constant. Cloning and
 /// slicing copy no bytes.
 pub struct Chunk {
-    owner: Owner,
-    start: u32,
+    /// Where the bytes lie, so that reading them asks nothing of the owner. Invariant: `len` bytes from here belong to `owner`,
+    /// are initialised, and are written by nobody for as long as it holds them.
+    bytes: NonNull<u8>,
     len: u32,
+    owner: Owner,
 }
 
 enum Owner {
+    /// A held buffer is not in its group's free list: neither the kernel nor we write to it.
     Lease(Rc<Group>, u16),
-    /// `None` only while a chunk is being dropped.
+    /// Shared, and so neither written nor moved, until its last holder gives it back. `None` only while a chunk is being
+    /// dropped.
     Pooled(Option<Rc<Vec<u8>>>),
-    Static(&'static [u8]),
+    Static,
 }
 
 impl Chunk {
@@ -26,7 +31,7 @@ impl Chunk {
     #[must_use]
     pub const fn from_static(bytes: &'static [u8]) -> Chunk {
         assert!(bytes.len() <= u32::MAX as usize);
-        Chunk { owner: Owner::Static(bytes), start: 0, len: bytes.len() as u32 }
+        Chunk { bytes: NonNull::from_ref(bytes).cast(), len: bytes.len() as u32, owner: Owner::Static }
     }
 
     /// Copies `bytes` into pooled memory.
@@ -37,13 +42,16 @@ impl Chunk {
         buffer.freeze()
     }
 
+    /// The first `len` bytes of a buffer, which is held from now on.
     pub(super) fn lease(group: Rc<Group>, buffer: u16, len: u32) -> Chunk {
-        Chunk { owner: Owner::Lease(group, buffer), start: 0, len }
+        assert!(len <= group.buffer_bytes(), "a lease of {len} bytes");
+        Chunk { bytes: group.address(buffer), len, owner: Owner::Lease(group, buffer) }
     }
 
     pub(super) fn pooled(bytes: Rc<Vec<u8>>) -> Chunk {
         let len = u32::try_from(bytes.len()).expect("a buffer holds less than 4 GiB");
-        Chunk { owner: Owner::Pooled(Some(bytes)), start: 0, len }
+        let first = NonNull::from_ref(bytes.as_slice()).cast();
+        Chunk { bytes: first, len, owner: Owner::Pooled(Some(bytes)) }
     }
 
     /// The bytes in `range`, counted from the chunk's start.
@@ -64,7 +72,8 @@ impl Chunk {
     /// If there are fewer.
     pub fn advance(&mut self, n: usize) {
         assert!(n <= self.len(), "advance by {n} of {} bytes", self.len());
-        self.start += n as u32;
+        // SAFETY: the chunk has `n` bytes, as has just been checked, so that this is within them or at their end.
+        self.bytes = unsafe { self.bytes.add(n) };
         self.len -= n as u32;
     }
 
@@ -84,8 +93,7 @@ impl Chunk {
     #[must_use]
     pub fn split_to(&mut self, n: usize) -> Chunk {
         if n == self.len() {
-            let rest = Chunk { owner: Owner::Static(&[]), start: 0, len: 0 };
-            return std::mem::replace(self, rest);
+            return std::mem::take(self);
         }
         let mut front = self.clone();
         front.truncate(n);
@@ -114,9 +122,9 @@ impl Clone for Chunk {
                 Owner::Lease(Rc::clone(group), *buffer)
             }
             Owner::Pooled(bytes) => Owner::Pooled(bytes.clone()),
-            Owner::Static(bytes) => Owner::Static(bytes),
+            Owner::Static => Owner::Static,
         };
-        Chunk { owner, start: self.start, len: self.len }
+        Chunk { bytes: self.bytes, len: self.len, owner }
     }
 }
 
@@ -129,7 +137,7 @@ impl Drop for Chunk {
                     pool::give_back(bytes);
                 }
             }
-            Owner::Static(_) => {}
+            Owner::Static => {}
         }
     }
 }
@@ -139,14 +147,8 @@ impl Deref for Chunk {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.owner {
-            Owner::Lease(group, buffer) => group.bytes(*buffer, self.start, self.len),
-            Owner::Pooled(bytes) => {
-                let bytes = bytes.as_ref().expect("a chunk has its bytes until it is dropped");
-                &bytes[self.start as usize..(self.start + self.len) as usize]
-            }
-            Owner::Static(bytes) => &bytes[self.start as usize..(self.start + self.len) as usize],
-        }
+        // SAFETY: the field's invariant. The owner lives as long as the chunk, and so does what is borrowed from it.
+        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr(), self.len as usize) }
     }
 }
 
@@ -161,7 +163,7 @@ impl fmt::Debug for Chunk {
         let kind = match &self.owner {
             Owner::Lease(..) => "lease",
             Owner::Pooled(_) => "pooled",
-            Owner::Static(_) => "static",
+            Owner::Static => "static",
         };
         write!(f, "Chunk({kind}, {} bytes)", self.len)
     }

@@ -98,12 +98,13 @@ impl Group {
         self.position[usize::from(buffer)].set(position & mask);
         self.free.set(self.free.get() + 1);
         if let Some(free_list) = &*self.free_list.borrow() {
-            free_list.provide(position, buffer, self.address(buffer), self.buffer_bytes);
+            free_list.provide(position, buffer, self.address(buffer).as_ptr(), self.buffer_bytes);
         }
     }
 
-    pub(crate) fn address(&self, buffer: u16) -> *mut u8 {
-        debug_assert!(buffer < self.count());
+    /// Where a buffer lies: initialised memory (the mapping starts zeroed) for as long as the group lives.
+    pub(crate) fn address(&self, buffer: u16) -> NonNull<u8> {
+        assert!(buffer < self.count(), "buffer {buffer} of {}", self.count());
         // SAFETY: the buffer lies within the mapping.
         unsafe { self.memory.base().add(usize::from(buffer) * self.buffer_bytes as usize) }
     }
@@ -143,14 +144,6 @@ impl Group {
             self.provide(buffer);
         }
     }
-
-    #[inline]
-    pub(super) fn bytes(&self, buffer: u16, start: u32, len: u32) -> &[u8] {
-        debug_assert!(self.holders[usize::from(buffer)].get() > 0 && start + len <= self.buffer_bytes);
-        // SAFETY: the range lies within the buffer, which is initialised (the mapping starts zeroed). While a chunk holds
-        // the buffer it is not in the free list, so that neither the kernel nor we write to it.
-        unsafe { std::slice::from_raw_parts(self.address(buffer).add(start as usize), len as usize) }
-    }
 }
 
 /// Anonymous memory straight from the kernel: page-aligned, zeroed, and returned when dropped.
@@ -173,8 +166,8 @@ impl Mapping {
         Ok(Mapping { base, len })
     }
 
-    pub(crate) fn base(&self) -> *mut u8 {
-        self.base.as_ptr()
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
     }
 }
 

@@ -155,7 +155,7 @@ impl Uring {
     pub(crate) fn register(&mut self, group: &Rc<Group>) -> io::Result<()> {
         let entries = group.count();
         let mapping = Mapping::new(usize::from(entries) * size_of::<BufRingEntry>())?;
-        let base = mapping.base().cast::<BufRingEntry>();
+        let base = mapping.base().as_ptr().cast::<BufRingEntry>();
         // SAFETY: the mapping is page-aligned, large enough for `entries` entries, and kept in `self.groups` for as long
         // as the ring lives (fields drop in order: `ring` first).
         unsafe { self.ring.submitter().register_buf_ring_with_flags(base as u64, entries, group.id(), 0)? };

@@ -23,6 +23,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -62,7 +63,7 @@ pub(crate) struct Recv {
     in_line: [bool; 2],
     /// Its place among the starved, drawn when it found no buffer and kept until it gets bytes: the first that is fed may
     /// take all that is free, and whoever was fed behind it must not go to the end for that.
-    ticket: Option<u64>,
+    ticket: Option<NonZeroU64>,
 }
 
 /// Chunks in order. Mostly there is one, and then nothing is allocated.
@@ -70,7 +71,9 @@ pub(crate) struct Recv {
 struct Queue {
     /// Present unless the queue is empty.
     first: Option<Chunk>,
-    rest: VecDeque<Chunk>,
+    /// Kept, once there was need of it.
+    #[allow(clippy::box_collection, reason = "every socket has the room for it, and nearly none the need")]
+    rest: Option<Box<VecDeque<Chunk>>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -143,6 +146,11 @@ pub(super) fn watch(socket: &Rc<Socket>, core: &Rc<Core>, mode: ReadMode) {
 pub(super) fn peek(socket: &Rc<Socket>) -> (bool, Option<Option<i32>>) {
     let recv = socket.recv.borrow();
     (!recv.queue.is_empty(), recv.end)
+}
+
+/// Bytes that are queued.
+pub(super) fn bytes_queued(socket: &Rc<Socket>) -> usize {
+    socket.recv.borrow().queue.bytes()
 }
 
 /// Registers for the next change.
@@ -266,28 +274,32 @@ fn group(core: &Core, mode: ReadMode) -> &Rc<Group> {
 
 impl Queue {
     fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.len()
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
     fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
+    fn bytes(&self) -> usize {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter())).map(|chunk| chunk.len()).sum()
+    }
+
     fn push_back(&mut self, chunk: Chunk) {
         match &self.first {
             None => self.first = Some(chunk),
-            Some(_) => self.rest.push_back(chunk),
+            Some(_) => self.rest.get_or_insert_default().push_back(chunk),
         }
     }
 
     fn push_front(&mut self, chunk: Chunk) {
         if let Some(second) = self.first.replace(chunk) {
-            self.rest.push_front(second);
+            self.rest.get_or_insert_default().push_front(second);
         }
     }
 
     fn pop_front(&mut self) -> Option<Chunk> {
-        let next = self.rest.pop_front();
+        let next = self.rest.as_mut().and_then(|rest| rest.pop_front());
         std::mem::replace(&mut self.first, next)
     }
 

@@ -1,15 +1,20 @@
 //! Bytes that are there and of which no further event tells: the same on both backends.
 
+use std::future::poll_fn;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use ringway_ring::{Listener, ReadMode, Stream, connect_unix, listen_unix};
 
 use crate::{SMALL, bytes, shard, socketpair, verify};
 
+/// Turns in which something that could happen would have happened.
+const TURNS: usize = 20;
 const MODES: [ReadMode; 3] = [ReadMode::Head, ReadMode::Once, ReadMode::Body];
 
 async fn receive_exactly(stream: &mut Stream, mode: ReadMode, len: usize) {
@@ -111,13 +116,19 @@ fn a_connect_to_a_full_unix_backlog_goes_on_when_there_is_room() {
         let late = connect_unix(&path, Duration::from_millis(30)).await.expect_err("the backlog is full");
         assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
         let mut listener = Listener::from_descriptor(listening);
+        let mut second = pin!(connect_unix(&path, Duration::from_secs(60)));
+        // What has begun and cannot go on now waits for room, and is not told of anything else.
+        for _ in 0..TURNS {
+            let is_pending = poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx).is_pending())).await;
+            assert!(is_pending, "nobody has accepted");
+            ringway_ring::yield_now().await;
+        }
         ringway_ring::spawn(async move {
-            ringway_ring::sleep(Duration::from_millis(20)).await;
             loop {
                 drop(listener.accept().await.expect("a connection"));
             }
         });
-        drop(connect_unix(&path, Duration::from_secs(60)).await.expect("room at last"));
+        drop(second.await.expect("room at last"));
         drop(first);
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
     });

@@ -20,6 +20,22 @@ fn timers_are_never_early_and_not_much_too_late() {
 }
 
 #[test]
+fn a_timer_set_by_a_limit_is_never_early() {
+    shard(SMALL, || async {
+        let mut random = Random(6);
+        let mut timer = ringway_ring::Timer::new();
+        for _ in 0..60 {
+            let limit = Duration::from_micros(random.below(12_000) as u64);
+            let start = ringway_ring::now();
+            timer.set_after(limit);
+            std::future::poll_fn(|cx| timer.poll(cx)).await;
+            let took = ringway_ring::now().duration_since(start);
+            assert!(took >= limit && took < Duration::from_secs(2), "{took:?} instead of {limit:?}");
+        }
+    });
+}
+
+#[test]
 fn a_timer_that_is_set_nearer_rings_nearer() {
     shard(SMALL, || async {
         let start = Instant::now();

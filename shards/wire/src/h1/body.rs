@@ -25,7 +25,14 @@ pub struct Decoder {
     received: u64,
     /// Extension bytes of this body so far.
     extension_bytes: u32,
-    /// The raw trailer section, as far as it has come.
+    /// Present, and then kept, once a body had trailers: few have, and every connection has a decoder.
+    trailing: Option<Box<Trailing>>,
+}
+
+/// The trailer section of a body.
+#[derive(Debug, Clone, Default)]
+struct Trailing {
+    /// The raw section, as far as it has come.
     section: Vec<u8>,
     trailers: Trailers,
 }
@@ -89,14 +96,7 @@ impl Decoder {
     /// A decoder for a body of that length. Trailers are held to the bounds of a head.
     #[must_use]
     pub fn new(length: BodyLength, limits: &Limits) -> Decoder {
-        Decoder {
-            state: State::starting(length),
-            limits: *limits,
-            received: 0,
-            extension_bytes: 0,
-            section: Vec::new(),
-            trailers: Trailers::default(),
-        }
+        Decoder { state: State::starting(length), limits: *limits, received: 0, extension_bytes: 0, trailing: None }
     }
 
     /// Turns to the next body and keeps the memory.
@@ -105,8 +105,10 @@ impl Decoder {
         self.limits = *limits;
         self.received = 0;
         self.extension_bytes = 0;
-        self.section.clear();
-        self.trailers.clear();
+        if let Some(trailing) = &mut self.trailing {
+            trailing.section.clear();
+            trailing.trailers.clear();
+        }
     }
 
     /// Goes on at `input`, the bytes that follow those consumed before.
@@ -211,7 +213,7 @@ impl Decoder {
     /// The trailers that came with a complete body, if there were any that may be passed on.
     #[must_use]
     pub fn trailers(&self) -> Option<&Trailers> {
-        (!self.trailers.is_empty()).then_some(&self.trailers)
+        self.trailing.as_ref().map(|trailing| &trailing.trailers).filter(|trailers| !trailers.is_empty())
     }
 
     /// Takes data out of `available` bytes, above 0, in a state that has data.
@@ -292,24 +294,26 @@ impl Decoder {
 
     /// Gathers the trailer section line by line, since it may come in pieces, and reads it once it is whole.
     fn trailer_bytes(&mut self, input: &[u8]) -> Result<usize, BodyError> {
-        if self.section.is_empty() && input.starts_with(b"\r\n") {
+        let has_begun = self.trailing.as_ref().is_some_and(|trailing| !trailing.section.is_empty());
+        if !has_begun && input.starts_with(b"\r\n") {
             self.state = State::Complete;
             return Ok(2);
         }
+        let Trailing { section, trailers } = &mut **self.trailing.get_or_insert_default();
         let line_end = memchr::memchr(b'\n', input).map(|at| at + 1);
         let piece = &input[..line_end.unwrap_or(input.len())];
         let max = self.limits.head_bytes_max;
-        if self.section.len() + piece.len() > max as usize {
+        if section.len() + piece.len() > max as usize {
             return Err(BodyError::TrailersTooLarge { max });
         }
-        self.section.extend_from_slice(piece);
+        section.extend_from_slice(piece);
         if line_end.is_some() {
-            if !self.section.ends_with(b"\r\n") {
-                return Err(SyntaxError::BareLf { at: self.section.len() as u32 - 1 }.into());
+            if !section.ends_with(b"\r\n") {
+                return Err(SyntaxError::BareLf { at: section.len() as u32 - 1 }.into());
             }
-            if self.section == b"\r\n" || self.section.ends_with(b"\r\n\r\n") {
-                self.trailers.read(&self.section, &self.limits)?;
-                self.section.clear();
+            if *section == b"\r\n" || section.ends_with(b"\r\n\r\n") {
+                trailers.read(section, &self.limits)?;
+                section.clear();
                 self.state = State::Complete;
             }
         }

@@ -28,6 +28,43 @@ pub struct Edits {
     appended: Vec<u8>,
 }
 
+/// A line whose name and value are known when this is compiled, and were checked then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
+    name: FieldName,
+    text: &'static str,
+}
+
+impl Line {
+    /// `text` is `name ": " value CRLF`, its name in the customary case.
+    ///
+    /// # Panics
+    /// If it is not, or if the name is reserved or `Other`. In a constant that is an error of compilation.
+    #[must_use]
+    pub const fn new(name: FieldName, text: &'static str) -> Line {
+        let (prefix, line) = (name.as_str().as_bytes(), text.as_bytes());
+        assert!(!prefix.is_empty() && !RESERVED.contains(name), "this name is not for edits to add");
+        let value = prefix.len() + 2;
+        assert!(line.len() >= value + 2, "a line has a name, a colon, a space and CRLF");
+        let end = line.len() - 2;
+        assert!(line[end] == b'\r' && line[end + 1] == b'\n', "a line ends in CRLF");
+        assert!(line[value - 2] == b':' && line[value - 1] == b' ', "a colon and a space follow the name");
+        let mut at = 0;
+        while at < end {
+            let fits = if at < prefix.len() { line[at] == prefix[at] } else { is_value_byte(line[at]) };
+            assert!(fits, "another name, or a control character in the value");
+            at += 1;
+        }
+        Line { name, text }
+    }
+
+    /// The field's name.
+    #[must_use]
+    pub const fn name(self) -> FieldName {
+        self.name
+    }
+}
+
 /// Why a change is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum EditError {
@@ -87,6 +124,11 @@ impl Edits {
     /// If the name is reserved or no token, or the value has a control character. Nothing is added then.
     pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), EditError> {
         self.append_joined(name, &[value], b"")
+    }
+
+    /// Adds a constant line after those of the head.
+    pub fn add_line(&mut self, line: Line) {
+        self.appended.extend_from_slice(line.text.as_bytes());
     }
 
     /// Adds a line of a known name after those of the head.
@@ -226,6 +268,18 @@ fn checked_name(name: &[u8]) -> Result<FieldName, EditError> {
     }
 }
 
+/// Most values are short, and nearly all without a tab: those are looked at eight bytes at a time.
 fn is_value(part: &[u8]) -> bool {
-    part.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
+    let is_exactly = |part: &[u8]| part.iter().fold(true, |valid, &byte| valid & is_value_byte(byte));
+    let (Some(last), (words, _)) = (part.last_chunk(), part.as_chunks()) else { return is_exactly(part) };
+    words.iter().chain([last]).all(|word| is_surely_value(u64::from_ne_bytes(*word))) || is_exactly(part)
+}
+
+/// Whether none of eight bytes is below a space, or DEL.
+fn is_surely_value(word: u64) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Subtraction borrows into the high bit of a byte that is smaller, unless that bit was set before.
+    let smaller_than = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
+    smaller_than(word, 0x20) | smaller_than(word ^ (ONES * 0x7f), 1) == 0
 }

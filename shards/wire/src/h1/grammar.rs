@@ -300,7 +300,7 @@ fn is_target_byte(byte: u8) -> bool {
 
 /// A byte of a field value or a reason phrase: visible, SP, HTAB or obs-text. RFC 9110 §5.5
 #[inline]
-pub(super) fn is_value_byte(byte: u8) -> bool {
+pub(super) const fn is_value_byte(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 

@@ -1,8 +1,10 @@
 //! The lines of the security page that this crate answers for: what trusted proxies got wrong. The tables of malformed
 //! heads and chunks stand with their RFC sections; here is what crosses them.
 
+use std::panic::catch_unwind;
+
 use wire::h1::write::write_request;
-use wire::h1::{ClientConnection, ConnectionOption, Edits, Next, Parsed, ServerConnection, parse_request};
+use wire::h1::{ClientConnection, ConnectionOption, Edits, Line, Next, Parsed, ServerConnection, parse_request};
 use wire::{FieldName, Limits, RequestError, RequestHead, ResponseError, ResponseHead};
 
 use crate::{request, response};
@@ -200,5 +202,28 @@ fn every_byte_of_an_edit_is_judged() {
         let mut edits = Edits::new();
         let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
         assert_eq!(edits.append(b"X-A", &[b'a', byte, b'b']).is_ok(), allowed, "{byte:#x}");
+        // Wherever it stands among those that are looked at together.
+        for (length, at) in (0..20).flat_map(|length| (0..length).map(move |at| (length, at))) {
+            let mut value = vec![b'~'; length];
+            value[at] = byte;
+            assert_eq!(edits.add(FieldName::Via, &value).is_ok(), allowed, "{byte:#x} at {at} of {length}");
+        }
     }
+}
+
+/// What is compiled in is judged too.
+#[test]
+fn every_byte_of_a_constant_line_is_judged() {
+    let refused = |name, text| catch_unwind(|| Line::new(name, text)).is_err();
+    assert!(!refused(FieldName::Via, "Via: 1.1 ringway\r\n") && !refused(FieldName::Via, "Via: \r\n"));
+    for text in
+        ["", "\r\n", "Via\r\n", "Via:\r\n", "Via:1.1\r\n", "via: 1.1\r\n", "Via: 1.1", "Via: 1.1\n", "Age: 1\r\n"]
+    {
+        assert!(refused(FieldName::Via, text), "{text:?}");
+    }
+    for text in ["Via: a\rb\r\n", "Via: a\r\nb\r\n", "Via: a\0\r\n", "Via: \x7f\r\n"] {
+        assert!(refused(FieldName::Via, text), "{text:?}");
+    }
+    assert!(refused(FieldName::Host, "Host: a\r\n"), "frames the message or concerns one connection");
+    assert!(refused(FieldName::Other, ": a\r\n"));
 }

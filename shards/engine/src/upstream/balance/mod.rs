@@ -72,7 +72,7 @@ impl Balancer {
 
 /// What a request is balanced by, where that depends on the request; else 0. Every shard computes the same.
 pub(crate) fn key(policy: &Balance, client: &Client, head: &RequestHead, bytes: &[u8]) -> u64 {
-    let source = || hash::of(client.text().as_bytes(), 0);
+    let source = || hash::of(client.bytes(), 0);
     match policy {
         Balance::RoundRobin | Balance::LeastConnections | Balance::RandomTwo => 0,
         Balance::SourceHash | Balance::ConsistentHash(HashKey::Source) => source(),

@@ -68,10 +68,12 @@ impl Epoll {
         let asked_bytes = count * group.buffer_bytes() as usize;
         let received = if count == 1 {
             // SAFETY: a free buffer is the kernel's to write to, and no chunk is over it.
-            unsafe { calls::receive(place.fd, group.address(first), asked_bytes) }
+            unsafe { calls::receive(place.fd, group.address(first).as_ptr(), asked_bytes) }
         } else {
-            let run =
-                |buffer| libc::iovec { iov_base: group.address(buffer).cast(), iov_len: group.buffer_bytes() as usize };
+            let run = |buffer| libc::iovec {
+                iov_base: group.address(buffer).as_ptr().cast(),
+                iov_len: group.buffer_bytes() as usize,
+            };
             self.runs.clear();
             self.runs.extend((0..count).filter_map(|ahead| free.at(ahead)).map(run));
             // SAFETY: as above, for each run.

@@ -1,4 +1,5 @@
-"""Both ends of WebSockets: `serve PORT` echoes, `speak URL` says many things and checks what comes back."""
+"""Both ends of WebSockets: `serve PORT` echoes, `speak URL` says many things and checks what comes back, and `hold URL COUNT`
+keeps connections open and has all of them echo once for each line of its standard input."""
 
 import asyncio
 import os
@@ -40,7 +41,31 @@ async def speak(url):
     print("done")
 
 
+async def echo_once(socket, size):
+    message = os.urandom(size)
+    await socket.send(message)
+    assert await asyncio.wait_for(socket.recv(), 20) == message, size
+
+
+async def hold(url, count):
+    sockets = [await websockets.connect(url, open_timeout=20) for _ in range(count)]
+    print("open", flush=True)
+    loop = asyncio.get_running_loop()
+    # The loop goes on meanwhile, and with it pings and pongs.
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        # Short, with 16 bits of length, and with 64.
+        for size in (5, 126, 70_000):
+            await asyncio.gather(*(echo_once(socket, size) for socket in sockets))
+        print("echoed", flush=True)
+    for socket in sockets:
+        await socket.close()
+        assert socket.close_code == 1000, socket.close_code
+    print("closed", flush=True)
+
+
 if sys.argv[1] == "serve":
     asyncio.run(serve(int(sys.argv[2])))
-else:
+elif sys.argv[1] == "speak":
     asyncio.run(speak(sys.argv[2]))
+else:
+    asyncio.run(hold(sys.argv[2], int(sys.argv[3])))
