@@ -17,7 +17,16 @@ pub struct TreeTime {
     /// Sum of the threads' schedstat: exact, but a thread that ended took its share with it.
     scheduled: Duration,
     /// utime and stime of the processes: in ticks, but complete.
-    ticked: Duration,
+    ticked: Ticked,
+}
+
+/// CPU time told apart by where it was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ticked {
+    /// In the program.
+    pub user: Duration,
+    /// In the kernel on its behalf.
+    pub system: Duration,
 }
 
 impl TreeTime {
@@ -28,10 +37,20 @@ impl TreeTime {
     pub fn of(root: Pid) -> anyhow::Result<Self> {
         let mut sum = Self::default();
         for pid in process_tree(root)? {
-            sum.scheduled += scheduled(pid)?;
-            sum.ticked += Stat::of(pid)?.time;
+            let Self { scheduled, ticked } = Self::of_process(pid)?;
+            sum.scheduled += scheduled;
+            sum.ticked.user += ticked.user;
+            sum.ticked.system += ticked.system;
         }
         Ok(sum)
+    }
+
+    /// What `pid` alone has spent so far, in all its threads.
+    ///
+    /// # Errors
+    /// Fails when it ends meanwhile.
+    pub fn of_process(pid: Pid) -> anyhow::Result<Self> {
+        Ok(Self { scheduled: scheduled(pid)?, ticked: Stat::of(pid)?.time })
     }
 
     /// What was spent since `earlier`: the exact figure, unless the complete one shows that threads have ended or that
@@ -39,9 +58,34 @@ impl TreeTime {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let scheduled = self.scheduled.saturating_sub(earlier.scheduled);
-        let ticked = self.ticked.saturating_sub(earlier.ticked);
+        let ticked = self.ticked.since(earlier.ticked).total();
         let tolerance = 2 * TICK + ticked / 50;
         if ticked > scheduled + tolerance { ticked } else { scheduled }
+    }
+
+    /// What was spent since `earlier`, told apart: the sum is that of [`Self::since`], its parts are as the ticks (10 ms)
+    /// divide it.
+    #[must_use]
+    pub fn split_since(self, earlier: Self) -> Ticked {
+        let total = self.since(earlier);
+        let ticked = self.ticked.since(earlier.ticked);
+        if ticked.total().is_zero() {
+            return Ticked { user: total, system: Duration::ZERO };
+        }
+        let user = total.mul_f64(ticked.user.as_secs_f64() / ticked.total().as_secs_f64()).min(total);
+        Ticked { user, system: total - user }
+    }
+}
+
+impl Ticked {
+    /// Both together.
+    #[must_use]
+    pub fn total(self) -> Duration {
+        self.user + self.system
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self { user: self.user.saturating_sub(earlier.user), system: self.system.saturating_sub(earlier.system) }
     }
 }
 
@@ -142,7 +186,7 @@ impl Sub for MachineTime {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     parent: Pid,
-    time: Duration,
+    time: Ticked,
 }
 
 impl Stat {
@@ -158,7 +202,10 @@ impl Stat {
         let (_, fields) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
         let ticks = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
-        Some(Self { parent: Pid::from_raw(fields.get(1)?.parse().ok()?), time: TICK * (ticks(14)? + ticks(15)?) })
+        Some(Self {
+            parent: Pid::from_raw(fields.get(1)?.parse().ok()?),
+            time: Ticked { user: TICK * ticks(14)?, system: TICK * ticks(15)? },
+        })
     }
 }
 
@@ -196,7 +243,8 @@ mod tests {
     fn stat_is_read_behind_any_name() {
         let text = "42 (a) (b c) S 7 42 42 0 -1 4194560 100 0 0 0 120 35 0 0 20 0 1 0 999 1 2\n";
         let stat = Stat::parse(text).unwrap();
-        assert_eq!(stat, Stat { parent: Pid::from_raw(7), time: Duration::from_millis(1550) });
+        let time = Ticked { user: Duration::from_millis(1200), system: Duration::from_millis(350) };
+        assert_eq!(stat, Stat { parent: Pid::from_raw(7), time });
         assert_eq!(Stat::parse("42 (a) S 7"), None);
     }
 
@@ -221,12 +269,24 @@ mod tests {
     fn the_exact_time_is_preferred_until_a_thread_is_lost() {
         let time = |scheduled, ticked| TreeTime {
             scheduled: Duration::from_millis(scheduled),
-            ticked: Duration::from_millis(ticked),
+            ticked: Ticked { user: Duration::from_millis(ticked), system: Duration::ZERO },
         };
         let start = time(100, 100);
         assert_eq!(time(1107, 1110).since(start), Duration::from_millis(1007));
         assert_eq!(time(1107, 1090).since(start), Duration::from_millis(1007));
         assert_eq!(time(507, 1110).since(start), Duration::from_millis(1010));
+    }
+
+    #[test]
+    fn the_ticks_divide_the_exact_time() {
+        let time = |scheduled, user, system| TreeTime {
+            scheduled: Duration::from_millis(scheduled),
+            ticked: Ticked { user: Duration::from_millis(user), system: Duration::from_millis(system) },
+        };
+        let split = time(1100, 350, 760).split_since(time(100, 100, 10));
+        assert_eq!(split, Ticked { user: Duration::from_millis(250), system: Duration::from_millis(750) });
+        let unticked = time(4, 0, 0).split_since(time(1, 0, 0));
+        assert_eq!(unticked.total(), Duration::from_millis(3));
     }
 
     #[test]

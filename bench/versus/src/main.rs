@@ -14,7 +14,6 @@ mod measure;
 mod programs;
 mod report;
 mod scenario;
-mod statistics;
 mod targets;
 mod websocket;
 

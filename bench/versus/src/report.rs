@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use bench_common::host::Host;
+use bench_common::{host::Host, statistics::Spread};
 use serde::Serialize;
 
 use crate::{
     measure::{Round, Sample},
     scenario::Scenario,
-    statistics::Spread,
 };
 
 /// The target that stands for what the foundation alone costs.
