@@ -29,7 +29,6 @@ fn config_text(site: &Site<'_>) -> String {
         "{{
     admin off
     auto_https off
-    persist_config off
     log {{
         output stderr
         level ERROR
@@ -71,7 +70,6 @@ mod tests {
             "{
     admin off
     auto_https off
-    persist_config off
     log {
         output stderr
         level ERROR
