@@ -1,11 +1,12 @@
 //! Makes load: a thread for each core, an io_uring for each thread, and nothing that threads share while they run.
 //!
 //! [`Plan`] is the scenario made ready. In each thread, `worker` opens connections and says what is due (by the
-//! [`schedule`], or as soon as an answer has come), and each `connection` is a task that sends and reads. Times are
+//! [`schedule`], or as soon as an answer has come), and each `connection` is a task that connects, and in an `exchange` sends and reads. Times are
 //! nanoseconds from the run's start.
 
 mod alarm;
 mod connection;
+mod exchange;
 mod plan;
 pub mod schedule;
 mod worker;

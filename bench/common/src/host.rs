@@ -144,7 +144,8 @@ fn revision() -> String {
     }
 }
 
-/// The date `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`.
+/// The date `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`. The engine has a calendar too, but the load generator
+/// stands on this crate and has no part of the proxy in it.
 fn date_text(days: u64) -> String {
     // Counted from 0000-03-01, so that a leap day is the last of its year, in eras of 400 years.
     let days = days + 719_468;

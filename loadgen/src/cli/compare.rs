@@ -21,6 +21,8 @@ use super::{
 const WINDOW: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Clone, Args)]
+#[command(mut_arg("duration", |arg| arg.help("How long a window is, such as 2s [default: 4s, or the scenario's]")))]
+#[command(mut_arg("warm_up", |arg| arg.help("How long the windows of the first round are, which is not counted")))]
 pub(super) struct Arguments {
     #[command(flatten)]
     compare: CompareArguments,

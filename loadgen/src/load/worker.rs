@@ -414,8 +414,12 @@ impl Worker {
     fn expire_queued(&self, now_ns: u64) {
         let timeout_ns = self.plan.timeouts.request.as_nanos() as u64;
         for queue in &self.queues {
-            while let Some(job) = queue.due.borrow_mut().pop_front_if(|job| job.due_ns + timeout_ns <= now_ns) {
-                self.failed(&Failure::new(ErrorKind::TimedOut, "no connection was free in time"), job.due_ns);
+            let has_expired =
+                |queue: &Queue| queue.due.borrow().front().is_some_and(|job| job.due_ns + timeout_ns <= now_ns);
+            while has_expired(queue) {
+                if let Some(job) = queue.due.borrow_mut().pop_front() {
+                    self.failed(&Failure::new(ErrorKind::TimedOut, "no connection was free in time"), job.due_ns);
+                }
             }
         }
     }
