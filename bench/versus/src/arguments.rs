@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use bench_common::affinity;
-use clap::Parser;
-
-use crate::{
+use bench_versus::{
     scenario::{Scenario, Work},
     targets::Target,
     websocket::Role,
 };
+use clap::Parser;
 
 /// Runs Ringway beside its peers and compares the CPU time that a request costs each.
 #[derive(Debug, Parser)]

@@ -5,18 +5,14 @@
 //! generator and this program share another. Machines are noisy and drift, so a result is a ratio to a peer that was
 //! measured in the same round, and a round in which somebody else used the machine is repeated.
 //!
-//! The path through the files: [`arguments`] → [`programs`] (what is installed, what must be built) →
-//! [`measure`] (rounds of windows) with [`targets`] (how each proxy is set) → [`report`] (medians, ratios, tables). WebSockets
-//! have a load and an upstream of their own ([`websocket`]). The upstream, the load, the clocks and the run's folder under `perf/runs` are those of all benches, in [`bench_common`].
+//! The path through the files: [`arguments`] → [`bench_versus::programs`] (what is installed, what must be built) →
+//! [`measure`] (rounds of windows) with [`bench_versus::targets`] (how each proxy is set) → [`report`] (medians, ratios, tables).
+//! What stands around the proxies is the library's, which `bench/flame` shares.
 
 mod arguments;
 mod measure;
-mod programs;
 mod report;
-mod scenario;
 mod statistics;
-mod targets;
-mod websocket;
 
 use bench_common::{
     affinity,
@@ -24,11 +20,14 @@ use bench_common::{
     interrupt::Interrupt,
     keep::{self, Run},
     process,
-    upstream::Upstream,
+};
+use bench_versus::{
+    programs::{Programs, Wanted},
+    stage::Stage,
 };
 use clap::Parser;
 
-use crate::{arguments::Arguments, measure::Bench, programs::Programs, report::Report};
+use crate::{arguments::Arguments, measure::Bench, report::Report};
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = Arguments::parse();
@@ -38,18 +37,16 @@ fn main() -> anyhow::Result<()> {
     arguments.check()?;
     process::raise_descriptor_limit()?;
     let interrupt = Interrupt::watch()?;
-    let programs = Programs::prepare(&arguments)?;
+    let programs = Programs::prepare(&Wanted {
+        targets: &arguments.targets,
+        ringway: arguments.ringway.as_deref(),
+        runtimes: arguments.runtimes.as_deref(),
+    })?;
     affinity::move_to(arguments.load_core)?;
 
     let directory = keep::scratch_directory("versus")?;
-    let upstream = Upstream::start(&programs.nginx, directory.path(), arguments.load_core, &interrupt)?;
-    let bench = Bench {
-        arguments: &arguments,
-        programs: &programs,
-        directory: directory.path(),
-        upstream,
-        interrupt: &interrupt,
-    };
+    let stage = Stage::start(&programs, directory.path(), arguments.load_core, &interrupt)?;
+    let bench = Bench { arguments: &arguments, stage };
 
     let mut report = Report::new(Host::describe(programs.versions())?, host::command_line("ringway-bench-versus"));
     for &scenario in &arguments.scenarios {

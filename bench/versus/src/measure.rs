@@ -1,28 +1,17 @@
 //! The rounds: every target in turn, each in a window of its own.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bench_common::{
     cpu::{self, MachineTime, TreeTime},
-    interrupt::Interrupt,
-    upstream::Upstream,
-    wrk::{Load, Wrk},
+    wrk::Load,
 };
+use bench_versus::{scenario::Scenario, stage::Stage, targets::Running};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use crate::{
-    arguments::Arguments,
-    programs::Programs,
-    scenario::{Scenario, Work},
-    targets::Running,
-    websocket::{self, EchoServer},
-};
+use crate::arguments::Arguments;
 
 /// How much CPU time others may use while a target is measured, in percent of the window, before its round is polluted.
 const FOREIGN_PERCENT_MAX: f64 = 5.0;
@@ -30,10 +19,7 @@ const FOREIGN_PERCENT_MAX: f64 = 5.0;
 /// What all scenarios of a run have in common.
 pub(crate) struct Bench<'a> {
     pub(crate) arguments: &'a Arguments,
-    pub(crate) programs: &'a Programs,
-    pub(crate) directory: &'a Path,
-    pub(crate) upstream: Upstream,
-    pub(crate) interrupt: &'a Interrupt,
+    pub(crate) stage: Stage<'a>,
 }
 
 /// Every target, measured once, in the order of the command line.
@@ -75,22 +61,10 @@ impl Bench<'_> {
     /// Starts every target and takes the rounds of one scenario, polluted ones included.
     pub(crate) fn run(&self, scenario: Scenario) -> anyhow::Result<Vec<Round>> {
         let Arguments { targets, rounds: rounds_wanted, proxy_core, .. } = self.arguments;
-        let directory = self.directory;
-        let mut echo = None;
-        let (upstream, upstream_pid) = match scenario.work {
-            Work::Echo(_) => {
-                let server = echo.insert(EchoServer::start(directory, self.arguments.load_core, self.interrupt)?);
-                (server.address, server.process.pid())
-            }
-            Work::Download(body) => {
-                self.upstream.offer(body)?;
-                (self.upstream.address, self.upstream.process.pid())
-            }
-            Work::Upload(_) => (self.upstream.address, self.upstream.process.pid()),
-        };
+        let behind = self.stage.behind(scenario)?;
         let proxies = targets
             .iter()
-            .map(|target| target.start(self.programs, upstream, scenario, directory, *proxy_core, self.interrupt))
+            .map(|target| self.stage.proxy(target, &behind, scenario, *proxy_core))
             .collect::<anyhow::Result<Vec<_>>>()?;
 
         let mut rounds: Vec<Round> = Vec::new();
@@ -99,7 +73,7 @@ impl Bench<'_> {
             eprint!("{scenario} round {}:", rounds.len() + 1);
             let mut samples = Vec::with_capacity(proxies.len());
             for proxy in &proxies {
-                let sample = self.measure(proxy, scenario, upstream_pid);
+                let sample = self.measure(proxy, scenario, behind.pid);
                 let sample = sample.with_context(|| format!("{} under {scenario}", proxy.target))?;
                 eprint!("  {} {:.2} µs", sample.target, sample.proxy_us_per_request);
                 samples.push(sample);
@@ -117,34 +91,11 @@ impl Bench<'_> {
     /// within it, which is a few thousandths of its requests, and the same for every target.
     fn measure(&self, proxy: &Running, scenario: Scenario, upstream: Pid) -> anyhow::Result<Sample> {
         let Arguments { seconds, warm_up_seconds, .. } = *self.arguments;
-        self.load(proxy, scenario, warm_up_seconds)?;
+        self.stage.load(proxy, scenario, warm_up_seconds)?;
         let start = Snapshot::take(proxy.process.pid(), upstream)?;
-        let load = self.load(proxy, scenario, seconds)?;
+        let load = self.stage.load(proxy, scenario, seconds)?;
         let end = Snapshot::take(proxy.process.pid(), upstream)?;
         Ok(self.sample(proxy, load, start, end))
-    }
-
-    /// Loads one proxy for `seconds`.
-    fn load(&self, proxy: &Running, scenario: Scenario, seconds: u32) -> anyhow::Result<Load> {
-        let load_core = self.arguments.load_core;
-        if let Work::Echo(_) = scenario.work {
-            return websocket::load(scenario, proxy.address, seconds, load_core, self.directory, self.interrupt);
-        }
-        let script = scenario.script().map(|text| {
-            let file = self.directory.join(format!("{scenario}.lua"));
-            fs::write(&file, text).map(|()| file).context("cannot write the script of wrk")
-        });
-        let script = script.transpose()?;
-        let wrk = Wrk {
-            program: &self.programs.wrk,
-            directory: self.directory,
-            core: load_core,
-            address: proxy.address,
-            path: &scenario.path(),
-            script: script.as_deref(),
-            connections: scenario.connections,
-        };
-        wrk.run(seconds, self.interrupt)
     }
 
     fn sample(&self, proxy: &Running, load: Load, start: Snapshot, end: Snapshot) -> Sample {

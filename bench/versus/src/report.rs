@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use bench_common::host::Host;
+use bench_versus::scenario::Scenario;
 use serde::Serialize;
 
 use crate::{
     measure::{Round, Sample},
-    scenario::Scenario,
     statistics::Spread,
 };
 

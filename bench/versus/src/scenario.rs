@@ -22,14 +22,16 @@ const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// One kind of work, done again and again over a number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Scenario {
-    pub(crate) work: Work,
-    pub(crate) connections: u32,
+pub struct Scenario {
+    /// What happens on each connection.
+    pub work: Work,
+    /// How many there are.
+    pub connections: u32,
 }
 
 /// What happens on the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
+pub enum Work {
     /// A GET of this body.
     Download(Body),
     /// A POST of this body, answered with the small one.
@@ -40,7 +42,8 @@ pub(crate) enum Work {
 
 impl Scenario {
     /// Bytes of the body, or of the message.
-    pub(crate) fn length_bytes(self) -> usize {
+    #[must_use]
+    pub fn length_bytes(self) -> usize {
         match self.work {
             Work::Download(body) | Work::Upload(body) => body.length_bytes(),
             Work::Echo(message_bytes) => message_bytes,
@@ -48,7 +51,8 @@ impl Scenario {
     }
 
     /// The path asked for.
-    pub(crate) fn path(self) -> String {
+    #[must_use]
+    pub fn path(self) -> String {
         match self.work {
             Work::Download(body) => body.path(),
             Work::Upload(_) => UPLOAD_PATH.to_owned(),
@@ -57,7 +61,8 @@ impl Scenario {
     }
 
     /// The script by which wrk makes the requests, where a GET is not enough.
-    pub(crate) fn script(self) -> Option<String> {
+    #[must_use]
+    pub fn script(self) -> Option<String> {
         let Work::Upload(body) = self.work else { return None };
         let repeated = body.length_bytes() / 16;
         Some(format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"0123456789abcdef\", {repeated})\n"))

@@ -30,7 +30,8 @@ const SPLICE_PREFIX: &str = "ringway-splice-";
 
 /// A proxy under test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Target {
+pub enum Target {
+    /// Ringway as it comes.
     Ringway,
     /// Ringway on its second backend.
     RingwayEpoll,
@@ -38,9 +39,11 @@ pub(crate) enum Target {
     RingwaySplice(Body),
     /// Ringway as it is run every day: access log, metrics, an edit of a header, and the admin socket.
     RingwayDaily,
+    /// nginx.
     Nginx,
     /// nginx with its access log.
     NginxLogged,
+    /// HAProxy.
     Haproxy,
     /// HAProxy with its access log.
     HaproxyLogged,
@@ -57,20 +60,26 @@ pub(crate) struct Site<'a> {
 }
 
 /// A target that runs and was seen to serve its scenario.
-pub(crate) struct Running {
-    pub(crate) target: Target,
-    pub(crate) process: Process,
-    pub(crate) address: SocketAddr,
+#[derive(Debug)]
+pub struct Running {
+    /// What it is.
+    pub target: Target,
+    /// Its process.
+    pub process: Process,
+    /// Where it listens.
+    pub address: SocketAddr,
 }
 
 impl Target {
     /// Whether it is one of the programs that Ringway is held against.
-    pub(crate) fn is_peer(&self) -> bool {
+    #[must_use]
+    pub fn is_peer(&self) -> bool {
         matches!(self, Self::Nginx | Self::NginxLogged | Self::Haproxy | Self::HaproxyLogged)
     }
 
     /// Whether it is Ringway, on whichever backend.
-    pub(crate) fn is_ringway(&self) -> bool {
+    #[must_use]
+    pub fn is_ringway(&self) -> bool {
         matches!(self, Self::Ringway | Self::RingwayEpoll | Self::RingwaySplice(_) | Self::RingwayDaily)
     }
 

@@ -32,7 +32,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// What this program is when it has started itself.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Role {
+pub enum Role {
     /// Sends every message of its WebSockets back, until it is ended.
     #[command(hide = true)]
     WebsocketEcho {
@@ -60,7 +60,10 @@ pub(crate) enum Role {
 
 impl Role {
     /// Plays it to its end.
-    pub(crate) fn play(self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// Fails when the sockets do.
+    pub fn play(self) -> anyhow::Result<()> {
         match self {
             Self::WebsocketEcho { listen } => echo::serve(listen),
             Self::WebsocketLoad { address, connections, message_bytes, seconds } => {
@@ -73,6 +76,7 @@ impl Role {
 }
 
 /// The server behind the proxies.
+#[derive(Debug)]
 pub(crate) struct EchoServer {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
