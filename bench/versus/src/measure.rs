@@ -61,7 +61,10 @@ pub(crate) struct Sample {
     pub(crate) upstream_us_per_request: f64,
     pub(crate) load_us_per_request: f64,
     pub(crate) requests_per_second: f64,
+    /// Zero where the load does not tell: wrk's correction of its percentiles takes each answer of a pipeline for a turn of its
+    /// own, and what it prints then is nothing.
     pub(crate) latency_p50_us: f64,
+    /// Likewise.
     pub(crate) latency_p99_us: f64,
     /// How busy the cores were, in percent of the window.
     pub(crate) proxy_core_percent: f64,
@@ -196,22 +199,7 @@ impl Snapshot {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_core_spoils_only_what_comes_by_the_clock() {
-        let sample =
-            |foreign_percent, load_core_percent| Sample { foreign_percent, load_core_percent, ..example("nginx") };
-        let full = [sample(0.0, 50.0), sample(0.0, 99.0)];
-        assert_eq!(pollution(&full, false), None);
-        assert!(pollution(&full, true).unwrap().contains("99 % busy"));
-        assert_eq!(pollution(&[sample(4.0, 90.0)], true), None);
-        assert!(pollution(&[sample(0.0, 9.0), sample(6.0, 9.0)], false).unwrap().contains("others used 6 %"));
-    }
-}
-
+/// A sample for tests.
 #[cfg(test)]
 pub(crate) fn example(target: &str) -> Sample {
     Sample {
@@ -227,5 +215,21 @@ pub(crate) fn example(target: &str) -> Sample {
         proxy_core_percent: 60.0,
         load_core_percent: 100.0,
         foreign_percent: 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_core_spoils_only_what_comes_by_the_clock() {
+        let sample =
+            |foreign_percent, load_core_percent| Sample { foreign_percent, load_core_percent, ..example("nginx") };
+        let full = [sample(0.0, 50.0), sample(0.0, 99.0)];
+        assert_eq!(pollution(&full, false), None);
+        assert!(pollution(&full, true).unwrap().contains("99 % busy"));
+        assert_eq!(pollution(&[sample(4.0, 90.0)], true), None);
+        assert!(pollution(&[sample(0.0, 9.0), sample(6.0, 9.0)], false).unwrap().contains("others used 6 %"));
     }
 }

@@ -8,7 +8,7 @@ use loadgen::report::html::{
     plot::{Axis, Plot},
 };
 
-use crate::report::{BOUNDED, IdleReport, Report, ScenarioReport, Settings};
+use crate::report::{BOUNDED, IdleReport, Report, ScenarioReport, Settings, Summary, latency_text};
 
 /// Room for names beside a plot.
 const NAMES: f64 = 150.0;
@@ -93,7 +93,7 @@ fn overview(report: &Report) -> String {
 }
 
 fn requests(scenario: &ScenarioReport, settings: &Settings) -> String {
-    let rows = |value: fn(&crate::report::Summary) -> Spread, has_ratio: bool| -> Vec<Row<'_>> {
+    let rows = |value: fn(&Summary) -> Spread, has_ratio: bool| -> Vec<Row<'_>> {
         let row = |target| Row {
             colour: colour(settings, target_name(target)),
             name: target_name(target),
@@ -114,7 +114,7 @@ fn requests(scenario: &ScenarioReport, settings: &Settings) -> String {
     text
 }
 
-fn target_name(target: &crate::report::Summary) -> &str {
+fn target_name(target: &Summary) -> &str {
     &target.target
 }
 
@@ -129,19 +129,19 @@ fn figures(scenario: &ScenarioReport) -> String {
         push(
             &mut text,
             format_args!(
-                "<tr><th class=\"row\">{}</th><td class=\"n\">{:.1}</td><td class=\"n\">{:.0}{mark}</td><td class=\"n\">{:.0}</td>\
-                 <td class=\"n\">{:.0}</td><td class=\"n\">{}</td></tr>\n",
+                "<tr><th class=\"row\">{}</th><td class=\"n\">{:.1}</td><td class=\"n\">{:.0}{mark}</td><td class=\"n\">{}</td>\
+                 <td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
                 escape(&target.target),
                 target.total_us_per_request.median,
                 target.requests_per_second.median,
-                target.latency_p50_us.median,
-                target.latency_p99_us.median,
+                latency_text(target.latency_p50_us),
+                latency_text(target.latency_p99_us),
                 target.cores(),
             ),
         );
     }
     text.push_str("</table></div>\n");
-    if scenario.targets.iter().any(crate::report::Summary::is_bounded_by_the_load) {
+    if scenario.targets.iter().any(Summary::is_bounded_by_the_load) {
         push(&mut text, format_args!("<p class=\"quiet\">{BOUNDED}</p>\n"));
     }
     text
@@ -158,8 +158,7 @@ fn memory(idle: &IdleReport, settings: &Settings) -> String {
             ..row(target.user_bytes, &target.target, Some(target.ratio_estimate))
         })
         .collect();
-    let bytes =
-        |bytes: f64| if bytes < 10_000.0 { format!("{bytes:.0} B") } else { format!("{:.1} KiB", bytes / 1024.0) };
+    let bytes = |bytes: f64| format!("{bytes:.0} B");
     text.push_str(&bars(&format!("User memory a connection (× {})", idle.reference), &user, bytes));
     let kernel: Vec<Row<'_>> = idle
         .targets

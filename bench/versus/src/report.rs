@@ -170,14 +170,14 @@ impl ScenarioReport {
             let over_floor = target.over_floor_us.map_or_else(String::new, |over| format!("{:+.2}", over.median));
             writeln!(
                 text,
-                "{:<width$} {:>24} {:>20} {over_floor:>14} {:>8.1} {:>8.0} {:>8.0} {:>8.0} {cores:>13}",
+                "{:<width$} {:>24} {:>20} {over_floor:>14} {:>8.1} {:>8.0} {:>8} {:>8} {cores:>13}",
                 target.target,
                 spread_text(target.proxy_us_per_request),
                 spread_text(target.ratio),
                 target.total_us_per_request.median,
                 target.requests_per_second.median,
-                target.latency_p50_us.median,
-                target.latency_p99_us.median,
+                latency_text(target.latency_p50_us),
+                latency_text(target.latency_p99_us),
             )?;
         }
         if self.targets.iter().any(Summary::is_bounded_by_the_load) {
@@ -269,6 +269,11 @@ fn reference<'a>(
 /// Letters of the column of names.
 fn name_width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
     names.map(str::len).fold(NAME_LETTERS_MIN, usize::max)
+}
+
+/// A latency in µs; a dash where the load tells none.
+pub(crate) fn latency_text(latency: Spread) -> String {
+    if latency.median > 0.0 { format!("{:.0}", latency.median) } else { "–".to_owned() }
 }
 
 fn spread_text(spread: Spread) -> String {

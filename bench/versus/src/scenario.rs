@@ -113,8 +113,7 @@ impl Scenario {
                 let repeated = body.length_bytes() / 16;
                 Some(format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"0123456789abcdef\", {repeated})\n"))
             }
-            // wrk finds out how many requests a write has, counts each answer, and writes again when the last has come. Its
-            // latencies are from the write to each answer.
+            // wrk finds out how many requests a write has, counts each answer, and writes again when the last has come.
             Work::Pipelined(depth) => Some(format!(
                 "init = function(arguments)\n    local requests = {{}}\n    \
                  for request = 1, {depth} do requests[request] = wrk.format() end\n    \

@@ -102,6 +102,12 @@ fn the_table_says_what_bounds_the_figures() {
 }
 
 #[test]
+fn a_latency_that_nobody_told_is_no_zero() {
+    let spread = |median| Spread { median, min: 0.0, max: 900.0 };
+    assert_eq!([0.0, 612.4].map(|median| latency_text(spread(median))), ["–", "612"]);
+}
+
+#[test]
 fn memory_has_a_table_of_its_own() {
     let text = report(None).text();
     let at = text.find("idle@1000: 1000 connections, rounds: 3.").expect(&text);
