@@ -90,7 +90,7 @@ impl Report {
             Run { name: &name, bench: "flame", report: &summary, text: &text, scratch }.keep(&arguments.keep_in)?;
 
         let title = format!("{target} under {scenario}");
-        let subtitle = format!("{}, Linux {}; {}", self.host.revision, self.host.kernel, self.method);
+        let subtitle = format!("{}, Linux {}; {}", self.host.revision, self.host.machine.kernel, self.method);
         let picture = Picture { title: &title, subtitle: &subtitle, unit: self.unit(arguments) };
         write(&folder, "flame.folded", &self.stacks.to_string())?;
         write(&folder, "flame.svg", &picture.draw(&self.stacks)?)?;

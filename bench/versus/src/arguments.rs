@@ -101,6 +101,11 @@ impl Arguments {
             "the bare proxies pass on one request after the other, without a body, on connections that stay; they open no tunnel: \
              measure without them"
         );
+        let pipelines = self.scenarios.iter().any(|scenario| matches!(scenario.work, Work::Pipelined(_)));
+        ensure!(
+            !(pipelines && self.targets.contains(&Target::Pingora)),
+            "Pingora closes a connection on which requests are pipelined, with the first answer: measure without it"
+        );
         ensure!(self.proxy_core != self.load_core, "the proxy and the load need a core each");
         for core in [self.proxy_core, self.load_core] {
             if !affinity::may_use(core)? {
@@ -108,5 +113,31 @@ impl Arguments {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str) -> Result<(), String> {
+        let arguments = Arguments::try_parse_from(["versus"].into_iter().chain(line.split(' '))).expect("it parses");
+        // Another core than the proxy's may not be there.
+        arguments.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_a_target_cannot_do_is_said_before_it_is_asked() {
+        for (line, error) in [
+            ("--targets pingora,nginx --scenarios pipelined-16@4", "Pingora closes"),
+            ("--targets bare-ring --scenarios connect@4", "on connections that stay"),
+            ("--targets bare-ring --scenarios upload-64k@4", "without a body"),
+            ("--targets nginx,nginx", "named twice"),
+            ("--targets nginx --reference haproxy", "is not among the targets"),
+        ] {
+            assert!(check(line).unwrap_err().contains(error), "{line}");
+        }
+        let fine = "--targets pingora,nginx,bare-ring --reference nginx --scenarios idle@4,open-half@4,small@4";
+        assert!(check(fine).map_or_else(|error| error.starts_with("core "), |()| true));
     }
 }
