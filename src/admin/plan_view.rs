@@ -9,8 +9,8 @@ use plan::access_log::{
 };
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::{
-    AccessLog, AccessLogs, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics, Overload,
-    PathPattern, Plan, Retry, Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
+    AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
+    Overload, PathPattern, Plan, Retry, Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
 };
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn listener(listener: &Listener) -> Value {
 }
 
 fn route(route: &Route, upstream_name: &str) -> Value {
-    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, access_log, filters } = route;
+    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, coalesce, access_log, filters } = route;
     let Filters { request, response } = filters;
     let (exact, prefix) = match path {
         PathPattern::Exact(path) => (Some(path), None),
@@ -79,6 +79,7 @@ fn route(route: &Route, upstream_name: &str) -> Value {
         "upstream": upstream_name,
         "upgrades": upgrades,
         "connect": connect,
+        "coalesce": coalesce,
         "access_log": access_log.map(|id| id.0),
         "request_filters": request.iter().map(|RequestFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
         "response_filters": response.iter().map(|ResponseFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
@@ -185,6 +186,7 @@ fn upstream(upstream: &Upstream) -> Value {
         keep_alive_timeout,
         idle_connections_max,
         connections_max,
+        coalesce,
     } = upstream;
     let hash = match by {
         plan::Balance::ConsistentHash(HashKey::Source) => json!("source"),
@@ -205,6 +207,17 @@ fn upstream(upstream: &Upstream) -> Value {
         "keep_alive_timeout": seconds(keep_alive_timeout),
         "idle_connections": idle_connections_max,
         "connections": connections_max,
+        "coalesce": coalesce_view(coalesce),
+    })
+}
+
+fn coalesce_view(coalesce: &Coalesce) -> Value {
+    let Coalesce { connections_max, depth_max, engage_at, stall_timeout } = coalesce;
+    json!({
+        "connections": connections_max,
+        "depth": depth_max,
+        "engage_at": engage_at,
+        "stall_timeout": seconds(stall_timeout),
     })
 }
 

@@ -151,6 +151,29 @@ pub(super) struct Upstream {
     /// When a request is sent again to another server. A server gets the same request once.
     #[serde(default)]
     pub(super) retry: Retry,
+    /// How the requests of routes with `coalesce = true` share connections.
+    #[serde(default)]
+    pub(super) coalesce: Coalesce,
+}
+
+/// How requests share connections, if their route lets them: [http.md](http.md#coalescing) tells when that pays. All numbers
+/// are for one shard and one server.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct Coalesce {
+    /// Connections that are shared.
+    #[schemars(range(min = 1, max = 64), extend("default" = 4))]
+    pub(super) connections: Option<Spanned<i64>>,
+    /// Requests that one of them carries at once; one that finds no room gets a connection of its own.
+    #[schemars(range(min = 2, max = 1024), extend("default" = 128))]
+    pub(super) depth: Option<Spanned<i64>>,
+    /// Requests under way from which on connections are shared.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 24))]
+    pub(super) engage_at: Option<Spanned<i64>>,
+    /// How long the answer that is due may take until its connection gets no more requests, and those behind it are sent again
+    /// elsewhere.
+    #[schemars(extend("default" = "20ms", "x-range" = ["1ms", "1h"]))]
+    pub(super) stall_timeout: Option<Spanned<Duration>>,
 }
 
 /// `{ address = "…", weight = 3 }`
@@ -249,6 +272,10 @@ pub(super) struct Route {
     /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy.
     #[serde(default)]
     pub(super) connect: bool,
+    /// Whether `GET`, `HEAD` and `OPTIONS` without a body may share connections to the upstream, many requests in one send:
+    /// [http.md](http.md#coalescing). The upstream's `coalesce` says how.
+    #[serde(default)]
+    pub(super) coalesce: bool,
     /// Where its exchanges are written down: the name of one of `access_logs`, or `off`.
     #[schemars(extend("x-default" = "what `access_log` says"))]
     pub(super) access_log: Option<Spanned<String>>,

@@ -10,6 +10,7 @@ mod bodies;
 mod cli;
 mod client_failures;
 mod clients;
+mod coalesce;
 mod configuration;
 mod counters;
 mod dns;

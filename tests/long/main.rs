@@ -1,5 +1,7 @@
-//! Tests of minutes, which `tests/run.sh --long` runs: a gigabyte each way in each framing, byte for byte; and [`storm`].
+//! Tests of minutes, which `tests/run.sh --long` runs: a gigabyte each way in each framing, byte for byte; [`storm`]; and
+//! [`astray`].
 
+mod astray;
 mod storm;
 
 use std::thread;

@@ -18,11 +18,12 @@ pub(crate) struct Arguments {
     /// What is asked of each proxy: WORK@CONNECTIONS, where WORK is a GET of the body small (128 bytes), 64k, 1m or body-SIZE; a POST
     /// of the body upload-SIZE; a message of 125 bytes (ws) or of ws-SIZE, there and back through a WebSocket; connect, small GETs
     /// with a connection each; pipelined-DEPTH, small GETs so many in a write; open-RATE, small GETs by the clock, so many a second
-    /// (11k) or half as many as the first target can answer (half); or idle, connections held for what memory they cost.
+    /// (11k) or half as many as the first target can answer (half); idle, connections held for what memory they cost; or batched, which is small
+    /// from an upstream that answers all it has received in one write.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
-    /// What is measured: ringway, ringway-epoll, nginx, haproxy, h2o, caddy, envoy, pingora (which is built), and the proxies of
+    /// What is measured: ringway, ringway-coalesced, ringway-epoll, nginx, haproxy, h2o, caddy, envoy, pingora (which is built), and the proxies of
     /// bench/runtimes as bare-ring, bare-epoll, and so on; ringway-splice-SIZE is Ringway with that `splice_bytes_min`,
     /// ringway-shards-COUNT with so many shards on the one core. [default: ringway, and its peers that are installed]
     #[arg(long, value_delimiter = ',')]
@@ -95,7 +96,7 @@ impl Arguments {
             ensure!(measured, "{reference}, which ratios shall be to, is not among the targets");
         }
         let bare = self.targets.iter().any(|target| matches!(target, Target::Bare(_)));
-        let plain = |work| matches!(work, Work::Download(_) | Work::Open(_) | Work::Idle);
+        let plain = |work| matches!(work, Work::Download(_) | Work::Batched | Work::Open(_) | Work::Idle);
         ensure!(
             !bare || self.scenarios.iter().all(|scenario| plain(scenario.work)),
             "the bare proxies pass on one request after the other, without a body, on connections that stay; they open no tunnel: \

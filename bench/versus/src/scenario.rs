@@ -12,6 +12,8 @@ use bench_common::{
 const UPLOAD_PREFIX: &str = "upload-";
 /// How the name of a scenario may begin whose body is of any size.
 const BODY_PREFIX: &str = "body-";
+/// The scenario with the upstream that answers a batch in one write.
+const BATCHED: &str = "batched";
 /// How the name of a WebSocket's scenario begins, with the size of its messages behind, and what it is for the usual ones.
 const ECHO_PREFIX: &str = "ws-";
 const ECHO: &str = "ws";
@@ -47,6 +49,8 @@ pub struct Scenario {
 pub enum Work {
     /// A GET of this body.
     Download(Body),
+    /// A GET of the small body, from an upstream that answers all it has received in one write.
+    Batched,
     /// A POST of this body, answered with the small one.
     Upload(Body),
     /// A message of so many bytes there and back through a WebSocket.
@@ -77,7 +81,9 @@ impl Work {
     pub fn answer(self) -> Option<Body> {
         match self {
             Self::Download(body) => Some(body),
-            Self::Upload(_) | Self::Connect | Self::Pipelined(_) | Self::Open(_) | Self::Idle => Some(Body::SMALL),
+            Self::Upload(_) | Self::Batched | Self::Connect | Self::Pipelined(_) | Self::Open(_) | Self::Idle => {
+                Some(Body::SMALL)
+            }
             Self::Echo(_) => None,
         }
     }
@@ -89,6 +95,7 @@ impl Scenario {
     pub fn length_bytes(self) -> usize {
         match self.work {
             Work::Download(body) | Work::Upload(body) => body.length_bytes(),
+            Work::Batched => Body::SMALL.length_bytes(),
             Work::Echo(message_bytes) => message_bytes,
             Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.length_bytes(),
         }
@@ -99,6 +106,7 @@ impl Scenario {
     pub fn path(self) -> String {
         match self.work {
             Work::Download(body) => body.path(),
+            Work::Batched => Body::SMALL.path(),
             Work::Upload(_) => UPLOAD_PATH.to_owned(),
             Work::Echo(_) => "/".to_owned(),
             Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.path(),
@@ -119,7 +127,7 @@ impl Scenario {
                  for request = 1, {depth} do requests[request] = wrk.format() end\n    \
                  pipeline = table.concat(requests)\nend\nrequest = function() return pipeline end\n"
             )),
-            Work::Download(_) | Work::Echo(_) | Work::Connect | Work::Open(_) | Work::Idle => None,
+            Work::Download(_) | Work::Batched | Work::Echo(_) | Work::Connect | Work::Open(_) | Work::Idle => None,
         }
     }
 }
@@ -127,6 +135,7 @@ impl Scenario {
 impl fmt::Display for Work {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Batched => formatter.write_str(BATCHED),
             Self::Download(body) if Body::USUAL.contains(body) => formatter.write_str(&body.name()),
             Self::Download(body) => write!(formatter, "{BODY_PREFIX}{}", body.name()),
             Self::Upload(body) => write!(formatter, "{UPLOAD_PREFIX}{}", body.name()),
@@ -173,7 +182,9 @@ impl FromStr for Work {
             Body::by_name(name)
                 .with_context(|| format!("no body is called {name}; there are small, and sizes such as 16k"))
         };
-        if name == ECHO {
+        if name == BATCHED {
+            Ok(Self::Batched)
+        } else if name == ECHO {
             Ok(Self::Echo(ECHO_MESSAGE_BYTES))
         } else if name == CONNECT {
             Ok(Self::Connect)
@@ -225,7 +236,7 @@ mod tests {
     fn a_scenario_reads_as_it_prints() {
         let names = ["small@64", "64k@512", "1m@1", "body-16k@64", "body-2m@4", "upload-64k@64", "upload-1m@16"];
         let others = ["connect@64", "pipelined-16@64", "open-half@64", "open-11k@64", "open-500@1", "idle@16000"];
-        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1"]).chain(others) {
+        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]).chain(others) {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
         }
         assert_eq!("body-64k@2".parse::<Scenario>().unwrap().to_string(), "64k@2", "one name for a size");

@@ -6,12 +6,14 @@ use anyhow::{Context, bail};
 use bench_common::{
     body::Body,
     interrupt::Interrupt,
+    process::Process,
     upstream::Upstream,
     wrk::{Load, Wrk},
 };
 use nix::unistd::Pid;
 
 use crate::{
+    batching::BatchingServer,
     generator::{Generator, IdleCost},
     programs::Programs,
     scenario::{Pace, Scenario, Work},
@@ -36,7 +38,7 @@ pub struct Behind {
     pub address: SocketAddr,
     /// Its process.
     pub pid: Pid,
-    _echo: Option<EchoServer>,
+    _process: Option<Process>,
 }
 
 impl<'a> Stage<'a> {
@@ -62,7 +64,11 @@ impl<'a> Stage<'a> {
         match scenario.work {
             Work::Echo(_) => {
                 let server = EchoServer::start(self.directory, self.load_core, self.interrupt)?;
-                Ok(Behind { address: server.address, pid: server.process.pid(), _echo: Some(server) })
+                Ok(Behind { address: server.address, pid: server.process.pid(), _process: Some(server.process) })
+            }
+            Work::Batched => {
+                let server = BatchingServer::start(self.directory, self.load_core, self.interrupt)?;
+                Ok(Behind { address: server.address, pid: server.process.pid(), _process: Some(server.process) })
             }
             Work::Download(body) => {
                 self.upstream.offer(body)?;
@@ -73,7 +79,7 @@ impl<'a> Stage<'a> {
     }
 
     fn usual(&self) -> Behind {
-        Behind { address: self.upstream.address, pid: self.upstream.process.pid(), _echo: None }
+        Behind { address: self.upstream.address, pid: self.upstream.process.pid(), _process: None }
     }
 
     /// Starts a proxy on `core`, and sees it serve the scenario.
@@ -112,7 +118,9 @@ impl<'a> Stage<'a> {
             Work::Open(Pace::PerSecond(rate)) => self.generator(proxy, scenario)?.by_the_clock(rate, seconds),
             Work::Open(Pace::HalfLoad) => bail!("half of the load is not known yet: see Stage::settle"),
             Work::Idle => bail!("idle connections are no load: see Stage::hold_idle"),
-            Work::Download(_) | Work::Upload(_) | Work::Pipelined(_) => self.wrk(proxy, scenario, seconds),
+            Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Pipelined(_) => {
+                self.wrk(proxy, scenario, seconds)
+            }
         }
     }
 

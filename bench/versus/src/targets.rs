@@ -40,6 +40,8 @@ const SHARDS_MAX: u32 = 256;
 pub enum Target {
     /// Ringway as it comes.
     Ringway,
+    /// Ringway whose one route coalesces.
+    RingwayCoalesced,
     /// Ringway on its second backend.
     RingwayEpoll,
     /// Ringway that splices bodies from this size on.
@@ -112,6 +114,7 @@ impl Target {
     pub fn is_ringway(&self) -> bool {
         match self {
             Self::Ringway
+            | Self::RingwayCoalesced
             | Self::RingwayEpoll
             | Self::RingwaySplice(_)
             | Self::RingwayDaily
@@ -151,6 +154,7 @@ impl Target {
         let ringway = |settings: ringway::Settings| ringway::launch(programs.ringway()?, site, &settings);
         match self {
             Self::Ringway => ringway(ringway::Settings::default()),
+            Self::RingwayCoalesced => ringway(ringway::Settings { coalesces: true, ..Default::default() }),
             Self::RingwayEpoll => ringway(ringway::Settings { io: "epoll", ..Default::default() }),
             Self::RingwaySplice(size) => ringway(ringway::Settings { splice_min: Some(*size), ..Default::default() }),
             Self::RingwayDaily => ringway(ringway::Settings { daily: true, ..Default::default() }),
@@ -172,6 +176,7 @@ impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ringway => formatter.write_str("ringway"),
+            Self::RingwayCoalesced => formatter.write_str("ringway-coalesced"),
             Self::RingwayEpoll => formatter.write_str("ringway-epoll"),
             Self::RingwaySplice(size) => write!(formatter, "{SPLICE_PREFIX}{}", size.name()),
             Self::RingwayDaily => formatter.write_str("ringway-daily"),
@@ -195,6 +200,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         match text {
             "ringway" => Ok(Self::Ringway),
+            "ringway-coalesced" => Ok(Self::RingwayCoalesced),
             "ringway-epoll" => Ok(Self::RingwayEpoll),
             "ringway-daily" => Ok(Self::RingwayDaily),
             "nginx" => Ok(Self::Nginx),
@@ -233,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_target_reads_as_it_prints() {
-        let daily = ["ringway-daily", "nginx-logged", "haproxy-logged"];
+        let daily = ["ringway-daily", "ringway-coalesced", "nginx-logged", "haproxy-logged"];
         let more = ["h2o", "caddy", "envoy", "pingora", "ringway-shards-64"];
         for text in ["ringway", "ringway-epoll", "ringway-splice-16k", "nginx", "haproxy", "bare-epoll"]
             .iter()

@@ -24,7 +24,7 @@ use nix::{
     sys::epoll::{Epoll, EpollEvent, EpollTimeout},
 };
 
-use crate::scenario::Scenario;
+use crate::{batching, scenario::Scenario};
 
 /// The example of RFC 6455 §1.3. Ringway, nginx and HAProxy pass both through, and none of them computes the answer.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -33,6 +33,13 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// What this program is when it has started itself.
 #[derive(Debug, Subcommand)]
 pub enum Role {
+    /// Answers every request with the small body, all that it has received in one write, until it is ended.
+    #[command(hide = true)]
+    BatchingUpstream {
+        /// Where it listens.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
     /// Sends every message of its WebSockets back, until it is ended.
     #[command(hide = true)]
     WebsocketEcho {
@@ -65,6 +72,7 @@ impl Role {
     /// Fails when the sockets do.
     pub fn play(self) -> anyhow::Result<()> {
         match self {
+            Self::BatchingUpstream { listen } => batching::serve(listen),
             Self::WebsocketEcho { listen } => echo::serve(listen),
             Self::WebsocketLoad { address, connections, message_bytes, seconds } => {
                 let load = load::run(address, connections, message_bytes, seconds)?;
@@ -121,7 +129,7 @@ pub(crate) fn load(
 }
 
 /// How many events there are. None, where the wait was interrupted: by a stop and a continuation, for instance.
-fn wait(epoll: &Epoll, events: &mut [EpollEvent], timeout: EpollTimeout) -> anyhow::Result<usize> {
+pub(crate) fn wait(epoll: &Epoll, events: &mut [EpollEvent], timeout: EpollTimeout) -> anyhow::Result<usize> {
     match epoll.wait(events, timeout) {
         Err(Errno::EINTR) => Ok(0),
         waited => Ok(waited?),
@@ -129,6 +137,6 @@ fn wait(epoll: &Epoll, events: &mut [EpollEvent], timeout: EpollTimeout) -> anyh
 }
 
 /// This program, to be started again. Not by its path, at which a newer build may stand by now.
-fn itself() -> Command {
+pub(crate) fn itself() -> Command {
     Command::new("/proc/self/exe")
 }

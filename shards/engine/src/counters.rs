@@ -30,6 +30,12 @@ pub struct Counters {
     pub upstream_failovers: Count,
     /// Servers that were left out for a time because they kept failing.
     pub upstream_ejections: Count,
+    /// Requests that were sent over shared connections.
+    pub coalesced_requests: Count,
+    /// The sends in which these left.
+    pub coalesced_batches: Count,
+    /// Those of them that were sent again because their connection failed them or was held up.
+    pub coalesced_resent: Count,
     /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
     pub tunnels: Count,
     /// Tunnels open; rises and falls.
@@ -90,6 +96,9 @@ impl Counters {
             ("upstream_retries_denied", &self.upstream_retries_denied),
             ("upstream_failovers", &self.upstream_failovers),
             ("upstream_ejections", &self.upstream_ejections),
+            ("coalesced_requests", &self.coalesced_requests),
+            ("coalesced_batches", &self.coalesced_batches),
+            ("coalesced_resent", &self.coalesced_resent),
             ("tunnels", &self.tunnels),
             ("clients_cut_off", &self.clients_cut_off),
             ("plan_swaps", &self.plan_swaps),

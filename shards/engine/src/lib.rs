@@ -8,7 +8,7 @@
 //! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
 //! [`exchange`] (THE file: one request and its response, from head to record) → [`route`] → [`forward`] (headers about the
 //! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade) → [`upstream`]
-//! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`) →
+//! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`; `coalesce/` where requests share connections) →
 //! back through the session → [`record`].
 //!
 //! An exchange sees its two sides through the traits of [`streams`], never a socket: a session may carry one exchange at a

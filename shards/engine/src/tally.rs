@@ -118,6 +118,16 @@ pub struct UpstreamTally {
     pub failovers: Count,
     /// Servers that were left out for a time because they kept failing.
     pub ejections: Count,
+    /// Requests that were sent over shared connections.
+    pub coalesced_requests: Count,
+    /// The sends in which these left.
+    pub coalesced_batches: Count,
+    /// Those of them that were sent again because their connection failed them or was held up.
+    pub coalesced_resent: Count,
+    /// Shared connections that were held up by an answer.
+    pub coalesced_stalls: Count,
+    /// Shared connections open; rises and falls.
+    pub coalesced_connections: Count,
 }
 
 /// How one server was used.

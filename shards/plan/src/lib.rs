@@ -26,7 +26,7 @@ pub use listener::{Address, Listener};
 pub use metrics::{LatencyBuckets, Metrics};
 pub use route::{HostPattern, PathPattern, Route, RouteId, RouteTable, UpstreamId};
 pub use trust::{Network, TrustPolicy};
-pub use upstream::{Balance, HashKey, Health, Retry, Server, Upstream};
+pub use upstream::{Balance, Coalesce, HashKey, Health, Retry, Server, Upstream};
 
 /// Everything a shard needs to know to serve. Shared by all shards, read only.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -50,6 +50,8 @@ pub struct Route {
     pub upgrades: Vec<String>,
     /// Whether CONNECT is passed on. The upstream, not Ringway, then decides where to and opens the connection.
     pub connect: bool,
+    /// Whether its safe requests may share connections to the upstream, as [`crate::Coalesce`] says.
+    pub coalesce: bool,
     /// Where its exchanges are written down, if anywhere.
     pub access_log: Option<AccessLogId>,
     /// What is done to requests and answers besides.
@@ -69,6 +71,7 @@ impl Route {
             upstream,
             upgrades: vec!["websocket".to_owned()],
             connect: false,
+            coalesce: false,
             access_log: None,
             filters: Filters::default(),
         }

@@ -33,6 +33,8 @@ pub struct Upstream {
     /// How many connections a shard opens to this upstream, in use and idle together. A request that finds none free
     /// waits for at most `connect_timeout`, then gets 503.
     pub connections_max: u32,
+    /// How requests of routes that coalesce share connections.
+    pub coalesce: Coalesce,
 }
 
 impl Upstream {
@@ -52,6 +54,7 @@ impl Upstream {
             keep_alive_timeout: Duration::from_secs(30),
             idle_connections_max: 512,
             connections_max: 16_384,
+            coalesce: Coalesce::default(),
         }
     }
 }
@@ -163,5 +166,28 @@ impl Default for Retry {
             backoff_base: Duration::from_millis(25),
             backoff_max: Duration::from_millis(250),
         }
+    }
+}
+
+/// How the requests of [routes that coalesce](crate::Route::coalesce) share connections: those that become ready in one tick
+/// of a shard go out over one connection in one send, and the answers come back in their order (RFC 9112 §9.3.2). All bounds
+/// are for one shard and one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coalesce {
+    /// Connections that are shared so; 1 to 64. A request that finds no room on them gets a connection of its own.
+    pub connections_max: u16,
+    /// Requests that one of them carries at once; 2 to 1,024.
+    pub depth_max: u16,
+    /// Requests under way from which on connections are shared. Below it a request would rather wait for others' answers than
+    /// gain anything; the default is where it was found to gain, whoever the server is (perf/README.md). 1 to 1,000,000.
+    pub engage_at: u32,
+    /// How long the answer that is due may take until its connection gets no more requests, and those behind it are sent
+    /// again elsewhere.
+    pub stall_timeout: Duration,
+}
+
+impl Default for Coalesce {
+    fn default() -> Coalesce {
+        Coalesce { connections_max: 4, depth_max: 128, engage_at: 24, stall_timeout: Duration::from_millis(20) }
     }
 }

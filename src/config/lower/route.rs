@@ -71,7 +71,8 @@ fn one(
     }
     let (name, hosts, path, default) = (name?, hosts?, path?, Route::new(None, "/", upstream?));
     let upgrades = upgrades.unwrap_or_else(|| default.upgrades.clone());
-    Some(Route { name, hosts, path, priority, upgrades, connect: section.connect, access_log, filters, ..default })
+    let (connect, coalesce) = (section.connect, section.coalesce);
+    Some(Route { name, hosts, path, priority, upgrades, connect, coalesce, access_log, filters, ..default })
 }
 
 /// What the routes so far match and are called, and where that stands.

@@ -1,9 +1,11 @@
 //! `[upstreams.NAME]`
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::config::spanned::Spanned;
-use plan::{Balance, HashKey, Health, Retry, Server, Upstream, UpstreamId};
+use plan::{Balance, Coalesce, HashKey, Health, Retry, Server, Upstream, UpstreamId};
 
 use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
@@ -24,6 +26,8 @@ const CONNECTIONS_MAX: u32 = 1_000_000;
 const WEIGHT_MAX: u16 = 1000;
 /// Bytes of a header field's name that requests are balanced by.
 const FIELD_NAME_BYTES_MAX: usize = 64;
+/// How long others wait behind an answer on a shared connection.
+const STALL_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60 * 60);
 /// A name stands in logs, records and addresses of the admin interface.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -85,7 +89,7 @@ fn one(
     check_name(name, problems);
     let default = Upstream::new(name.get_ref().clone(), servers(id, name, section, hosts, problems));
     let (balance, health) = (balance(name, section, problems), health(&section.health, problems));
-    let retry = retry(&section.retry, problems);
+    let (retry, coalesce) = (retry(&section.retry, problems), coalesce(&section.coalesce, problems));
     let connections_max = integer(section.connections.as_ref(), 1..=CONNECTIONS_MAX, default.connections_max, problems);
     // The default follows a smaller bound on all connections; a written number must fit below it.
     let idle_default = default.idle_connections_max.min(connections_max);
@@ -111,6 +115,7 @@ fn one(
         balance,
         health,
         retry,
+        coalesce,
         ..default
     }
 }
@@ -189,6 +194,16 @@ fn retry(section: &raw::Retry, problems: &mut Problems) -> Retry {
         statuses: statuses(section.statuses.as_deref(), default.statuses, problems),
         backoff_base: duration(section.backoff_base.as_ref(), TIMEOUT_RANGE, default.backoff_base, problems),
         backoff_max: duration(section.backoff_max.as_ref(), TIMEOUT_RANGE, default.backoff_max, problems),
+    }
+}
+
+fn coalesce(section: &raw::Coalesce, problems: &mut Problems) -> Coalesce {
+    let default = Coalesce::default();
+    Coalesce {
+        connections_max: integer(section.connections.as_ref(), 1..=64, default.connections_max, problems),
+        depth_max: integer(section.depth.as_ref(), 2..=1024, default.depth_max, problems),
+        engage_at: integer(section.engage_at.as_ref(), 1..=1_000_000, default.engage_at, problems),
+        stall_timeout: duration(section.stall_timeout.as_ref(), STALL_RANGE, default.stall_timeout, problems),
     }
 }
 

@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 65] = [
+pub(crate) static METRICS: [Metric; 70] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -79,6 +79,11 @@ pub(crate) static METRICS: [Metric; 65] = [
     counter("ringway_upstream_connects_total", &["upstream"], "Connections opened to servers, or tried to be."),
     counter("ringway_upstream_connection_reuses_total", &["upstream"], "Requests that went over a connection which had been used before."),
     gauge("ringway_upstream_connections", &["upstream", "state"], "Connections to servers: idle in the pool, or in use (being opened included)."),
+    counter("ringway_upstream_coalesced_requests_total", &["upstream"], "Requests sent over connections that several share."),
+    counter("ringway_upstream_coalesced_batches_total", &["upstream"], "Sends of these; requests by sends are how many leave together."),
+    counter("ringway_upstream_coalesced_resent_total", &["upstream"], "Requests that were sent again because their shared connection ended or was held up."),
+    counter("ringway_upstream_coalesced_stalls_total", &["upstream"], "Times a shared connection was held up by an answer that took too long."),
+    gauge("ringway_upstream_coalesced_connections", &["upstream"], "Shared connections open; none while nothing is coalesced."),
     counter("ringway_server_requests_total", &["upstream", "server"], "Requests sent to a server, each attempt counted."),
     counter("ringway_server_failures_total", &["upstream", "server"], "Requests that count against a server: connections refused or broken off, time-outs, statuses that the health policy names."),
     counter("ringway_server_heads_total", &["upstream", "server"], "Answers of a server whose heads came."),

@@ -318,8 +318,14 @@ impl Rising for RouteTally {
 impl Rising for UpstreamTally {
     fn rising(&self) -> impl Iterator<Item = &Count> {
         let counts = [&self.requests, &self.connects, &self.reuses, &self.retries, &self.retries_denied];
-        let rare = [&self.failovers, &self.ejections];
-        counts.into_iter().chain(rare).chain(self.head_latency.cells()).chain(self.total_latency.cells())
+        let rare = [&self.failovers, &self.ejections, &self.coalesced_resent, &self.coalesced_stalls];
+        let coalesced = [&self.coalesced_requests, &self.coalesced_batches];
+        counts
+            .into_iter()
+            .chain(rare)
+            .chain(coalesced)
+            .chain(self.head_latency.cells())
+            .chain(self.total_latency.cells())
     }
 }
 

@@ -117,6 +117,11 @@ fn upstreams(families: &mut Families, registry: &Registry) {
         [number(with(&labels, "idle"), idle), number(with(&labels, "in_use"), in_use)]
     });
     families.add("ringway_upstream_connections", connections);
+    families.counts("ringway_upstream_coalesced_requests_total", upstreams, |tally| &tally.coalesced_requests);
+    families.counts("ringway_upstream_coalesced_batches_total", upstreams, |tally| &tally.coalesced_batches);
+    families.counts("ringway_upstream_coalesced_resent_total", upstreams, |tally| &tally.coalesced_resent);
+    families.counts("ringway_upstream_coalesced_stalls_total", upstreams, |tally| &tally.coalesced_stalls);
+    families.counts("ringway_upstream_coalesced_connections", upstreams, |tally| &tally.coalesced_connections);
 }
 
 fn servers(families: &mut Families, registry: &Registry) {

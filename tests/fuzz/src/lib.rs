@@ -2,13 +2,14 @@
 //!
 //! Not to panic is the least of them. Each module holds the code against something independent: the fast reader against
 //! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body
-//! in pieces against the body in one piece and against a naive decoder, and the two ends of a connection against each
-//! other.
+//! in pieces against the body in one piece and against a naive decoder, the two ends of a connection against each other,
+//! and the answers of a shared connection against the ids of their requests.
 
 pub mod chunked;
 pub mod connection;
 pub mod loadgen_response;
 pub mod path;
+pub mod pipeline;
 pub mod request_head;
 pub mod response_head;
 

@@ -13,13 +13,14 @@
 //! - [`pattern`] is an endless body that is verified without being kept;
 //! - [`DnsServer`] answers for names as the test says;
 //! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
-//!   what may come of them;
+//!   what may come of them; [`astray`] asks whether each answer reaches who asked;
 //! - [`SlowClients`] come by the thousand and send or read a byte a second;
 //! - [`Nginx`] and [`PythonServer`] are servers that we did not write, [`WebSocketServer`] and [`WebSocketClients`] both ends of
 //!   WebSockets, [`Prometheus`] a reader of metrics, and [`Scrape`] a page of
 //!   these.
 
 pub mod address;
+pub mod astray;
 pub mod config;
 pub mod deadline;
 pub mod dns;

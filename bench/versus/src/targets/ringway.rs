@@ -16,11 +16,13 @@ pub(super) struct Settings {
     pub(super) daily: bool,
     /// Shards, all on the one core.
     pub(super) shards: u32,
+    /// Whether requests share connections to the upstream.
+    pub(super) coalesces: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { io: "io_uring", splice_min: None, daily: false, shards: 1 }
+        Settings { io: "io_uring", splice_min: None, daily: false, shards: 1, coalesces: false }
     }
 }
 
@@ -48,7 +50,7 @@ fn config_text(site: &Site<'_>, settings: &Settings) -> String {
             "request_headers = { set = { X-Edited = \"yes\" } }\n",
         ),
     };
-    let Settings { io, shards, .. } = settings;
+    let Settings { io, shards, coalesces, .. } = settings;
     // The process inherits its core, as every target does; pinning once more could only move it.
     format!(
         "access_log = {log}
@@ -63,6 +65,7 @@ idle_connections = {idle_connections}
 [[routes]]
 prefix = \"/\"
 upstream = \"app\"
+coalesce = {coalesces}
 {edit}
 [shards]
 count = {shards}

@@ -1,7 +1,8 @@
 //! What answers a request once a route has been found: [`proxy`] asks an upstream, [`relay`] moves both bodies,
 //! [`passage`] lets large ones pass from socket to socket, [`timing`] knows how long that may take, and [`tunnel`] joins what
-//! has left HTTP.
+//! has left HTTP. [`coalesce`] is an attempt over a connection that requests share.
 
+mod coalesce;
 mod passage;
 pub(crate) mod proxy;
 mod relay;

@@ -8,6 +8,7 @@ use plan::{Plan, Route};
 use wire::ResponseHead;
 use wire::h1::Edits;
 
+use super::coalesce::may_share;
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
 use crate::client::Client;
@@ -19,9 +20,9 @@ use crate::forward;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::shard::Shard;
 use crate::streams::{Downstream, Upstream};
-use crate::upstream::pool::{Judge, Lease, Pool};
+use crate::upstream::pool::{Chosen, Judge, Lease, Pool};
 use crate::upstream::retry::Replay;
-use crate::upstream::server::Tried;
+use crate::upstream::server::{Ticket, Tried};
 
 /// The shard stops.
 const CUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 503).by(Limit::Drain);
@@ -36,15 +37,17 @@ pub(crate) struct Proxy<'a> {
 }
 
 /// How far the attempts at one request have come.
-struct Attempts {
+pub(super) struct Attempts {
     /// What the request is balanced by.
     key: u64,
     /// Servers that are not asked again.
-    tried: Tried,
+    pub(super) tried: Tried,
     /// How often a server has seen the request.
-    sent: u8,
+    pub(super) sent: u8,
     /// Only a connection that nobody has used yet will do.
     fresh: bool,
+    /// The server that is asked first, if one has been chosen already.
+    chosen: Option<Chosen>,
 }
 
 /// One attempt, as the relay sees it: what the answer's head means for the server, and whether it is passed on.
@@ -71,9 +74,19 @@ impl Proxy<'_> {
         async move {
             let policy = &self.pool.policy().retry;
             let key = self.pool.key(self.client, request);
-            let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false };
+            let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false, chosen: None };
             let mut replay = Replay::new(policy, request);
             self.pool.earn_retry();
+            if self.route.coalesce && may_share(request) {
+                match self.pool.join(key) {
+                    Ok(share) => {
+                        if ring::pooled(self.share(request, share, &mut attempts, down, deadline)).await? {
+                            return Ok(None);
+                        }
+                    }
+                    Err(chosen) => attempts.chosen = chosen,
+                }
+            }
             loop {
                 let mut lease = self.lease(&mut attempts, down, deadline).await?;
                 attempts.sent += 1;
@@ -172,7 +185,7 @@ impl Proxy<'_> {
         ended
     }
 
-    /// A connection, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at
+    /// A connection, to the server that was `chosen` if one was, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at
     /// once: no server has seen the request.
     async fn lease<D: Downstream>(
         &self,
@@ -182,7 +195,8 @@ impl Proxy<'_> {
     ) -> Result<Lease, Error> {
         loop {
             let leased = {
-                let leasing = self.pool.lease(attempts.key, &mut attempts.tried, attempts.fresh, deadline);
+                let chosen = attempts.chosen.take();
+                let leasing = self.pool.lease(chosen, attempts.key, &mut attempts.tried, attempts.fresh, deadline);
                 let mut leasing = std::pin::pin!(leasing);
                 let leased = poll_fn(|cx| {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
@@ -212,7 +226,7 @@ impl Proxy<'_> {
     }
 
     /// What came of a wait, unless it is over for want of time: the shard stops, and has waited as long as it may.
-    fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
+    pub(super) fn unless_cut<T>(&self, waited: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
         match waited {
             Poll::Pending if self.shard.is_cutting() => Poll::Ready(Err(CUT)),
             waited => waited,
@@ -220,7 +234,18 @@ impl Proxy<'_> {
     }
 }
 
-impl Attempt<'_> {
+impl Attempts {
+    /// The request is not to be sent to this server again.
+    pub(super) fn avoid(&mut self, server: &Ticket) {
+        self.tried.add(server);
+    }
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(pool: &'a Pool, judge: Judge<'a>, is_repeatable: bool) -> Attempt<'a> {
+        Attempt { pool, judge, is_repeatable }
+    }
+
     /// Takes note of an answer with this status. Tells whether it is withheld from the client, because another server is
     /// asked instead; `is_whole` says that all of the request could be sent there.
     pub(super) fn withholds(&self, status: u16, is_whole: bool) -> bool {

@@ -8,9 +8,12 @@
 //! the balancer, goes on to the pool of the next Plan that has an upstream of the same name, so that requests under both
 //! Plans use the same connections while each keeps to its own policy.
 
+mod shared;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::num::NonZeroU16;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,6 +78,21 @@ pub(crate) struct Lease {
     ticket: Ticket,
     /// Whether it served another exchange before.
     pub(crate) reused: bool,
+}
+
+/// A server that was chosen and is to be asked at once: its place in the list, from 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen(NonZeroU16);
+
+impl Chosen {
+    /// `None` for a place that no list has.
+    fn new(place: usize) -> Option<Chosen> {
+        u16::try_from(place + 1).ok().and_then(NonZeroU16::new).map(Chosen)
+    }
+
+    fn place(self) -> usize {
+        usize::from(self.0.get()) - 1
+    }
 }
 
 impl Pool {
@@ -152,19 +170,20 @@ impl Pool {
         balance::key(&self.policy().balance, client, &request.head, &request.bytes)
     }
 
-    /// A connection to a server that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
+    /// A connection to the server that was `chosen`, or else to one that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
     /// new one. A server that cannot be connected to counts as tried.
     ///
     /// # Errors
     /// 503 if there is no server, or no connection was to be had in time, else as [`connect`].
     pub(crate) async fn lease(
         self: &Rc<Self>,
+        chosen: Option<Chosen>,
         key: u64,
         tried: &mut Tried,
         fresh: bool,
         deadline: &mut Deadline,
     ) -> Result<Lease, Error> {
-        let ticket = self.pick(key, tried).ok_or(Error::NO_SERVER)?;
+        let ticket = self.pick(chosen, key, tried).ok_or(Error::NO_SERVER)?;
         let place = match self.admit(&ticket, fresh, deadline).await? {
             Admitted::Idle(mut connection) => {
                 connection.limit(wire_limits(&self.plan));
@@ -172,8 +191,7 @@ impl Pool {
             }
             Admitted::New(place) => place,
         };
-        self.counters.upstream_connects.add(1);
-        self.count(|tally| tally.connects.add(1));
+        self.count_connect();
         // Connecting is rare, and takes more room than the exchanges under way shall have.
         let stream = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
             if error.side == Side::Upstream {
@@ -187,16 +205,23 @@ impl Pool {
         Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
     }
 
-    fn pick(&self, key: u64, tried: &Tried) -> Option<Ticket> {
+    /// A place with the server that was `chosen`, or else with the one whose turn it is.
+    fn pick(&self, chosen: Option<Chosen>, key: u64, tried: &Tried) -> Option<Ticket> {
         let servers = self.servers.borrow();
-        let mut balancer = self.balancer.borrow_mut();
         let now = (!self.ward.is_empty()).then(ring::now);
-        let mut picked = balancer.pick(&View { servers: &servers, tried, now }, key);
+        let picked = chosen.map(Chosen::place).or_else(|| self.choose(&servers, key, tried, now))?;
+        Some(Ticket::new(servers.get(picked)?, now))
+    }
+
+    /// The place of the server whose turn it is. `now` is the time, if any is ejected.
+    fn choose(&self, servers: &[Rc<Server>], key: u64, tried: &Tried, now: Option<Instant>) -> Option<usize> {
+        let mut balancer = self.balancer.borrow_mut();
+        let mut picked = balancer.pick(&View { servers, tried, now }, key);
         if picked.is_none() && now.is_some() {
             // Where ejections leave none, they are not heeded: a server that fails now and then is better than none.
-            picked = balancer.pick(&View { servers: &servers, tried, now: None }, key);
+            picked = balancer.pick(&View { servers, tried, now: None }, key);
         }
-        picked.map(|server| Ticket::new(&servers[server], now))
+        picked
     }
 
     /// Whether a server is left that has not been `tried`.
@@ -318,6 +343,23 @@ impl Pool {
         .await
     }
 
+    /// A connection is being opened.
+    pub(super) fn count_connect(&self) {
+        self.counters.upstream_connects.add(1);
+        self.count(|tally| tally.connects.add(1));
+    }
+
+    /// A request is about to be sent to the server that it was given.
+    pub(crate) fn begin(&self, ticket: &Ticket) {
+        self.count(|tally| tally.requests.add(1));
+        ticket.count(|tally| tally.requests.add(1));
+    }
+
+    /// Who judges the server that a request was given.
+    pub(crate) fn judge_of<'a>(&'a self, ticket: &'a Ticket) -> Judge<'a> {
+        Judge { pool: self, ticket }
+    }
+
     fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
         connection.rest(&self.plan);
         let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
@@ -371,6 +413,7 @@ impl Held {
                     let stays = known.swap_remove(index);
                     stays.draining.set(server.draining);
                     if server.draining {
+                        stays.lanes.retire();
                         stays.idle.take().into_iter().for_each(|connection| self.forget_idle(connection));
                     }
                     stays
@@ -383,6 +426,7 @@ impl Held {
         }
         for server in known {
             server.retired.set(true);
+            server.lanes.retire();
             if self.ward.forget(&server.health) {
                 server.count(|tally| tally.ejected.sub(1));
             }
@@ -393,7 +437,7 @@ impl Held {
         *self.servers.borrow_mut() = list;
     }
 
-    fn count(&self, count: impl FnOnce(&UpstreamTally)) {
+    pub(super) fn count(&self, count: impl FnOnce(&UpstreamTally)) {
         if let Some(tally) = &self.tally {
             count(tally);
         }
@@ -447,6 +491,7 @@ impl Held {
     pub(crate) fn close_down(&self) {
         self.closing.set(true);
         for server in self.servers.borrow().iter() {
+            server.lanes.retire();
             for connection in server.idle.take() {
                 self.forget_idle(connection);
             }
@@ -474,8 +519,7 @@ impl Drop for Place<'_> {
 impl Lease {
     /// A request is about to be sent.
     pub(crate) fn begin(&self) {
-        self.pool.count(|tally| tally.requests.add(1));
-        self.ticket.count(|tally| tally.requests.add(1));
+        self.pool.begin(&self.ticket);
     }
 
     /// Keeps the connection for the next request, if it is fit for one.
@@ -493,14 +537,16 @@ impl Lease {
 
     /// The response has been passed on whole: a success, unless its status was a failure, which has been told.
     pub(crate) fn acquit(&self) {
-        if !self.pool.counts_as_failure(self.response().0.status()) {
-            self.pool.judge(&self.ticket, Verdict::Success);
-        }
+        self.judge().acquit(self.response().0.status());
     }
 
     /// The server failed this request.
     pub(crate) fn condemn(&self) {
-        self.pool.judge(&self.ticket, Verdict::Failure);
+        self.judge().condemn();
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        self.pool.judge_of(&self.ticket)
     }
 
     /// The request is not to be sent to this server again.
@@ -516,6 +562,18 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// The response has been passed on whole, as [`Lease::acquit`].
+    pub(crate) fn acquit(&self, status: u16) {
+        if !self.pool.counts_as_failure(status) {
+            self.pool.judge(self.ticket, Verdict::Success);
+        }
+    }
+
+    /// The server failed this request.
+    pub(crate) fn condemn(&self) {
+        self.pool.judge(self.ticket, Verdict::Failure);
+    }
+
     /// The server's answer has begun, with this status. That alone is no success yet, since it may break off, but it ends a
     /// trial, since it may take for ever.
     pub(crate) fn answered(&self, status: u16) {

@@ -9,13 +9,14 @@ use std::time::Instant;
 use plan::Address;
 
 use super::balance::Servers;
+use super::coalesce::Lanes;
 use super::health::Health;
 use super::http1::Http1Upstream;
 use crate::snapshot::ServerSnapshot;
 use crate::tally::ServerTally;
 
 /// A server, its idle connections and its health. It outlives its place in the list for as long as a request uses it.
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Tells it from all others that its upstream ever had.
     pub(super) id: u32,
     pub(super) address: Address,
@@ -24,6 +25,8 @@ pub(super) struct Server {
     pub(super) weight: u16,
     #[allow(clippy::vec_box, reason = "connections go back and forth: a pointer moves, not the whole")]
     pub(super) idle: RefCell<Vec<Box<Http1Upstream>>>,
+    /// Connections to it that requests share.
+    pub(super) lanes: Lanes,
     /// Requests that are with it, or on their way.
     active: Cell<u32>,
     /// What is counted of it, if it is.
@@ -46,6 +49,7 @@ impl Server {
             name: policy.address.to_string(),
             weight: policy.weight,
             idle: RefCell::default(),
+            lanes: Lanes::default(),
             active: Cell::new(0),
             tally: tally.cloned(),
             health: Health::default(),
@@ -70,6 +74,11 @@ impl Server {
         }
     }
 
+    /// Requests that are with it, or on their way.
+    pub(super) fn active(&self) -> u32 {
+        self.active.get()
+    }
+
     /// Whether no connection to it is to be kept for another request.
     pub(super) fn keeps_none(&self) -> bool {
         self.retired.get() || self.draining.get()
@@ -91,7 +100,7 @@ impl Server {
 }
 
 /// A request's place with a server, from the choice to the end.
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     server: Rc<Server>,
     /// Whether this request finds out if the server is back, and has not told yet.
     pub(super) on_trial: Cell<bool>,
@@ -136,7 +145,7 @@ pub(crate) struct Tried {
 impl Tried {
     const MAX: usize = 8;
 
-    pub(super) fn add(&mut self, server: &Server) {
+    pub(crate) fn add(&mut self, server: &Server) {
         if let Some(place) = self.ids.get_mut(usize::from(self.count)) {
             *place = server.id;
             self.count += 1;

@@ -148,6 +148,11 @@ pub(super) fn peek(socket: &Rc<Socket>) -> (bool, Option<Option<i32>>) {
     (!recv.queue.is_empty(), recv.end)
 }
 
+/// Bytes that are queued.
+pub(super) fn bytes_queued(socket: &Rc<Socket>) -> usize {
+    socket.recv.borrow().queue.bytes()
+}
+
 /// Registers for the next change.
 pub(super) fn wait(socket: &Rc<Socket>, cx: &Context<'_>) {
     socket.recv.borrow_mut().wait(cx);
@@ -274,6 +279,10 @@ impl Queue {
 
     fn is_empty(&self) -> bool {
         self.first.is_none()
+    }
+
+    fn bytes(&self) -> usize {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter())).map(|chunk| chunk.len()).sum()
     }
 
     fn push_back(&mut self, chunk: Chunk) {

@@ -64,6 +64,12 @@ impl Stream {
         recv::peek(&self.socket) == (false, None)
     }
 
+    /// Bytes that have come and were not received yet.
+    #[must_use]
+    pub fn bytes_queued(&self) -> usize {
+        recv::bytes_queued(&self.socket)
+    }
+
     /// Ready with the error when the connection has failed (was reset, say); bytes that wait and an orderly end do not
     /// count. Only a receive in flight notices: see [`Stream::watch`].
     pub fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<io::Error> {
