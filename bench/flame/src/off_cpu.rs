@@ -102,18 +102,19 @@ fn parse_switch(line: &str) -> Option<Switch> {
     })
 }
 
-/// `ADDRESS NAME (FILE)`: the name, with the kernel's marked.
+/// `ADDRESS NAME (FILE)`: the name, with the kernel's marked. Its addresses are the upper half.
 fn frame_name(frame: &str) -> String {
     let frame = frame.trim();
-    let (frame, file) = frame.rsplit_once(" (").unwrap_or((frame, ""));
-    let name = frame.split_once(' ').map_or("[unknown]", |(_, name)| name).replace(';', ":");
-    let is_kernel = file.starts_with("[kernel") || file.starts_with("[guest.kernel") || file.ends_with(".ko)");
+    let (frame, _file) = frame.rsplit_once(" (").unwrap_or((frame, ""));
+    let (address, name) = frame.split_once(' ').unwrap_or((frame, "[unknown]"));
+    let name = name.replace(';', ":");
+    let is_kernel = u64::from_str_radix(address, 16).is_ok_and(|address| address >> 63 == 1);
     if is_kernel { name + KERNEL_MARK } else { name }
 }
 
 /// Looks at the kernel stacks of those threads that wait, for `seconds`, and weighs each look by the time since the one before.
 /// A wait that is shorter than the interval is met by chance; user frames are not to be seen.
-pub(crate) fn of_looks(threads: &[Pid], root: Pid, seconds: u32, interrupt: &Interrupt) -> anyhow::Result<Stacks> {
+pub(crate) fn of_looks(threads: &[Pid], seconds: u32, interrupt: &Interrupt) -> anyhow::Result<Stacks> {
     let mut stacks = Stacks::new();
     let end = Instant::now() + Duration::from_secs(seconds.into());
     let mut before = Instant::now();
@@ -123,7 +124,7 @@ pub(crate) fn of_looks(threads: &[Pid], root: Pid, seconds: u32, interrupt: &Int
         let weight_us = before.elapsed().as_micros() as u64;
         before = Instant::now();
         for thread in threads {
-            let read = |file: &str| fs::read_to_string(format!("/proc/{root}/task/{thread}/{file}"));
+            let read = |file: &str| fs::read_to_string(format!("/proc/{thread}/task/{thread}/{file}"));
             // A thread may end, or wake up, between two files.
             let (Ok(stat), Ok(stack)) = (read("stat"), read("stack")) else { continue };
             if let Some(stack) = waiting(&stat, &stack) {

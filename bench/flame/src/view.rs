@@ -17,6 +17,8 @@ use crate::{
 const MARGIN_SECONDS: u32 = 2;
 /// How long the load runs before the look begins: its connections are open by then.
 const LEAD: Duration = Duration::from_millis(500);
+/// What of a sample is to be printed: not its period, so that each weighs the same.
+const SAMPLE_FIELDS: [&str; 2] = ["-F", "comm,tid,time,event,ip,sym,dso"];
 /// What of a switch is to be printed.
 const SWITCH_FIELDS: [&str; 2] = ["-F", "comm,tid,cpu,time,event,trace,ip,sym,dso"];
 
@@ -76,7 +78,7 @@ impl<'a> View<'a> {
             None => {
                 let processes = cpu::process_tree(root)?;
                 let recording = self.perf.record_samples(self.event, frequency, unwind, &processes, seconds)?;
-                self.perf.script(&recording, &[], |script| Ok(Stacks::of_perf_script(script)?))
+                self.perf.script(&recording, &SAMPLE_FIELDS, |script| Ok(Stacks::of_perf_script(script)?))
             }
             Some(OffCpu::Switches) => {
                 let threads = off_cpu::threads(root)?;
@@ -88,7 +90,7 @@ impl<'a> View<'a> {
             }
             Some(OffCpu::Stacks) => {
                 let threads = off_cpu::threads(root)?;
-                off_cpu::of_looks(&threads, root, seconds, self.interrupt)
+                off_cpu::of_looks(&threads, seconds, self.interrupt)
             }
         }
     }

@@ -62,7 +62,8 @@ impl Stacks {
         others.iter().for_each(|(stack, weight)| self.add(stack, weight));
     }
 
-    /// Folds what `perf script` prints. The outermost frame is the name of the thread; a kernel's frames get [`KERNEL_MARK`].
+    /// Folds what `perf script -F comm,tid,time,event,ip,sym,dso` prints. The outermost frame is the name of the thread; a kernel's
+    /// frames get [`KERNEL_MARK`]. Each sample weighs one, unless its period is printed too: then it weighs that.
     ///
     /// # Errors
     /// When it cannot be read, or is something else.
@@ -148,14 +149,14 @@ mod tests {
 
     /// Two samples of a thread, as perf 6.1 prints them.
     const SCRIPT: &str = "\
-shard-0  1234 25345.408834:    5000000 cpu-clock: 
-\tffffffff81b04f10 tcp_sendmsg+0x150 ([kernel.kallsyms])
-\tffffffff821ef691 do_syscall_64+0x71 ([kernel.kallsyms])
-\t           d0043 ringway_ring::core::turn+0x13 (/usr/bin/ringway)
+shard-0  1234 25345.408834: cpu-clock: 
+\tffffffff81b04f10 tcp_sendmsg ([kernel.kallsyms])
+\tffffffff821ef691 do_syscall_64 ([kernel.kallsyms])
+\t           d0043 ringway_ring::core::turn (/usr/bin/ringway)
 
-shard-0  1234 25345.413834:    5000000 cpu-clock: 
-\t           d0050 ringway_wire::h1::read::parse_request+0x20 (/usr/bin/ringway)
-\t           d0043 ringway_ring::core::turn+0x13 (/usr/bin/ringway)
+shard-0  1234 25345.413834: cpu-clock: 
+\t           d0050 ringway_wire::h1::read::parse_request (/usr/bin/ringway)
+\t           d0043 ringway_ring::core::turn (/usr/bin/ringway)
 
 ";
 
