@@ -6,7 +6,7 @@
 //! measured in the same round, and a round in which somebody else used the machine is repeated.
 //!
 //! The path through the files: [`arguments`] → [`bench_versus::programs`] (what is installed, what must be built) →
-//! [`measure`] (rounds of windows, with [`progress`]) or [`idle`] (memory), with [`bench_versus::targets`] (how each proxy is set) →
+//! [`mod@measure`] (rounds of windows, with [`progress`]) or [`idle`] (memory), with [`bench_versus::targets`] (how each proxy is set) →
 //! [`report`] (medians, ratios, tables), drawn by [`page`]. What stands around the proxies is the library's, which `bench/flame` shares.
 
 mod arguments;
