@@ -5,7 +5,7 @@
 //! means, as a [`plan::Plan`]), `demo` (an upstream to look at where there is no file), `supervisor` (the process that holds
 //! the listening sockets of `listen`, and sees to it that a worker serves), `telemetry` (what is said while running),
 //! `discovery` (addresses of servers that are known by name), `control` (in the worker: shards started, watched and stopped),
-//! `systemd` (what a service manager is told). Requests never pass here: they live in the crates under `shards/`.
+//! `systemd` (what a service manager is told), `profile` (where the time goes, when it is asked for). Requests never pass here: they live in the crates under `shards/`.
 
 mod admin;
 mod asked;
@@ -15,6 +15,7 @@ mod control;
 mod demo;
 mod discovery;
 mod listen;
+mod profile;
 mod supervisor;
 mod systemd;
 mod telemetry;

@@ -16,6 +16,7 @@ use super::gate::Gate;
 use super::plan_view::PlanView;
 use crate::control::{DrainOrder, Ending, Handle, Phase, ReloadOutcome, Status, UpgradeOutcome};
 use crate::discovery::DrainError;
+use crate::profile::{Order, ProfileError};
 use crate::telemetry::log;
 
 /// Bytes of a request's body. The longest that makes sense is a filter of the log.
@@ -28,7 +29,7 @@ const PROBE_MAX: Duration = Duration::from_secs(5);
 const PATH_BYTES_MAX: usize = 2048;
 
 /// What the API has: method, path, and what it does, as `GET /v1` lists it and the documentation has it.
-pub(super) const ENDPOINTS: [(&str, &str, &str); 16] = [
+pub(super) const ENDPOINTS: [(&str, &str, &str); 17] = [
     ("GET", "/v1", "this list"),
     ("GET", "/v1/status", "how things stand: shards, listeners, routes, upstreams, counts, the last reload"),
     ("GET", "/v1/plan", "what is served, resolved, with all defaults"),
@@ -40,6 +41,7 @@ pub(super) const ENDPOINTS: [(&str, &str, &str); 16] = [
     ("POST", "/v1/reopen-logs", "open the log files anew, since they were moved away"),
     ("POST", "/v1/reload", "read the configuration again; answers when it is in force, or why it is not"),
     ("POST", "/v1/upgrade", "become the executable on the disk; answers when that serves"),
+    ("POST", "/v1/profile", "sample all threads: `?seconds=10&frequency=499`; answers with folded stacks"),
     ("POST", "/v1/stop", "finish what is under way, and end"),
     ("GET", "/metrics", "all counters, for Prometheus"),
     ("GET", "/livez", "200 while the process and all shards answer, else 503"),
@@ -60,6 +62,7 @@ enum Resource {
     ReopenLogs,
     Reload,
     Upgrade,
+    Profile,
     Stop,
     Metrics,
     Probe(Probe),
@@ -116,6 +119,7 @@ fn resource(path: &str) -> Option<Resource> {
         ["v1", "reopen-logs"] => Resource::ReopenLogs,
         ["v1", "reload"] => Resource::Reload,
         ["v1", "upgrade"] => Resource::Upgrade,
+        ["v1", "profile"] => Resource::Profile,
         ["v1", "stop"] => Resource::Stop,
         ["metrics"] => Resource::Metrics,
         ["livez"] => Resource::Probe(Probe::Live),
@@ -146,9 +150,12 @@ fn decoded(segment: &str) -> Option<String> {
 fn check_method(resource: &Resource, method: &Method) -> Result<(), Refusal> {
     let (allowed, is_allowed) = match resource {
         Resource::LogLevel => ("GET, HEAD, PUT", [Method::GET, Method::HEAD, Method::PUT].contains(method)),
-        Resource::Drain { .. } | Resource::ReopenLogs | Resource::Reload | Resource::Upgrade | Resource::Stop => {
-            ("POST", *method == Method::POST)
-        }
+        Resource::Drain { .. }
+        | Resource::ReopenLogs
+        | Resource::Reload
+        | Resource::Upgrade
+        | Resource::Profile
+        | Resource::Stop => ("POST", *method == Method::POST),
         _ => ("GET, HEAD", [Method::GET, Method::HEAD].contains(method)),
     };
     if is_allowed { Ok(()) } else { Err(Refusal::method(allowed)) }
@@ -182,6 +189,10 @@ async fn serve(resource: Resource, head: &Parts, body: Incoming, handle: &Handle
         }
         Resource::Reload => reload(handle).await,
         Resource::Upgrade => upgrade(handle).await,
+        Resource::Profile => {
+            let profile = handle.profile(Order::of_query(head.uri.query())?).await?;
+            Ok(json(StatusCode::OK, &profile))
+        }
         Resource::Stop => {
             handle.stop().await?;
             Ok(json(StatusCode::ACCEPTED, &json!({ "stopping": true })))
@@ -319,6 +330,19 @@ impl From<DrainError> for Refusal {
             DrainError::UnknownUpstream(_) => (StatusCode::NOT_FOUND, "unknown_upstream"),
             DrainError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "unknown_server"),
             DrainError::LastServer(_) => (StatusCode::CONFLICT, "last_server"),
+        };
+        Refusal::new(status, word, error.to_string())
+    }
+}
+
+impl From<ProfileError> for Refusal {
+    fn from(error: ProfileError) -> Refusal {
+        let (status, word) = match error {
+            ProfileError::Busy => (StatusCode::CONFLICT, "busy"),
+            ProfileError::Order(_) => (StatusCode::BAD_REQUEST, "wrong_order"),
+            ProfileError::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden_by_the_kernel"),
+            ProfileError::Unsupported(_) => (StatusCode::NOT_IMPLEMENTED, "unsupported_by_the_kernel"),
+            ProfileError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
         };
         Refusal::new(status, word, error.to_string())
     }

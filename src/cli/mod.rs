@@ -9,6 +9,7 @@ mod config_show;
 mod figures;
 mod order;
 mod paper;
+mod profile;
 mod remote;
 mod schema;
 mod serve;
@@ -86,6 +87,11 @@ enum Command {
     Upgrade(order::OrderArgs),
     /// Show how a running Ringway does
     Status(status::StatusArgs),
+    /// See where a running Ringway spends its time
+    ///
+    /// Samples all its threads while it serves, and draws a flame graph of the stacks: Ringway, other user code, and, where it
+    /// may be seen, the kernel.
+    Profile(profile::ProfileArgs),
     /// Watch a running Ringway: shards, routes, upstreams, rates
     Top(top::TopArgs),
     /// Print the JSON Schema of the configuration, for editors
@@ -220,6 +226,7 @@ pub fn run() -> ExitCode {
         Some(Command::Stop(args)) => order::stop(&args).map(succeeded),
         Some(Command::Upgrade(args)) => order::upgrade(&args).map(succeeded),
         Some(Command::Status(args)) => status::status(&args).map(succeeded),
+        Some(Command::Profile(args)) => profile::profile(&args).map(succeeded),
         Some(Command::Top(args)) => top::top(&args).map(succeeded),
         Some(Command::Completions(args)) => paper::completions(&args).map(succeeded),
         Some(Command::Man) => paper::man().map(succeeded),

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::status::Status;
 use crate::discovery::DrainError;
+use crate::profile::{self, Profile, ProfileError, Profiler};
 use crate::telemetry::metrics::Metrics;
 
 /// Requests that may wait for the control loop; who asks for more waits.
@@ -20,6 +21,7 @@ pub(crate) struct Handle {
     metrics: Metrics,
     /// Whether what earlier generations have counted is in it.
     is_whole: watch::Receiver<bool>,
+    profiler: Profiler,
 }
 
 /// What the control loop is asked for. An answer that nobody waits for any more is dropped.
@@ -104,7 +106,7 @@ impl Handle {
     /// A handle, and where its requests arrive.
     pub(crate) fn new(metrics: Metrics, is_whole: watch::Receiver<bool>) -> (Handle, mpsc::Receiver<Request>) {
         let (requests, arriving) = mpsc::channel(REQUESTS_MAX);
-        (Handle { requests, metrics, is_whole }, arriving)
+        (Handle { requests, metrics, is_whole, profiler: Profiler::new() }, arriving)
     }
 
     /// What is counted. It is read without asking the control loop.
@@ -117,6 +119,11 @@ impl Handle {
     async fn whole(&self) {
         // The control loop may have ended: then there is nothing to wait for.
         let _ = self.is_whole.clone().wait_for(|is_whole| *is_whole).await;
+    }
+
+    /// Takes a profile of this process. The control loop is not asked for it.
+    pub(crate) async fn profile(&self, order: profile::Order) -> Result<Profile, ProfileError> {
+        self.profiler.take(order).await
     }
 
     /// Reads the configuration again. Answers when the result is in force.

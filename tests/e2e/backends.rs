@@ -5,7 +5,7 @@ use kit::{Config, Ringway, eventually, standard};
 use crate::BINARY;
 
 /// Has io_uring refused to the program that follows.
-const REFUSING: [&str; 2] = ["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/refuse_io_uring.py")];
+const REFUSING: [&str; 3] = ["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/refuse.py"), "io_uring_setup"];
 
 fn config(origin: &kit::Origin, io: &str) -> Config {
     Config::to(origin.address()).shards(2).set("shards", "io", format!("{io:?}"))

@@ -32,6 +32,7 @@ mod paths;
 mod pipelining;
 mod pipes;
 mod pool;
+mod profile;
 mod records;
 mod reload;
 mod retry;

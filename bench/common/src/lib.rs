@@ -3,7 +3,7 @@
 //! A bench starts [`upstream`] (nginx, with its settings from [`nginx`]) on one core, drives what it measures by [`wrk`],
 //! describes the machine by [`host`] and leaves its figures in a folder by [`keep`]. [`programs`] finds what is installed,
 //! [`process`] makes sure that whatever is started also ends, [`affinity`] says on which core, and [`cpu`] what it spent.
-//! [`statistics`] says how sure the figures of a few rounds are.
+//! [`statistics`] says how sure the figures of a few rounds are, and [`budget`] has the bounds that figures are held against.
 //! [`body`] is what is asked for, and [`fetch`] sees that it is served.
 //!
 //! The crate measures nothing itself, and knows no proxy.
@@ -12,6 +12,7 @@
 
 pub mod affinity;
 pub mod body;
+pub mod budget;
 pub mod cpu;
 pub mod fetch;
 pub mod host;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::ensure;
-use bench_common::affinity;
+use bench_common::{affinity, budget};
 use clap::{Parser, Subcommand};
 
 use crate::scenario::Scenario;
@@ -37,6 +37,10 @@ pub(crate) struct Arguments {
     /// The core of the upstream, the load and everything else.
     #[arg(long, default_value_t = 1)]
     pub(crate) load_core: usize,
+
+    /// What may not be exceeded.
+    #[arg(long, value_name = "FILE", default_value = budget::PATH)]
+    pub(crate) budget: PathBuf,
 
     /// The folder in which the run gets its own.
     #[arg(long, value_name = "PATH", default_value = "perf/runs")]

@@ -13,7 +13,7 @@
 //!
 //! - **requests**: exchanges that ended in the window.
 //! - **allocs**, **alloc bytes**: heap allocations, growth in place included, and the bytes they asked for. Nothing else
-//!   in this process allocates in the window. The small scenarios must stay at or below [`bars::ALLOCATIONS_MAX`], or the
+//!   in this process allocates in the window. The small scenarios must stay within `allocations_max` of `perf/budget.toml`, or the
 //!   command fails: a shard allocates nothing a request on the hot path. The few that are left are buffers that grow once
 //!   to a size they then keep, when more happens at once than ever before.
 //! - **enters**: calls of `io_uring_enter`. One serves everything that was ready: the busier the shard is, the fewer. A load
@@ -31,7 +31,8 @@
 //! **heap** is the growth of what is allocated, **anonymous** and **private dirty** that of the process as the kernel counts
 //! it in `smaps_rollup` (for heap memory the two say the same); each a connection. The kernel may say less than the heap,
 //! because the first connections get memory that the warm-up had used and freed. The greatest of the three must stay at or
-//! below [`bars::IDLE_BYTES_MAX`].
+//! below `idle.bytes_max` of `perf/budget.toml`. There too are the budgets of enters, SQEs, CQEs and copied bytes by scenario: what exceeds
+//! one by more than the tolerance fails the command, by name.
 //!
 //! The allocator underneath is the system's, and not the program's own (mimalloc): what is asked for is the same, what
 //! each makes of it differs by its rounding.
@@ -39,12 +40,11 @@
 //! # The path through the files
 //! [`arguments`] and [`scenario`] (what is asked) → [`shard`] (the engine in this process), [`records`] (who takes its
 //! records) and [`holder`] (who holds idle connections) → [`measure`] with [`tally`] (counts), [`heap`] and [`memory`] →
-//! [`report`] against [`bars`]. Upstream, load and the kept run are those of all benches, in [`bench_common`].
+//! [`report`] against the [`bench_common::budget`]. Upstream, load and the kept run are those of all benches, in [`bench_common`].
 
 #![forbid(unsafe_code)]
 
 mod arguments;
-mod bars;
 mod heap;
 mod holder;
 mod measure;
@@ -60,6 +60,7 @@ use std::collections::BTreeMap;
 use anyhow::ensure;
 use bench_common::{
     affinity,
+    budget::Budget,
     host::{self, Host},
     interrupt::Interrupt,
     keep::{self, Run},
@@ -81,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         return holder::hold(address, connections);
     }
     arguments.check()?;
+    let budget = Budget::read(&arguments.budget)?;
     process::raise_descriptor_limit()?;
     let interrupt = Interrupt::watch()?;
     let (nginx, wrk) = (installed("nginx")?, installed("wrk")?);
@@ -97,7 +99,7 @@ fn main() -> anyhow::Result<()> {
     };
 
     let versions = BTreeMap::from([("nginx", version(&nginx)), ("wrk", version(&wrk))]);
-    let mut report = Report::new(Host::describe(versions)?, host::command_line("ringway-bench-costs"));
+    let mut report = Report::new(Host::describe(versions)?, host::command_line("ringway-bench-costs"), budget);
     for &scenario in &arguments.scenarios {
         eprintln!("{scenario}");
         report.add(bench.run(scenario)?);

@@ -79,7 +79,7 @@ impl Bench<'_> {
         ensure!(window.requests > 0, "no request ended in the window");
         ensure!(window.failed == 0, "{} of {} exchanges failed", window.failed, window.requests);
         ensure!(window.records_dropped == 0, "{} access records were dropped", window.records_dropped);
-        Ok(RequestCosts { scenario, small: requests.kind.is_small(), seconds, window })
+        Ok(RequestCosts { scenario, seconds, window })
     }
 
     fn idle(&self, scenario: Scenario) -> anyhow::Result<IdleCosts> {

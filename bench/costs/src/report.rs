@@ -2,10 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use bench_common::host::Host;
+use bench_common::{
+    budget::{self, Budget},
+    host::Host,
+};
 use serde::{Serialize, Serializer};
 
-use crate::{bars, scenario::Scenario, tally::Tally};
+use crate::{scenario::Scenario, tally::Tally};
 
 /// A column of the table of requests: a title, its width, and what is counted.
 type Column = (&'static str, usize, fn(&Tally) -> u64);
@@ -31,6 +34,8 @@ pub(crate) struct Report {
     command: String,
     requests: Vec<RequestCosts>,
     idle: Vec<IdleCosts>,
+    #[serde(skip)]
+    budget: Budget,
 }
 
 /// What came of a scenario.
@@ -45,8 +50,6 @@ pub(crate) enum Measured {
 pub(crate) struct RequestCosts {
     #[serde(serialize_with = "as_text")]
     pub(crate) scenario: Scenario,
-    /// Whether the bar on allocations is for it.
-    pub(crate) small: bool,
     /// Length of the window.
     pub(crate) seconds: u32,
     pub(crate) window: Tally,
@@ -63,8 +66,8 @@ pub(crate) struct IdleCosts {
 }
 
 impl Report {
-    pub(crate) fn new(host: Host, command: String) -> Self {
-        Self { host, command, requests: Vec::new(), idle: Vec::new() }
+    pub(crate) fn new(host: Host, command: String, budget: Budget) -> Self {
+        Self { host, command, requests: Vec::new(), idle: Vec::new(), budget }
     }
 
     pub(crate) fn add(&mut self, measured: Measured) {
@@ -81,12 +84,12 @@ impl Report {
         text
     }
 
-    /// What exceeds its bar, a line each.
+    /// What exceeds its budget, a line each.
     pub(crate) fn missed(&self) -> Vec<String> {
         self.requests
             .iter()
-            .filter_map(RequestCosts::missed)
-            .chain(self.idle.iter().filter_map(IdleCosts::missed))
+            .flat_map(|costs| costs.missed(&self.budget))
+            .chain(self.idle.iter().filter_map(|costs| costs.missed(&self.budget)))
             .collect()
     }
 
@@ -101,32 +104,43 @@ impl Report {
             write_idle(text, &self.idle)?;
         }
         let missed = self.missed();
-        writeln!(text, "\n{}", if missed.is_empty() { "Every bar is met.".into() } else { missed.join("\n") })
+        writeln!(text, "\n{}", if missed.is_empty() { "Every budget is kept.".into() } else { missed.join("\n") })
     }
 }
 
 impl RequestCosts {
-    fn missed(&self) -> Option<String> {
-        let allocations = self.window.per_request(self.window.allocations);
-        (self.small && allocations > bars::ALLOCATIONS_MAX).then(|| {
-            format!(
-                "TOO HIGH: {} makes {allocations:.5} heap allocations a request in steady state; at most {} are allowed",
-                self.scenario,
-                bars::ALLOCATIONS_MAX
-            )
-        })
+    fn missed(&self, budget: &Budget) -> Vec<String> {
+        let name = self.scenario.to_string();
+        let budget::Request { allocations_max, enters, sqes, cqes, copied_bytes } =
+            budget.requests.get(&name).copied().unwrap_or_default();
+        let window = &self.window;
+        let allocations = window.per_request(window.allocations);
+        let mut missed: Vec<String> = allocations_max
+            .filter(|max| allocations > *max)
+            .map(|max| {
+                format!("TOO HIGH: {name} makes {allocations:.5} heap allocations a request in steady state; at most {max} are allowed")
+            })
+            .into_iter()
+            .collect();
+        let counts = [
+            ("enters a request", window.enters, enters),
+            ("SQEs a request", window.submission_entries, sqes),
+            ("CQEs a request", window.completions, cqes),
+            ("copied bytes a request", window.copied_out_bytes, copied_bytes),
+        ];
+        for (what, count, bound) in counts {
+            missed.extend(bound.and_then(|bound| budget.excess(&name, what, window.per_request(count), bound)));
+        }
+        missed
     }
 }
 
 impl IdleCosts {
-    fn missed(&self) -> Option<String> {
+    fn missed(&self, budget: &Budget) -> Option<String> {
         let bytes = self.anonymous_bytes.max(self.private_dirty_bytes).max(self.heap_bytes);
-        (bytes > bars::IDLE_BYTES_MAX).then(|| {
-            format!(
-                "TOO HIGH: {} takes {bytes:.0} bytes a connection; at most {} are allowed",
-                self.scenario,
-                bars::IDLE_BYTES_MAX
-            )
+        let max = budget.idle.bytes_max;
+        (bytes > max).then(|| {
+            format!("TOO HIGH: {} takes {bytes:.0} bytes a connection; at most {max} are allowed", self.scenario)
         })
     }
 }
@@ -175,9 +189,20 @@ fn as_text<S: Serializer>(scenario: &Scenario, serializer: S) -> Result<S::Ok, S
 mod tests {
     use super::*;
 
-    fn costs(scenario: &str, small: bool, allocations: u64) -> RequestCosts {
-        let window = Tally { requests: 10_000, allocations, enters: 5_000, ..Tally::default() };
-        RequestCosts { scenario: scenario.parse().unwrap(), small, seconds: 4, window }
+    fn budget() -> Budget {
+        let request = budget::Request { allocations_max: Some(0.001), sqes: Some(2.0), ..budget::Request::default() };
+        Budget {
+            tolerance_percent: 3.0,
+            toolchain: budget::Toolchain { rustc: String::new() },
+            instructions: [].into(),
+            requests: [("small@64".to_owned(), request)].into(),
+            idle: budget::Idle { bytes_max: 2048.0 },
+        }
+    }
+
+    fn costs(scenario: &str, allocations: u64, submission_entries: u64) -> RequestCosts {
+        let window = Tally { requests: 10_000, allocations, submission_entries, enters: 5_000, ..Tally::default() };
+        RequestCosts { scenario: scenario.parse().unwrap(), seconds: 4, window }
     }
 
     fn idle(anonymous_bytes: f64, heap_bytes: f64) -> IdleCosts {
@@ -186,17 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_on_allocations_is_for_small_requests_only() {
-        assert_eq!(costs("small@64", true, 10).missed(), None);
-        assert!(costs("small@64", true, 11).missed().unwrap().contains("small@64 makes 0.00110 heap allocations"));
-        assert_eq!(costs("1m@16", false, 10_000).missed(), None);
+    fn what_exceeds_a_scenarios_budget_is_named() {
+        assert!(costs("small@64", 10, 20_500).missed(&budget()).is_empty());
+        let missed = costs("small@64", 11, 20_700).missed(&budget());
+        assert!(missed[0].contains("small@64 makes 0.00110 heap allocations"), "{missed:?}");
+        assert!(missed[1].contains("small@64: 2.070 SQEs a request; the budget is 2.000"), "{missed:?}");
+        assert!(costs("1m@16", 10_000, 99_000).missed(&budget()).is_empty(), "it has none");
     }
 
     #[test]
     fn the_greatest_figure_of_an_idle_connection_counts() {
-        assert_eq!(idle(2048.0, 2048.0).missed(), None);
-        assert!(idle(2049.0, 10.0).missed().unwrap().contains("2049 bytes"));
-        assert!(idle(-10.0, 3000.0).missed().unwrap().contains("3000 bytes"));
+        assert_eq!(idle(2048.0, 2048.0).missed(&budget()), None);
+        assert!(idle(2049.0, 10.0).missed(&budget()).unwrap().contains("2049 bytes"));
+        assert!(idle(-10.0, 3000.0).missed(&budget()).unwrap().contains("3000 bytes"));
     }
 
     #[test]
@@ -211,7 +238,7 @@ mod tests {
     #[test]
     fn a_row_has_a_figure_in_every_column() {
         let mut text = String::new();
-        write_requests(&mut text, &[costs("small@64+log", true, 0)]).unwrap();
+        write_requests(&mut text, &[costs("small@64+log", 0, 0)]).unwrap();
         let [_, row] = text.lines().collect::<Vec<_>>()[..] else { panic!("expected a title and a row: {text}") };
         let fields: Vec<&str> = row.split_whitespace().collect();
         assert_eq!(fields.len(), 2 + COLUMNS.len());

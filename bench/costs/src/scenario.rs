@@ -67,11 +67,6 @@ impl RequestKind {
             )),
         }
     }
-
-    /// Whether the bar on allocations is for it: bodies that are neither read nor written at once take pooled memory.
-    pub(crate) fn is_small(self) -> bool {
-        self == Self::Download(Body::SMALL)
-    }
 }
 
 impl fmt::Display for Scenario {
@@ -136,11 +131,5 @@ mod tests {
         {
             assert!(text.parse::<Scenario>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn the_bar_on_allocations_is_for_small_downloads() {
-        assert!(RequestKind::Download(Body::SMALL).is_small());
-        assert!(!RequestKind::Download(Body::KIB_64).is_small() && !RequestKind::Upload.is_small());
     }
 }

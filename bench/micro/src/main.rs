@@ -1,6 +1,8 @@
-//! The bars: how the cost of a lookup grows with the number of routes, and what it costs to compile them.
+//! The bars: how the cost of a lookup grows with the number of routes, and what it costs to compile them; and, by
+//! [`instructions`], what the hot parts take of the processor.
 
 mod heap;
+mod instructions;
 mod report;
 
 use std::collections::BTreeMap;
@@ -10,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use bench_common::affinity;
+use bench_common::budget::{self, Budget};
 use bench_common::host::{self, Host};
 use bench_common::keep::{self, Run};
 use bench_micro::plan::route::{Kind, Workload};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use plan::RouteTable;
 
 use crate::report::{Compiled, Looked, Report};
@@ -42,10 +45,36 @@ struct Arguments {
     /// Print the report, keep nothing.
     #[arg(long)]
     no_keep: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Count the user instructions of the hot parts under callgrind, and hold them against their budgets
+    Instructions {
+        /// What may not be exceeded
+        #[arg(long, value_name = "FILE", default_value = budget::PATH)]
+        budget: PathBuf,
+    },
+    /// Run one part so many times: what runs under callgrind
+    #[command(hide = true)]
+    Part {
+        /// Its name
+        name: String,
+        /// How often
+        count: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Command::Instructions { budget }) => return instructions::check(&Budget::read(&budget)?),
+        Some(Command::Part { name, count }) => return instructions::run_part(&name, count),
+        None => {}
+    }
     affinity::move_to(arguments.core)?;
     let mut report = Report::new(Host::describe(BTreeMap::new())?, host::command_line("ringway-bench-micro"));
     for kind in Kind::ALL {

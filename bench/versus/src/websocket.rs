@@ -32,7 +32,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// What this program is when it has started itself.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Role {
+pub enum Role {
     /// Answers every request with the small body, all that it has received in one write, until it is ended.
     #[command(hide = true)]
     BatchingUpstream {
@@ -67,7 +67,10 @@ pub(crate) enum Role {
 
 impl Role {
     /// Plays it to its end.
-    pub(crate) fn play(self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// Fails when the sockets do.
+    pub fn play(self) -> anyhow::Result<()> {
         match self {
             Self::BatchingUpstream { listen } => batching::serve(listen),
             Self::WebsocketEcho { listen } => echo::serve(listen),
@@ -81,6 +84,7 @@ impl Role {
 }
 
 /// The server behind the proxies.
+#[derive(Debug)]
 pub(crate) struct EchoServer {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,

@@ -1,0 +1,3 @@
+//! `shards/wire`.
+
+pub mod h1;
