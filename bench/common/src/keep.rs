@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 /// How configurations are recognised among the logs and files of the temporary folder.
-const CONFIG_EXTENSIONS: [&str; 4] = ["conf", "cfg", "lua", "toml"];
+const CONFIG_EXTENSIONS: [&str; 5] = ["conf", "cfg", "lua", "toml", "yaml"];
 
 /// A temporary folder, in memory where the system offers that, so that no disk has a part in the figures.
 ///

@@ -21,14 +21,20 @@ pub fn installed(name: &str) -> anyhow::Result<PathBuf> {
         .chain(SYSTEM_FOLDERS.map(PathBuf::from))
         .map(|folder| folder.join(name))
         .find(|program| program.is_file())
-        .with_context(|| format!("{name} is not installed; on Debian: apt-get install nginx haproxy wrk"))
+        .with_context(|| format!("{name} is not installed; tests/install.sh --bench installs what the benches need"))
 }
 
 /// What a program says of its version, on one line.
 #[must_use]
 pub fn version(program: &Path) -> String {
+    version_by(program, "-v")
+}
+
+/// What a program says of its version when it is asked by `argument`, on one line.
+#[must_use]
+pub fn version_by(program: &Path, argument: &str) -> String {
     // nginx tells on standard error, and wrk ends with an error after it has told.
-    let Ok(output) = Command::new(program).arg("-v").output() else { return "unknown".into() };
+    let Ok(output) = Command::new(program).arg(argument).output() else { return "unknown".into() };
     let text = [output.stdout, output.stderr].concat();
     version_line(&String::from_utf8_lossy(&text)).to_owned()
 }

@@ -61,7 +61,8 @@ fn main() -> anyhow::Result<()> {
     let before_revision = arguments.against.as_deref().map(Revision::build).transpose()?;
     let prepare = |ringway: Option<&Path>| {
         let targets = std::slice::from_ref(&arguments.target);
-        Programs::prepare(&Wanted { targets, ringway, runtimes: arguments.runtimes.as_deref() })
+        let (scenarios, runtimes) = (std::slice::from_ref(&scenario), arguments.runtimes.as_deref());
+        Programs::prepare(&Wanted { targets, scenarios, ringway, runtimes, ..Wanted::default() })
     };
     let programs = prepare(arguments.ringway.as_deref())?;
     let before_programs = before_revision.as_ref().map(|before| prepare(Some(&before.ringway))).transpose()?;

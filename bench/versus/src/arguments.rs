@@ -16,15 +16,22 @@ use clap::Parser;
 #[command(name = "versus", subcommand_negates_reqs = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What is asked of each proxy: WORK@CONNECTIONS, where WORK is a GET of the body small (128 bytes), 64k, 1m or body-SIZE; a POST
-    /// of the body upload-SIZE; or a message of 125 bytes (ws) or of ws-SIZE, there and back through a
-    /// WebSocket; batched is small from an upstream that answers all it has received in one write.
+    /// of the body upload-SIZE; a message of 125 bytes (ws) or of ws-SIZE, there and back through a WebSocket; connect, small GETs
+    /// with a connection each; pipelined-DEPTH, small GETs so many in a write; open-RATE, small GETs by the clock, so many a second
+    /// (11k) or half as many as the first target can answer (half); idle, connections held for what memory they cost; or batched, which is small
+    /// from an upstream that answers all it has received in one write.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
-    /// What is measured: ringway, ringway-coalesced, ringway-epoll, nginx, haproxy, and the proxies of bench/runtimes as bare-ring, bare-epoll, and so on;
-    /// ringway-splice-SIZE is Ringway with that `splice_bytes_min`.
-    #[arg(long, value_delimiter = ',', default_value = "ringway,nginx,haproxy")]
+    /// What is measured: ringway, ringway-coalesced, ringway-epoll, nginx, haproxy, h2o, caddy, envoy, pingora (which is built), and the proxies of
+    /// bench/runtimes as bare-ring, bare-epoll, and so on; ringway-splice-SIZE is Ringway with that `splice_bytes_min`,
+    /// ringway-shards-COUNT with so many shards on the one core. [default: ringway, and its peers that are installed]
+    #[arg(long, value_delimiter = ',')]
     pub(crate) targets: Vec<Target>,
+
+    /// The target that ratios are to. [default: in each scenario the cheapest peer]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) reference: Option<Target>,
 
     /// How many clean rounds each scenario takes. As many again are added at most in place of polluted ones.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -54,6 +61,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub(crate) runtimes: Option<PathBuf>,
 
+    /// A binary of bench/pingora for the target pingora, instead of building one.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) pingora: Option<PathBuf>,
+
+    /// A loadgen for the scenarios that wrk cannot do, instead of building one from this workspace.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) loadgen: Option<PathBuf>,
+
+    /// An Envoy, instead of the one that tests/install.sh --bench installs.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) envoy: Option<PathBuf>,
+
     /// The folder in which the run gets its own.
     #[arg(long, value_name = "PATH", default_value = "perf/runs")]
     pub(crate) keep_in: PathBuf,
@@ -72,12 +91,21 @@ impl Arguments {
         for (index, target) in self.targets.iter().enumerate() {
             ensure!(!self.targets[..index].contains(target), "the target {target} is named twice");
         }
+        if let Some(reference) = &self.reference {
+            let measured = self.targets.is_empty() || self.targets.contains(reference);
+            ensure!(measured, "{reference}, which ratios shall be to, is not among the targets");
+        }
         let bare = self.targets.iter().any(|target| matches!(target, Target::Bare(_)));
-        let downloads =
-            self.scenarios.iter().all(|scenario| matches!(scenario.work, Work::Download(_) | Work::Batched));
+        let plain = |work| matches!(work, Work::Download(_) | Work::Batched | Work::Open(_) | Work::Idle);
         ensure!(
-            downloads || !bare,
-            "the bare proxies pass on no body of a request and open no tunnel: measure without them"
+            !bare || self.scenarios.iter().all(|scenario| plain(scenario.work)),
+            "the bare proxies pass on one request after the other, without a body, on connections that stay; they open no tunnel: \
+             measure without them"
+        );
+        let pipelines = self.scenarios.iter().any(|scenario| matches!(scenario.work, Work::Pipelined(_)));
+        ensure!(
+            !(pipelines && self.targets.contains(&Target::Pingora)),
+            "Pingora closes a connection on which requests are pipelined, with the first answer: measure without it"
         );
         ensure!(self.proxy_core != self.load_core, "the proxy and the load need a core each");
         for core in [self.proxy_core, self.load_core] {
@@ -86,5 +114,31 @@ impl Arguments {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str) -> Result<(), String> {
+        let arguments = Arguments::try_parse_from(["versus"].into_iter().chain(line.split(' '))).expect("it parses");
+        // Another core than the proxy's may not be there.
+        arguments.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_a_target_cannot_do_is_said_before_it_is_asked() {
+        for (line, error) in [
+            ("--targets pingora,nginx --scenarios pipelined-16@4", "Pingora closes"),
+            ("--targets bare-ring --scenarios connect@4", "on connections that stay"),
+            ("--targets bare-ring --scenarios upload-64k@4", "without a body"),
+            ("--targets nginx,nginx", "named twice"),
+            ("--targets nginx --reference haproxy", "is not among the targets"),
+        ] {
+            assert!(check(line).unwrap_err().contains(error), "{line}");
+        }
+        let fine = "--targets pingora,nginx,bare-ring --reference nginx --scenarios idle@4,open-half@4,small@4";
+        assert!(check(fine).map_or_else(|error| error.starts_with("core "), |()| true));
     }
 }

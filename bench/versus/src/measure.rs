@@ -7,14 +7,22 @@ use bench_common::{
     cpu::{self, MachineTime, TreeTime},
     wrk::Load,
 };
-use bench_versus::{scenario::Scenario, stage::Stage, targets::Running};
+use bench_versus::{
+    scenario::{Pace, Scenario, Work},
+    stage::Stage,
+    targets::Running,
+};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use crate::arguments::Arguments;
+use crate::{arguments::Arguments, progress::Progress};
 
 /// How much CPU time others may use while a target is measured, in percent of the window, before its round is polluted.
 const FOREIGN_PERCENT_MAX: f64 = 5.0;
+
+/// How busy the load's core may be, in percent, before requests that come by the clock come late. In a closed loop it may be full: the
+/// load then waits, and what a request costs the proxy is the same.
+const LOAD_CORE_PERCENT_MAX: f64 = 95.0;
 
 /// What all scenarios of a run have in common.
 pub(crate) struct Bench<'a> {
@@ -22,11 +30,23 @@ pub(crate) struct Bench<'a> {
     pub(crate) stage: Stage<'a>,
 }
 
+/// The rounds of a scenario.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    /// How many requests became due in a second, where they came by the clock.
+    pub(crate) per_second: Option<u32>,
+    /// Polluted ones included.
+    pub(crate) rounds: Vec<Round>,
+}
+
 /// Every target, measured once, in the order of the command line.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Round {
-    /// Somebody else used the machine meanwhile; the round was repeated, as far as the bound allowed.
+    /// Something but the targets made the figures; the round was repeated, as far as the bound allowed.
     pub(crate) polluted: bool,
+    /// What it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pollution: Option<String>,
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -41,7 +61,10 @@ pub(crate) struct Sample {
     pub(crate) upstream_us_per_request: f64,
     pub(crate) load_us_per_request: f64,
     pub(crate) requests_per_second: f64,
+    /// Zero where the load does not tell: wrk's correction of its percentiles takes each answer of a pipeline for a turn of its
+    /// own, and what it prints then is nothing.
     pub(crate) latency_p50_us: f64,
+    /// Likewise.
     pub(crate) latency_p99_us: f64,
     /// How busy the cores were, in percent of the window.
     pub(crate) proxy_core_percent: f64,
@@ -59,32 +82,46 @@ impl Sample {
 
 impl Bench<'_> {
     /// Starts every target and takes the rounds of one scenario, polluted ones included.
-    pub(crate) fn run(&self, scenario: Scenario) -> anyhow::Result<Vec<Round>> {
+    pub(crate) fn run(&self, scenario: Scenario, progress: &mut Progress) -> anyhow::Result<Measured> {
         let Arguments { targets, rounds: rounds_wanted, proxy_core, .. } = self.arguments;
+        let name = scenario.to_string();
         let behind = self.stage.behind(scenario)?;
         let proxies = targets
             .iter()
             .map(|target| self.stage.proxy(target, &behind, scenario, *proxy_core))
             .collect::<anyhow::Result<Vec<_>>>()?;
 
+        let first = &proxies[0];
+        let scenario = self.stage.settle(scenario, first, self.arguments.warm_up_seconds)?;
+        let per_second = match scenario.work {
+            Work::Open(Pace::PerSecond(rate)) => Some(rate),
+            _ => None,
+        };
         let mut rounds: Vec<Round> = Vec::new();
         let mut clean: u32 = 0;
         while clean < *rounds_wanted && rounds.len() < 2 * *rounds_wanted as usize {
-            eprint!("{scenario} round {}:", rounds.len() + 1);
+            let number = rounds.len() + 1;
+            let mut line = format!("{name} round {number}:");
             let mut samples = Vec::with_capacity(proxies.len());
             for proxy in &proxies {
+                progress.window(&name, number, *rounds_wanted, &proxy.target.to_string());
                 let sample = self.measure(proxy, scenario, behind.pid);
                 let sample = sample.with_context(|| format!("{} under {scenario}", proxy.target))?;
-                eprint!("  {} {:.2} µs", sample.target, sample.proxy_us_per_request);
+                line.push_str(&format!("  {} {:.2} µs", sample.target, sample.proxy_us_per_request));
                 samples.push(sample);
             }
-            let foreign = samples.iter().map(|sample| sample.foreign_percent).fold(0.0, f64::max);
-            let polluted = foreign > FOREIGN_PERCENT_MAX;
-            eprintln!("{}", if polluted { format!("  polluted: others used {foreign:.0} %") } else { String::new() });
-            clean += u32::from(!polluted);
-            rounds.push(Round { polluted, samples });
+            let pollution = pollution(&samples, per_second.is_some());
+            match &pollution {
+                Some(what) => {
+                    line.push_str(&format!("  polluted: {what}"));
+                    progress.add(proxies.len());
+                }
+                None => clean += 1,
+            }
+            progress.round(&line);
+            rounds.push(Round { polluted: pollution.is_some(), pollution, samples });
         }
-        Ok(rounds)
+        Ok(Measured { per_second, rounds })
     }
 
     /// Warms one proxy up and measures it. The measured window has its own connections: opening and closing them is
@@ -125,6 +162,19 @@ impl Bench<'_> {
     }
 }
 
+/// What spoils a round, if anything does.
+fn pollution(samples: &[Sample], by_the_clock: bool) -> Option<String> {
+    let greatest = |value: fn(&Sample) -> f64| samples.iter().map(value).fold(0.0, f64::max);
+    let (foreign, load) = (greatest(|sample| sample.foreign_percent), greatest(|sample| sample.load_core_percent));
+    if foreign > FOREIGN_PERCENT_MAX {
+        Some(format!("others used {foreign:.0} %"))
+    } else if by_the_clock && load > LOAD_CORE_PERCENT_MAX {
+        Some(format!("the load's core was {load:.0} % busy, and the load late"))
+    } else {
+        None
+    }
+}
+
 /// All clocks at one end of a window.
 struct Snapshot {
     at: Instant,
@@ -146,5 +196,40 @@ impl Snapshot {
             own: cpu::own_time()?,
             machine: MachineTime::now()?,
         })
+    }
+}
+
+/// A sample for tests.
+#[cfg(test)]
+pub(crate) fn example(target: &str) -> Sample {
+    Sample {
+        target: target.into(),
+        peer: true,
+        requests: 100,
+        proxy_us_per_request: 10.0,
+        upstream_us_per_request: 3.0,
+        load_us_per_request: 2.0,
+        requests_per_second: 50_000.0,
+        latency_p50_us: 600.0,
+        latency_p99_us: 900.0,
+        proxy_core_percent: 60.0,
+        load_core_percent: 100.0,
+        foreign_percent: 0.5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_core_spoils_only_what_comes_by_the_clock() {
+        let sample =
+            |foreign_percent, load_core_percent| Sample { foreign_percent, load_core_percent, ..example("nginx") };
+        let full = [sample(0.0, 50.0), sample(0.0, 99.0)];
+        assert_eq!(pollution(&full, false), None);
+        assert!(pollution(&full, true).unwrap().contains("99 % busy"));
+        assert_eq!(pollution(&[sample(4.0, 90.0)], true), None);
+        assert!(pollution(&[sample(0.0, 9.0), sample(6.0, 9.0)], false).unwrap().contains("others used 6 %"));
     }
 }

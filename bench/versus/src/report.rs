@@ -1,71 +1,120 @@
 //! What the rounds say: medians, ratios to the best peer, tables.
 
+mod idle;
+
 use std::fmt::Write;
 
-use bench_common::{host::Host, statistics::Spread};
+use bench_common::{
+    host::Host,
+    statistics::{Estimate, Spread},
+};
 use bench_versus::scenario::Scenario;
 use serde::Serialize;
 
-use crate::measure::{Round, Sample};
+pub(crate) use self::idle::IdleReport;
+use crate::{
+    arguments::Arguments,
+    idle::IdleRound,
+    measure::{Measured, Round, Sample},
+};
 
 /// The target that stands for what the foundation alone costs.
 const FLOOR: &str = "bare-ring";
+
+/// How busy the load's core is, in percent, when requests a second tell of it and not of the proxy.
+const FULL_PERCENT: f64 = 97.0;
+
+/// The narrowest column of names.
+const NAME_LETTERS_MIN: usize = 13;
 
 /// A run: on what, by which command, with which results.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) host: Host,
-    command: String,
-    scenarios: Vec<ScenarioReport>,
+    pub(crate) command: String,
+    pub(crate) settings: Settings,
+    pub(crate) scenarios: Vec<ScenarioReport>,
+    pub(crate) idle: Vec<IdleReport>,
+}
+
+/// What the command says or leaves to the defaults.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Settings {
+    pub(crate) targets: Vec<String>,
+    /// The target that ratios are to; none where it is the cheapest peer of each scenario.
+    pub(crate) reference: Option<String>,
+    pub(crate) rounds: u32,
+    pub(crate) seconds: u32,
+    pub(crate) warm_up_seconds: u32,
+    pub(crate) proxy_core: usize,
+    pub(crate) load_core: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct ScenarioReport {
-    scenario: String,
-    body_bytes: usize,
-    connections: u32,
-    /// The peer that the ratios are to: the one with the lowest median cost.
-    reference: String,
-    targets: Vec<Summary>,
-    rounds: Vec<Round>,
+pub(crate) struct ScenarioReport {
+    pub(crate) scenario: String,
+    pub(crate) body_bytes: usize,
+    pub(crate) connections: u32,
+    /// How many requests became due in a second, where they came by the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) per_second: Option<u32>,
+    /// The target that the ratios are to.
+    pub(crate) reference: String,
+    pub(crate) targets: Vec<Summary>,
+    pub(crate) rounds: Vec<Round>,
 }
 
 /// One target over the clean rounds.
 #[derive(Debug, PartialEq, Serialize)]
-struct Summary {
-    target: String,
-    proxy_us_per_request: Spread,
+pub(crate) struct Summary {
+    pub(crate) target: String,
+    pub(crate) proxy_us_per_request: Spread,
     /// Cost over the reference's in the same round.
-    ratio: Spread,
+    pub(crate) ratio: Spread,
+    /// How sure its median is.
+    pub(crate) ratio_estimate: Estimate,
     /// Cost over the bare ring proxy's in the same round, if that was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
-    over_floor_us: Option<Spread>,
+    pub(crate) over_floor_us: Option<Spread>,
     /// Cost of proxy, upstream and load generator together.
-    total_us_per_request: Spread,
-    requests_per_second: Spread,
-    latency_p50_us: Spread,
-    latency_p99_us: Spread,
-    proxy_core_percent: Spread,
-    load_core_percent: Spread,
+    pub(crate) total_us_per_request: Spread,
+    pub(crate) requests_per_second: Spread,
+    pub(crate) latency_p50_us: Spread,
+    pub(crate) latency_p99_us: Spread,
+    pub(crate) proxy_core_percent: Spread,
+    pub(crate) load_core_percent: Spread,
 }
 
 impl Report {
-    pub(crate) fn new(host: Host, command: String) -> Self {
-        Self { host, command, scenarios: Vec::new() }
+    pub(crate) fn new(host: Host, command: String, arguments: &Arguments) -> Self {
+        let &Arguments { rounds, seconds, warm_up_seconds, proxy_core, load_core, .. } = arguments;
+        let targets = arguments.targets.iter().map(ToString::to_string).collect();
+        let reference = arguments.reference.as_ref().map(ToString::to_string);
+        let settings = Settings { targets, reference, rounds, seconds, warm_up_seconds, proxy_core, load_core };
+        Self { host, command, settings, scenarios: Vec::new(), idle: Vec::new() }
     }
 
-    pub(crate) fn add(&mut self, scenario: Scenario, rounds: Vec<Round>) {
+    pub(crate) fn add(&mut self, scenario: Scenario, measured: Measured) {
+        let Measured { per_second, rounds } = measured;
         let counted = counted(&rounds);
-        let reference = reference(&counted);
+        let cost =
+            |target: usize| Spread::of(counted.iter().map(|round| round.samples[target].proxy_us_per_request)).median;
+        let names = counted[0].samples.iter().map(|sample| (sample.target.as_str(), sample.peer));
+        let reference = reference(names, cost, self.settings.reference.as_deref());
         let targets = (0..counted[0].samples.len()).map(|target| Summary::of(&counted, target, reference)).collect();
         self.scenarios.push(ScenarioReport {
             scenario: scenario.to_string(),
             body_bytes: scenario.length_bytes(),
             connections: scenario.connections,
+            per_second,
             reference: counted[0].samples[reference].target.clone(),
             targets,
             rounds,
         });
+    }
+
+    pub(crate) fn add_idle(&mut self, scenario: Scenario, rounds: Vec<IdleRound>) {
+        self.idle.push(IdleReport::new(scenario, rounds, self.settings.reference.as_deref()));
     }
 
     /// The report for readers.
@@ -90,24 +139,21 @@ impl Report {
         for scenario in &self.scenarios {
             scenario.write_text(text)?;
         }
+        for idle in &self.idle {
+            idle.write_text(text)?;
+        }
         Ok(())
     }
 }
 
 impl ScenarioReport {
     fn write_text(&self, text: &mut String) -> std::fmt::Result {
-        let polluted = self.rounds.iter().filter(|round| round.polluted).count();
-        let clean = self.rounds.len() - polluted;
-        write!(text, "\n{}: {} bytes, {} connections, ", self.scenario, self.body_bytes, self.connections)?;
-        match (clean, polluted) {
-            (_, 0) => writeln!(text, "rounds: {clean}")?,
-            (0, _) => writeln!(text, "NO CLEAN ROUND: others used the machine in all {polluted}; do not quote this")?,
-            _ => writeln!(text, "rounds: {clean}; polluted and left out: {polluted}")?,
-        }
+        writeln!(text, "\n{}: {}", self.scenario, self.circumstances())?;
+        let width = name_width(self.targets.iter().map(|target| &*target.target));
         let ratio_title = format!("of {}", self.reference);
         writeln!(
             text,
-            "{:<13} {:>24} {:>20} {:>14} {:>8} {:>8} {:>8} {:>8} {:>11}",
+            "{:<width$} {:>24} {:>20} {:>14} {:>8} {:>8} {:>8} {:>8} {:>13}",
             "target",
             "CPU",
             ratio_title,
@@ -119,23 +165,47 @@ impl ScenarioReport {
             "cores busy"
         )?;
         for target in &self.targets {
-            let cores = format!("{:.0}+{:.0} %", target.proxy_core_percent.median, target.load_core_percent.median);
+            let mark = if target.is_bounded_by_the_load() { " *" } else { "" };
+            let cores = format!("{}{mark}", target.cores());
             let over_floor = target.over_floor_us.map_or_else(String::new, |over| format!("{:+.2}", over.median));
             writeln!(
                 text,
-                "{:<13} {:>24} {:>20} {over_floor:>14} {:>8.1} {:>8.0} {:>8.0} {:>8.0} {cores:>11}",
+                "{:<width$} {:>24} {:>20} {over_floor:>14} {:>8.1} {:>8.0} {:>8} {:>8} {cores:>13}",
                 target.target,
                 spread_text(target.proxy_us_per_request),
                 spread_text(target.ratio),
                 target.total_us_per_request.median,
                 target.requests_per_second.median,
-                target.latency_p50_us.median,
-                target.latency_p99_us.median,
+                latency_text(target.latency_p50_us),
+                latency_text(target.latency_p99_us),
             )?;
+        }
+        if self.targets.iter().any(Summary::is_bounded_by_the_load) {
+            writeln!(text, "{BOUNDED}")?;
         }
         Ok(())
     }
+
+    /// What was measured, and how many rounds of it count.
+    pub(crate) fn circumstances(&self) -> String {
+        let polluted = self.rounds.iter().filter(|round| round.polluted).count();
+        let clean = self.rounds.len() - polluted;
+        let per_second = self.per_second.map_or_else(String::new, |rate| format!("{rate} requests due a second, "));
+        let what = format!("{} bytes, {} connections, {per_second}", self.body_bytes, self.connections);
+        match (clean, polluted) {
+            (_, 0) => format!("{what}rounds: {clean}"),
+            (0, _) => {
+                let reason = self.rounds.iter().find_map(|round| round.pollution.as_deref()).unwrap_or("polluted");
+                format!("{what}NO CLEAN ROUND of {polluted} ({reason}); do not quote this")
+            }
+            _ => format!("{what}rounds: {clean}; polluted and left out: {polluted}"),
+        }
+    }
 }
+
+/// What the mark beside the cores says.
+pub(crate) const BOUNDED: &str =
+    "* The load's core was full and the proxy's was not: requests a second and latencies tell of upstream and load.";
 
 impl Summary {
     fn of(rounds: &[&Round], target: usize, reference: usize) -> Self {
@@ -143,14 +213,15 @@ impl Summary {
         // Within a round, because the machine drifts between rounds.
         let paired = |other: usize, compare: fn(f64, f64) -> f64| {
             let cost = |round: &Round, target: usize| round.samples[target].proxy_us_per_request;
-            Spread::of(rounds.iter().map(|round| compare(cost(round, target), cost(round, other))))
+            rounds.iter().map(|round| compare(cost(round, target), cost(round, other))).collect::<Vec<_>>()
         };
         let floor = rounds[0].samples.iter().position(|sample| sample.target == FLOOR);
         Self {
             target: rounds[0].samples[target].target.clone(),
             proxy_us_per_request: spread(|sample| sample.proxy_us_per_request),
-            ratio: paired(reference, |cost, other| cost / other),
-            over_floor_us: floor.map(|floor| paired(floor, |cost, other| cost - other)),
+            ratio: Spread::of(paired(reference, |cost, other| cost / other)),
+            ratio_estimate: Estimate::of(paired(reference, |cost, other| cost / other)),
+            over_floor_us: floor.map(|floor| Spread::of(paired(floor, |cost, other| cost - other))),
             total_us_per_request: spread(Sample::total_us_per_request),
             requests_per_second: spread(|sample| sample.requests_per_second),
             latency_p50_us: spread(|sample| sample.latency_p50_us),
@@ -158,6 +229,16 @@ impl Summary {
             proxy_core_percent: spread(|sample| sample.proxy_core_percent),
             load_core_percent: spread(|sample| sample.load_core_percent),
         }
+    }
+
+    /// How busy both cores were.
+    pub(crate) fn cores(&self) -> String {
+        format!("{:.0}+{:.0} %", self.proxy_core_percent.median, self.load_core_percent.median)
+    }
+
+    /// Whether upstream and load had no time left while the proxy had.
+    pub(crate) fn is_bounded_by_the_load(&self) -> bool {
+        self.load_core_percent.median >= FULL_PERCENT && self.proxy_core_percent.median < FULL_PERCENT
     }
 }
 
@@ -167,15 +248,32 @@ fn counted(rounds: &[Round]) -> Vec<&Round> {
     if clean.is_empty() { rounds.iter().collect() } else { clean }
 }
 
-/// The index of the cheapest peer by its median; of the cheapest target where no peer was measured.
-fn reference(rounds: &[&Round]) -> usize {
-    let samples = &rounds[0].samples;
-    let any_peer = samples.iter().any(|sample| sample.peer);
-    let cost = |target: usize| Spread::of(rounds.iter().map(|round| round.samples[target].proxy_us_per_request)).median;
-    (0..samples.len())
-        .filter(|&target| samples[target].peer || !any_peer)
+/// The index of the target that was named; else of the cheapest peer by `cost`; of the cheapest target where no peer was
+/// measured.
+fn reference<'a>(
+    targets: impl Iterator<Item = (&'a str, bool)> + Clone,
+    cost: impl Fn(usize) -> f64,
+    named: Option<&str>,
+) -> usize {
+    let any_peer = targets.clone().any(|(_, is_peer)| is_peer);
+    let is_named = |target: &str| named == Some(target);
+    let any_named = targets.clone().any(|(target, _)| is_named(target));
+    targets
+        .enumerate()
+        .filter(|&(_, (target, is_peer))| if any_named { is_named(target) } else { is_peer || !any_peer })
+        .map(|(index, _)| index)
         .min_by(|&left, &right| cost(left).total_cmp(&cost(right)))
         .expect("a round has a sample for each target, and there is at least one")
+}
+
+/// Letters of the column of names.
+fn name_width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(str::len).fold(NAME_LETTERS_MIN, usize::max)
+}
+
+/// A latency in µs; a dash where the load tells none.
+pub(crate) fn latency_text(latency: Spread) -> String {
+    if latency.median > 0.0 { format!("{:.0}", latency.median) } else { "–".to_owned() }
 }
 
 fn spread_text(spread: Spread) -> String {
@@ -183,58 +281,4 @@ fn spread_text(spread: Spread) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn round(polluted: bool, costs: [(&str, bool, f64); 3]) -> Round {
-        let samples = costs.map(|(target, peer, proxy_us_per_request)| Sample {
-            target: target.into(),
-            peer,
-            requests: 100,
-            proxy_us_per_request,
-            upstream_us_per_request: 3.0,
-            load_us_per_request: 2.0,
-            requests_per_second: 50_000.0,
-            latency_p50_us: 600.0,
-            latency_p99_us: 900.0,
-            proxy_core_percent: 60.0,
-            load_core_percent: 100.0,
-            foreign_percent: 0.5,
-        });
-        Round { polluted, samples: samples.into() }
-    }
-
-    fn rounds() -> Vec<Round> {
-        vec![
-            round(false, [("bare-ring", false, 8.0), ("nginx", true, 10.0), ("haproxy", true, 16.0)]),
-            round(true, [("bare-ring", false, 90.0), ("nginx", true, 1.0), ("haproxy", true, 1.0)]),
-            round(false, [("bare-ring", false, 9.0), ("nginx", true, 15.0), ("haproxy", true, 20.0)]),
-            round(false, [("bare-ring", false, 10.0), ("nginx", true, 10.0), ("haproxy", true, 22.0)]),
-        ]
-    }
-
-    #[test]
-    fn ratios_are_of_the_cheapest_peer_round_by_round() {
-        let rounds = rounds();
-        let counted = counted(&rounds);
-        let nginx = reference(&counted);
-        assert_eq!((counted.len(), nginx), (3, 1));
-        let bare = Summary::of(&counted, 0, nginx);
-        assert_eq!(bare.ratio, Spread { median: 0.8, min: 0.6, max: 1.0 });
-        assert_eq!(bare.total_us_per_request.median, 14.0);
-        let haproxy = Summary::of(&counted, 2, nginx);
-        assert_eq!(haproxy.over_floor_us, Some(Spread { median: 11.0, min: 8.0, max: 12.0 }));
-    }
-
-    #[test]
-    fn without_peers_the_cheapest_target_is_the_reference() {
-        let rounds = [round(false, [("ringway", false, 9.0), ("bare-epoll", false, 8.0), ("bare-tokio", false, 9.5)])];
-        assert_eq!(reference(&counted(&rounds)), 1);
-    }
-
-    #[test]
-    fn polluted_rounds_count_only_where_there_is_nothing_else() {
-        let rounds = [round(true, [("ringway", false, 9.0), ("nginx", true, 8.0), ("haproxy", true, 9.5)])];
-        assert_eq!(counted(&rounds).len(), 1);
-    }
-}
+pub(crate) mod tests;

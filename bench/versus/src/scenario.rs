@@ -21,6 +21,19 @@ const ECHO: &str = "ws";
 const ECHO_MESSAGE_BYTES: usize = 125;
 /// Upper bound of a message; each connection holds a few of them.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// What the scenario is called whose every request has a connection of its own.
+const CONNECT: &str = "connect";
+/// How the name of a scenario begins whose requests come so many in a write, and how many at most.
+const PIPELINED_PREFIX: &str = "pipelined-";
+const DEPTH_MAX: u32 = 256;
+/// How the name of a scenario begins whose requests come by the clock; behind it stands how many a second.
+const OPEN_PREFIX: &str = "open-";
+const OPEN_HALF: &str = "half";
+const PER_SECOND_MAX: u32 = 1_000_000;
+/// What the scenario is called whose connections say nothing, and how many they are at most: a process has 20,000 descriptors
+/// where this is run, and the proxy needs some for its upstream.
+const IDLE: &str = "idle";
+const IDLE_CONNECTIONS_MAX: u32 = 16_000;
 
 /// One kind of work, done again and again over a number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +55,38 @@ pub enum Work {
     Upload(Body),
     /// A message of so many bytes there and back through a WebSocket.
     Echo(usize),
+    /// A GET of the small body on a connection of its own.
+    Connect,
+    /// GETs of the small body, so many in one write; their answers are awaited before the next write.
+    Pipelined(u32),
+    /// GETs of the small body that become due by the clock, whether or not the earlier ones have been answered.
+    Open(Pace),
+    /// Nothing: each connection has had one request, and is held. What is measured is memory.
+    Idle,
+}
+
+/// How many requests become due in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// So many.
+    PerSecond(u32),
+    /// Half of what the first target answers over as many connections when it is asked as fast as it answers; the same for
+    /// all targets.
+    HalfLoad,
+}
+
+impl Work {
+    /// The body of the answer; none where there is no plain request.
+    #[must_use]
+    pub fn answer(self) -> Option<Body> {
+        match self {
+            Self::Download(body) => Some(body),
+            Self::Upload(_) | Self::Batched | Self::Connect | Self::Pipelined(_) | Self::Open(_) | Self::Idle => {
+                Some(Body::SMALL)
+            }
+            Self::Echo(_) => None,
+        }
+    }
 }
 
 impl Scenario {
@@ -52,6 +97,7 @@ impl Scenario {
             Work::Download(body) | Work::Upload(body) => body.length_bytes(),
             Work::Batched => Body::SMALL.length_bytes(),
             Work::Echo(message_bytes) => message_bytes,
+            Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.length_bytes(),
         }
     }
 
@@ -63,15 +109,26 @@ impl Scenario {
             Work::Batched => Body::SMALL.path(),
             Work::Upload(_) => UPLOAD_PATH.to_owned(),
             Work::Echo(_) => "/".to_owned(),
+            Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.path(),
         }
     }
 
     /// The script by which wrk makes the requests, where a GET is not enough.
     #[must_use]
     pub fn script(self) -> Option<String> {
-        let Work::Upload(body) = self.work else { return None };
-        let repeated = body.length_bytes() / 16;
-        Some(format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"0123456789abcdef\", {repeated})\n"))
+        match self.work {
+            Work::Upload(body) => {
+                let repeated = body.length_bytes() / 16;
+                Some(format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"0123456789abcdef\", {repeated})\n"))
+            }
+            // wrk finds out how many requests a write has, counts each answer, and writes again when the last has come.
+            Work::Pipelined(depth) => Some(format!(
+                "init = function(arguments)\n    local requests = {{}}\n    \
+                 for request = 1, {depth} do requests[request] = wrk.format() end\n    \
+                 pipeline = table.concat(requests)\nend\nrequest = function() return pipeline end\n"
+            )),
+            Work::Download(_) | Work::Batched | Work::Echo(_) | Work::Connect | Work::Open(_) | Work::Idle => None,
+        }
     }
 }
 
@@ -84,7 +141,36 @@ impl fmt::Display for Work {
             Self::Upload(body) => write!(formatter, "{UPLOAD_PREFIX}{}", body.name()),
             Self::Echo(ECHO_MESSAGE_BYTES) => formatter.write_str(ECHO),
             Self::Echo(message_bytes) => write!(formatter, "{ECHO_PREFIX}{}k", message_bytes >> 10),
+            Self::Connect => formatter.write_str(CONNECT),
+            Self::Pipelined(depth) => write!(formatter, "{PIPELINED_PREFIX}{depth}"),
+            Self::Open(pace) => write!(formatter, "{OPEN_PREFIX}{pace}"),
+            Self::Idle => formatter.write_str(IDLE),
         }
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HalfLoad => formatter.write_str(OPEN_HALF),
+            Self::PerSecond(rate) if rate % 1000 == 0 => write!(formatter, "{}k", rate / 1000),
+            Self::PerSecond(rate) => write!(formatter, "{rate}"),
+        }
+    }
+}
+
+impl FromStr for Pace {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        if text == OPEN_HALF {
+            return Ok(Self::HalfLoad);
+        }
+        let (number, factor) = text.strip_suffix('k').map_or((text, 1), |thousands| (thousands, 1000));
+        let rate = number.parse::<u32>().ok().and_then(|number| number.checked_mul(factor));
+        rate.filter(|rate| (1..=PER_SECOND_MAX).contains(rate))
+            .map(Self::PerSecond)
+            .with_context(|| format!("no rate is {text}; expected {OPEN_HALF}, or requests a second such as 11k"))
     }
 }
 
@@ -100,6 +186,15 @@ impl FromStr for Work {
             Ok(Self::Batched)
         } else if name == ECHO {
             Ok(Self::Echo(ECHO_MESSAGE_BYTES))
+        } else if name == CONNECT {
+            Ok(Self::Connect)
+        } else if name == IDLE {
+            Ok(Self::Idle)
+        } else if let Some(depth) = name.strip_prefix(PIPELINED_PREFIX) {
+            let depth = depth.parse().ok().filter(|depth| (2..=DEPTH_MAX).contains(depth));
+            depth.map(Self::Pipelined).with_context(|| format!("a pipeline is 2 to {DEPTH_MAX} deep"))
+        } else if let Some(pace) = name.strip_prefix(OPEN_PREFIX) {
+            pace.parse().map(Self::Open)
         } else if let Some(size) = name.strip_prefix(ECHO_PREFIX) {
             let bytes = size.strip_suffix('k').and_then(|number| number.parse::<usize>().ok()).map(|kib| kib << 10);
             let bytes = bytes.filter(|bytes| (1..=MESSAGE_BYTES_MAX).contains(bytes));
@@ -125,9 +220,10 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (work, connections) = text.split_once('@').context("expected WORK@CONNECTIONS, such as small@64")?;
-        let work = work.parse()?;
+        let work: Work = work.parse()?;
         let connections = connections.parse().with_context(|| format!("{connections} is no number of connections"))?;
-        ensure!((1..=CONNECTIONS_MAX).contains(&connections), "connections: expected 1 to {CONNECTIONS_MAX}");
+        let connections_max = if work == Work::Idle { IDLE_CONNECTIONS_MAX } else { CONNECTIONS_MAX };
+        ensure!((1..=connections_max).contains(&connections), "connections: expected 1 to {connections_max}");
         Ok(Self { work, connections })
     }
 }
@@ -139,7 +235,8 @@ mod tests {
     #[test]
     fn a_scenario_reads_as_it_prints() {
         let names = ["small@64", "64k@512", "1m@1", "body-16k@64", "body-2m@4", "upload-64k@64", "upload-1m@16"];
-        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]) {
+        let others = ["connect@64", "pipelined-16@64", "open-half@64", "open-11k@64", "open-500@1", "idle@16000"];
+        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]).chain(others) {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
         }
         assert_eq!("body-64k@2".parse::<Scenario>().unwrap().to_string(), "64k@2", "one name for a size");
@@ -149,8 +246,26 @@ mod tests {
     fn what_is_no_scenario_is_refused() {
         let sizes =
             ["65m@4", "0k@1", "body-@4", "upload-@4", "upload@4", "upload-2m@1", "ws-@4", "ws-0k@1", "ws-1025k@1"];
-        for text in sizes.into_iter().chain(["small", "small@", "small@0", "small@2049", "@4"]) {
+        let others =
+            ["pipelined-1@4", "pipelined-257@4", "pipelined@4", "open@4", "open-0@4", "open-2000k@4", "idle@16001"];
+        let connections = ["small", "small@", "small@0", "small@2049", "@4", "connect@2049"];
+        for text in sizes.into_iter().chain(others).chain(connections) {
             assert!(text.parse::<Scenario>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_pipeline_is_one_string_of_requests() {
+        let script = "pipelined-16@4".parse::<Scenario>().unwrap().script().unwrap();
+        assert_eq!(
+            script,
+            "init = function(arguments)
+    local requests = {}
+    for request = 1, 16 do requests[request] = wrk.format() end
+    pipeline = table.concat(requests)
+end
+request = function() return pipeline end
+"
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bench_common::{
+    body::Body,
     interrupt::Interrupt,
     process::Process,
     upstream::Upstream,
@@ -13,8 +14,9 @@ use nix::unistd::Pid;
 
 use crate::{
     batching::BatchingServer,
+    generator::{Generator, IdleCost},
     programs::Programs,
-    scenario::{Scenario, Work},
+    scenario::{Pace, Scenario, Work},
     targets::{Running, Target},
     websocket::{self, EchoServer},
 };
@@ -36,14 +38,7 @@ pub struct Behind {
     pub address: SocketAddr,
     /// Its process.
     pub pid: Pid,
-    /// Ours alone, where the scenario takes more than the upstream that all share.
     _process: Option<Process>,
-}
-
-impl Behind {
-    fn alone(address: SocketAddr, process: Process) -> Self {
-        Self { address, pid: process.pid(), _process: Some(process) }
-    }
 }
 
 impl<'a> Stage<'a> {
@@ -69,17 +64,17 @@ impl<'a> Stage<'a> {
         match scenario.work {
             Work::Echo(_) => {
                 let server = EchoServer::start(self.directory, self.load_core, self.interrupt)?;
-                Ok(Behind::alone(server.address, server.process))
+                Ok(Behind { address: server.address, pid: server.process.pid(), _process: Some(server.process) })
             }
             Work::Batched => {
                 let server = BatchingServer::start(self.directory, self.load_core, self.interrupt)?;
-                Ok(Behind::alone(server.address, server.process))
+                Ok(Behind { address: server.address, pid: server.process.pid(), _process: Some(server.process) })
             }
             Work::Download(body) => {
                 self.upstream.offer(body)?;
                 Ok(self.usual())
             }
-            Work::Upload(_) => Ok(self.usual()),
+            Work::Upload(_) | Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Ok(self.usual()),
         }
     }
 
@@ -115,9 +110,57 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// Fails when the load meets an error, or no answer.
     pub fn load(&self, proxy: &Running, scenario: Scenario, seconds: u32) -> anyhow::Result<Load> {
-        if let Work::Echo(_) = scenario.work {
-            return websocket::load(scenario, proxy.address, seconds, self.load_core, self.directory, self.interrupt);
+        match scenario.work {
+            Work::Echo(_) => {
+                websocket::load(scenario, proxy.address, seconds, self.load_core, self.directory, self.interrupt)
+            }
+            Work::Connect => self.generator(proxy, scenario)?.connection_per_request(seconds),
+            Work::Open(Pace::PerSecond(rate)) => self.generator(proxy, scenario)?.by_the_clock(rate, seconds),
+            Work::Open(Pace::HalfLoad) => bail!("half of the load is not known yet: see Stage::settle"),
+            Work::Idle => bail!("idle connections are no load: see Stage::hold_idle"),
+            Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Pipelined(_) => {
+                self.wrk(proxy, scenario, seconds)
+            }
         }
+    }
+
+    /// Finds out which pace half of the load is, where a scenario asks for that: half of what `first` answers over as many
+    /// connections within `seconds`, in whole thousands.
+    ///
+    /// # Errors
+    /// Fails when it does not answer.
+    pub fn settle(&self, scenario: Scenario, first: &Running, seconds: u32) -> anyhow::Result<Scenario> {
+        if scenario.work != Work::Open(Pace::HalfLoad) {
+            return Ok(scenario);
+        }
+        let closed = Scenario { work: Work::Download(Body::SMALL), ..scenario };
+        let full = self.load(first, closed, seconds)?.requests_per_second;
+        // Whole thousands, so that figures of several runs stand side by side.
+        let per_second = (full / 2000.0).round().max(1.0) as u32 * 1000;
+        Ok(Scenario { work: Work::Open(Pace::PerSecond(per_second)), ..scenario })
+    }
+
+    /// Opens a scenario's connections to a proxy, holds them, and tells what they cost.
+    ///
+    /// # Errors
+    /// Fails when one of them fails.
+    pub fn hold_idle(&self, proxy: &Running, scenario: Scenario) -> anyhow::Result<IdleCost> {
+        self.generator(proxy, scenario)?.hold_idle(proxy.process.pid())
+    }
+
+    fn generator(&self, proxy: &Running, scenario: Scenario) -> anyhow::Result<Generator<'_>> {
+        Ok(Generator {
+            program: self.programs.loadgen()?,
+            directory: self.directory,
+            core: self.load_core,
+            address: proxy.address,
+            path: Body::SMALL.path(),
+            connections: scenario.connections,
+            interrupt: self.interrupt,
+        })
+    }
+
+    fn wrk(&self, proxy: &Running, scenario: Scenario, seconds: u32) -> anyhow::Result<Load> {
         let script = scenario.script().map(|text| {
             let file = self.directory.join(format!("{scenario}.lua"));
             fs::write(&file, text).map(|()| file).context("cannot write the script of wrk")

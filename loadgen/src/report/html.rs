@@ -1,13 +1,15 @@
 //! One page with plots, complete in one file: it loads nothing and runs nothing.
+//!
+//! `bench/versus` draws its page by the same means: [`document`], [`figure()`] and [`plot`].
 
 pub(crate) mod charts;
 pub(crate) mod parts;
-pub(crate) mod plot;
+pub mod plot;
 
 use super::Report;
 
 /// Series that have a colour of their own; more begin again with the first.
-pub(crate) const COLOURS: usize = 6;
+pub const COLOURS: usize = 6;
 
 const STYLE: &str = include_str!("html/style.css");
 
@@ -48,7 +50,8 @@ pub(crate) struct Run<'a> {
 }
 
 /// A whole page around `body`.
-pub(crate) fn document(title: &str, body: &str) -> String {
+#[must_use]
+pub fn document(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{}</title>\n\
@@ -58,12 +61,14 @@ pub(crate) fn document(title: &str, body: &str) -> String {
 }
 
 /// A figure with its caption.
-pub(crate) fn figure(legend: &str, drawing: &str, caption: &str) -> String {
+#[must_use]
+pub fn figure(legend: &str, drawing: &str, caption: &str) -> String {
     format!("<figure>\n{legend}{drawing}<figcaption>{caption}</figcaption>\n</figure>\n")
 }
 
 /// What each colour or stroke means; nothing where there is nothing to tell apart.
-pub(crate) fn legend(entries: &[(usize, plot::Stroke, String)]) -> String {
+#[must_use]
+pub fn legend(entries: &[(usize, plot::Stroke, String)]) -> String {
     if entries.len() < 2 {
         return String::new();
     }
@@ -82,7 +87,8 @@ pub(crate) fn legend(entries: &[(usize, plot::Stroke, String)]) -> String {
 }
 
 /// Text as it stands between tags and in attributes.
-pub(crate) fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -26,13 +26,15 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     let splice = match scenario.work {
         Work::Download(body) if body.is_large() => "    option splice-response\n",
         Work::Upload(body) if body.is_large() => "    option splice-request\n",
-        Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Echo(_) => "",
+        _ => "",
     };
     // A message with its frame's head shall fit a buffer; HAProxy's default of 16 KiB would cut one of 16 KiB in two.
     let buffer = match scenario.work {
         Work::Echo(message_bytes) => format!("    tune.bufsize {}\n", (2 * message_bytes).max(16 << 10)),
-        Work::Download(_) | Work::Batched | Work::Upload(_) => String::new(),
+        _ => String::new(),
     };
+    // HAProxy counts two descriptors for each client and does not start where the system grants fewer. Idle clients take one.
+    let limits = if scenario.work == Work::Idle { "    no strict-limits\n" } else { "" };
     // It writes no files: its log goes to standard output, which is one here.
     let (log, http_log) = match logs {
         true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
@@ -47,7 +49,7 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     maxpipes {pipes_max}
     tune.pool-low-fd-ratio 100
     tune.pool-high-fd-ratio 100
-{buffer}{log}
+{limits}{buffer}{log}
 defaults
     mode http
     timeout connect 5s

@@ -38,7 +38,7 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     // Through a tunnel nginx moves what fits `proxy_buffer_size`: a message with its frame's head shall. Else, its default.
     let (headers, buffer_bytes) = match scenario.work {
         Work::Echo(message_bytes) => (UPGRADE, (2 * message_bytes).clamp(4 << 10, 64 << 10)),
-        Work::Download(_) | Work::Batched | Work::Upload(_) => (KEEP_ALIVE, 4 << 10),
+        _ => (KEEP_ALIVE, 4 << 10),
     };
     // `proxy_max_temp_file_size 0` and `proxy_request_buffering off`: a slow client must hold its upstream back, as in every other
     // target, and not fill files; bodies pass as they come.

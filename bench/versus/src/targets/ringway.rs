@@ -1,5 +1,5 @@
-//! Ringway: one shard, as it comes, on its second backend, with another threshold for splicing, or with all that a day's
-//! operation asks for.
+//! Ringway: one shard, as it comes, on its second backend, with another threshold for splicing, with more shards on the same core,
+//! or with all that a day's operation asks for.
 
 use std::{fs, path::Path, process::Command};
 
@@ -14,13 +14,15 @@ pub(super) struct Settings {
     pub(super) splice_min: Option<Body>,
     /// Access log, metrics, admin socket and an edit of a header; without, all of them are off.
     pub(super) daily: bool,
+    /// Shards, all on the one core.
+    pub(super) shards: u32,
     /// Whether requests share connections to the upstream.
     pub(super) coalesces: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { io: "io_uring", splice_min: None, daily: false, coalesces: false }
+        Settings { io: "io_uring", splice_min: None, daily: false, shards: 1, coalesces: false }
     }
 }
 
@@ -48,7 +50,7 @@ fn config_text(site: &Site<'_>, settings: &Settings) -> String {
             "request_headers = { set = { X-Edited = \"yes\" } }\n",
         ),
     };
-    let (io, coalesces) = (settings.io, settings.coalesces);
+    let Settings { io, shards, coalesces, .. } = settings;
     // The process inherits its core, as every target does; pinning once more could only move it.
     format!(
         "access_log = {log}
@@ -66,7 +68,7 @@ upstream = \"app\"
 coalesce = {coalesces}
 {edit}
 [shards]
-count = 1
+count = {shards}
 pin = false
 io = \"{io}\"
 {splice}

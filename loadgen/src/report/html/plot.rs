@@ -26,7 +26,7 @@ enum Scale {
 
 /// One axis: its range, and what stands beside it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Axis {
+pub struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
@@ -36,7 +36,7 @@ pub(crate) struct Axis {
 
 /// How a line is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stroke {
+pub enum Stroke {
     /// Solid.
     Plain,
     /// Thin and dashed.
@@ -47,7 +47,7 @@ pub(crate) enum Stroke {
 
 /// A drawing under way.
 #[derive(Debug)]
-pub(crate) struct Plot {
+pub struct Plot {
     svg: String,
     left: f64,
     height: f64,
@@ -57,7 +57,7 @@ pub(crate) struct Plot {
 
 impl Axis {
     /// From zero to `high`, with ticks at 1, 2 or 5 times a power of ten.
-    pub(crate) fn linear(title: &'static str, high: f64, words: impl Fn(f64) -> String) -> Self {
+    pub fn linear(title: &'static str, high: f64, words: impl Fn(f64) -> String) -> Self {
         let high = if high > 0.0 { high } else { 1.0 };
         let step = nice_step(high / 5.0);
         // The axis ends with a tick, so that the highest value has a figure beside it.
@@ -68,7 +68,7 @@ impl Axis {
     }
 
     /// The seconds of a run.
-    pub(crate) fn seconds(high: f64) -> Self {
+    pub fn seconds(high: f64) -> Self {
         let high = if high > 0.0 { high } else { 1.0 };
         let step = nice_step(high / 8.0).max(1.0);
         let ticks = (0..=(high / step + 1e-9) as u32)
@@ -79,7 +79,7 @@ impl Axis {
     }
 
     /// From `low` to `high` nanoseconds, by powers of ten.
-    pub(crate) fn times(title: &'static str, low: f64, high: f64) -> Self {
+    pub fn times(title: &'static str, low: f64, high: f64) -> Self {
         let (low, high) = (low.max(1.0), high.max(low.max(1.0)) * 1.0001);
         let decades = (high / low).log10();
         const FINE: [f64; 12] = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
@@ -102,7 +102,7 @@ impl Axis {
 
     /// Percentiles by how many of the samples lie beyond: a tenth, a hundredth, and so on, up to one in `samples`. Values are
     /// `1 / (1 - quantile)`.
-    pub(crate) fn percentiles(samples: f64) -> Self {
+    pub fn percentiles(samples: f64) -> Self {
         let high = samples.clamp(10.0, 1e9);
         let tick = |power: i32| {
             let nines = "9".repeat(usize::try_from(power - 2).unwrap_or(0));
@@ -119,7 +119,7 @@ impl Axis {
     }
 
     /// Ratios around one; by powers of ten if they differ much.
-    pub(crate) fn ratios(low: f64, high: f64) -> Self {
+    pub fn ratios(low: f64, high: f64) -> Self {
         let (low, high) = (low.min(1.0), high.max(1.0));
         if low > 0.0 && high / low > 4.0 {
             let values = || (-9..9).flat_map(|power| [1.0, 2.0, 5.0].map(|factor| factor * 10_f64.powi(power)));
@@ -137,7 +137,7 @@ impl Axis {
     }
 
     /// Without figures: places are counted from 0 to `high`, and named by who draws.
-    pub(crate) fn places(high: f64) -> Self {
+    pub fn places(high: f64) -> Self {
         Self { scale: Scale::Linear, low: 0.0, high, ticks: Vec::new(), title: "" }
     }
 
@@ -151,19 +151,19 @@ impl Axis {
     }
 
     /// The range.
-    pub(crate) fn range(&self) -> (f64, f64) {
+    pub fn range(&self) -> (f64, f64) {
         (self.low, self.high)
     }
 }
 
 impl Plot {
     /// An empty plot with its grid. `label` says what it shows, for who cannot see it.
-    pub(crate) fn new(label: &str, height: f64, x: Axis, y: Axis) -> Self {
+    pub fn new(label: &str, height: f64, x: Axis, y: Axis) -> Self {
         Self::with_names(label, LEFT, height, x, y)
     }
 
     /// An empty plot with so much room at the left, for names.
-    pub(crate) fn with_names(label: &str, left: f64, height: f64, x: Axis, y: Axis) -> Self {
+    pub fn with_names(label: &str, left: f64, height: f64, x: Axis, y: Axis) -> Self {
         let mut svg = String::new();
         svg.push_str(&format!(
             "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">\n",
@@ -198,7 +198,7 @@ impl Plot {
     }
 
     /// A line through the points, in the colour of the series. What lies beyond the axes is drawn at their ends.
-    pub(crate) fn line(&mut self, series: usize, stroke: Stroke, points: impl Iterator<Item = (f64, f64)>) {
+    pub fn line(&mut self, series: usize, stroke: Stroke, points: impl Iterator<Item = (f64, f64)>) {
         let mut path = String::new();
         let mut last: Option<(f64, f64)> = None;
         let mut skipped = None;
@@ -227,7 +227,7 @@ impl Plot {
     }
 
     /// Rectangles of one class, each from the lower to the higher of both axes' values.
-    pub(crate) fn rectangles(&mut self, class: &str, rectangles: impl Iterator<Item = [(f64, f64); 2]>, label: &str) {
+    pub fn rectangles(&mut self, class: &str, rectangles: impl Iterator<Item = [(f64, f64); 2]>, label: &str) {
         let mut path = String::new();
         for [(x0, y0), (x1, y1)] in rectangles {
             // The edges are rounded and not the lengths, so that neighbours meet.
@@ -241,7 +241,7 @@ impl Plot {
     }
 
     /// A value with its interval, on a level of the other axis.
-    pub(crate) fn interval(&mut self, class: &str, y: f64, low: f64, high: f64) {
+    pub fn interval(&mut self, class: &str, y: f64, low: f64, high: f64) {
         let (y, low, high) = (self.y_of(y), self.x_of(low), self.x_of(high));
         let (above, below) = (y - 5.0, y + 5.0);
         self.put(format_args!(
@@ -250,7 +250,7 @@ impl Plot {
     }
 
     /// A dot.
-    pub(crate) fn dot(&mut self, series: usize, x: f64, y: f64, label: &str) {
+    pub fn dot(&mut self, series: usize, x: f64, y: f64, label: &str) {
         let (x, y) = (self.x_of(x), self.y_of(y));
         self.put(format_args!(
             "<circle class=\"point s{series}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{}</title></circle>",
@@ -259,25 +259,25 @@ impl Plot {
     }
 
     /// A line across the plot at a value of the x axis.
-    pub(crate) fn mark(&mut self, x: f64) {
+    pub fn mark(&mut self, x: f64) {
         let (x, bottom) = (self.x_of(x), self.height - BOTTOM);
         self.put(format_args!("<path class=\"mark\" d=\"M{x:.1} {TOP}V{bottom:.1}\"/>"));
     }
 
     /// The title of a plot whose y axis has none.
-    pub(crate) fn title(&mut self, title: &str) {
+    pub fn title(&mut self, title: &str) {
         let x = self.left;
         self.put(format_args!("<text x=\"{x}\" y=\"{}\" class=\"name\">{}</text>", TOP - 10.0, escape(title)));
     }
 
     /// Words at a place; `class` says on which side of it.
-    pub(crate) fn words(&mut self, class: &str, x: f64, y: f64, shift: f64, words: &str) {
+    pub fn words(&mut self, class: &str, x: f64, y: f64, shift: f64, words: &str) {
         let (x, y) = (self.x_of(x) + shift, self.y_of(y) + 4.0);
         self.put(format_args!("<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"{class}\">{}</text>", escape(words)));
     }
 
     /// The drawing.
-    pub(crate) fn finish(mut self) -> String {
+    pub fn finish(mut self) -> String {
         self.svg.push_str("</svg>\n");
         self.svg
     }
