@@ -97,6 +97,8 @@ fn requests_of_many_clients_go_over_one_connection_and_each_gets_its_own_answer(
     assert_eq!(origin.accepted(), 2);
     let counts = ringway.stop_and_count();
     assert_eq!(counts["coalesced_requests"], 8);
+    // The first four one by one; the others as they were read.
+    assert!((5..=8).contains(&counts["coalesced_batches"]), "{counts:?}");
     assert!(!counts.contains_key("coalesced_resent"), "{counts:?}");
 }
 

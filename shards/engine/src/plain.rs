@@ -35,10 +35,8 @@ impl TunnelEnd for Plain<'_> {
     }
 
     fn poll_end(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.stream.poll_below(cx, 0))?;
-        // A peer that is gone already needs not be told.
-        let _ = self.stream.shutdown_write();
-        Poll::Ready(Ok(()))
+        self.stream.end();
+        self.stream.poll_below(cx, 0)
     }
 
     fn poll_quiet(&mut self, cx: &Context<'_>) -> Poll<bool> {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -510,6 +510,10 @@ impl Descriptor {
 
     pub(crate) fn raw(&self) -> RawFd {
         self.0.as_ref().expect("a descriptor is there until it is closed").as_raw_fd()
+    }
+
+    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
+        self.0.as_ref().expect("a descriptor is there until it is closed").as_fd()
     }
 
     pub(crate) fn into_owned(mut self) -> OwnedFd {

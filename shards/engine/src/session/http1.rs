@@ -306,6 +306,7 @@ impl Http1 {
 
     /// Closes so that the client can read all that was sent.
     async fn close(&mut self, deadline: &mut Deadline) {
+        self.stream.end();
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
         let flushed = poll_fn(|cx| match self.stream.poll_below(cx, 0) {
             Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
@@ -314,7 +315,7 @@ impl Http1 {
                 false
             }),
         });
-        if !flushed.await || self.inbox.is_ended() || self.stream.shutdown_write().is_err() {
+        if !flushed.await || self.inbox.is_ended() {
             return;
         }
         deadline.set(LINGER);

@@ -111,10 +111,12 @@ impl Epoll {
             Entry::Recv { fd, group, kind } => self.start_read(key, fd, Read::Recv { group, kind }),
             Entry::Accept { fd } => self.start_read(key, fd, Read::Accept),
             Entry::ReadCounter { fd, value } => self.start_read(key, fd, Read::Counter { value }),
-            Entry::Send { fd, bytes, len } => {
-                self.start_write(key, fd, Write::Run { bytes, len: len as usize, sent: 0 });
+            Entry::Send { fd, bytes, len, more } => {
+                self.start_write(key, fd, Write::Run { bytes, len: len as usize, sent: 0, more });
             }
-            Entry::SendMessage { fd, message } => self.start_write(key, fd, Write::Message { message, sent: 0 }),
+            Entry::SendMessage { fd, message, more } => {
+                self.start_write(key, fd, Write::Message { message, sent: 0, more });
+            }
             Entry::Connect { fd, address, len } => {
                 self.start_write(key, fd, Write::Connect { address, len, started: false });
             }

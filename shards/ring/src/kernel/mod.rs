@@ -84,10 +84,10 @@ pub(crate) enum Entry {
     Accept { fd: RawFd },
     /// Receive into buffers that the kernel picks from `group`.
     Recv { fd: RawFd, group: u16, kind: RecvKind },
-    /// Send one run of bytes, whole unless the connection fails.
-    Send { fd: RawFd, bytes: *const u8, len: u32 },
-    /// Send the runs of bytes that a message header lists, whole unless the connection fails.
-    SendMessage { fd: RawFd, message: *const libc::msghdr },
+    /// Send one run of bytes, whole unless the connection fails. With `more` the kernel may wait for what follows at once.
+    Send { fd: RawFd, bytes: *const u8, len: u32, more: bool },
+    /// Send the runs of bytes that a message header lists, likewise.
+    SendMessage { fd: RawFd, message: *const libc::msghdr, more: bool },
     /// Wait until a descriptor is ready for `events` (`POLLIN`, `POLLOUT`), or has failed.
     Poll { fd: RawFd, events: u32 },
     /// Open a connection.
@@ -295,4 +295,9 @@ impl std::error::Error for StartError {
             StartError::Refused(error) | StartError::TooOld(error) | StartError::Failed(error) => Some(error),
         }
     }
+}
+
+/// What tells the kernel that something follows at once.
+const fn more_flag(more: bool) -> libc::c_int {
+    if more { libc::MSG_MORE } else { 0 }
 }

@@ -465,11 +465,11 @@ impl World {
         }
         let more = match entry {
             Entry::Recv { fd, group, kind } => self.receive(key, fd, group, kind),
-            Entry::Send { fd, bytes, len } => {
+            Entry::Send { fd, bytes, len, .. } => {
                 let runs = [libc::iovec { iov_base: bytes.cast_mut().cast(), iov_len: len as usize }];
                 self.send(index, key, fd, &runs)
             }
-            Entry::SendMessage { fd, message } => {
+            Entry::SendMessage { fd, message, .. } => {
                 // SAFETY: the caller of `Kernel::push` keeps the header and the runs that it lists until the operation has
                 // completed; it has not.
                 let runs = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::{Backend, Completion, Entry, Features, Key, RecvKind, StartError, Wait};
+use super::{Backend, Completion, Entry, Features, Key, RecvKind, StartError, Wait, more_flag};
 use crate::buffers::{Group, Mapping};
 use crate::counters::Counters;
 
@@ -218,11 +218,12 @@ fn translate(entry: Entry) -> squeue::Entry {
             .buf_group(group)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT),
-        Entry::Send { fd, bytes, len } => {
-            opcode::Send::new(Fd(fd), bytes, len).flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL).build()
+        Entry::Send { fd, bytes, len, more } => {
+            let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL | more_flag(more);
+            opcode::Send::new(Fd(fd), bytes, len).flags(flags).build()
         }
-        Entry::SendMessage { fd, message } => {
-            let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL).unsigned_abs();
+        Entry::SendMessage { fd, message, more } => {
+            let flags = (libc::MSG_NOSIGNAL | libc::MSG_WAITALL | more_flag(more)).unsigned_abs();
             opcode::SendMsg::new(Fd(fd), message).flags(flags).build()
         }
         Entry::Poll { fd, events } => opcode::PollAdd::new(Fd(fd), events).build(),

@@ -63,12 +63,12 @@ impl Batch {
     }
 
     /// The operation's entry for what is not sent yet. It points into the batch, which therefore stays boxed and unchanged
-    /// until the operation has completed.
-    pub(crate) fn entry(&mut self, fd: std::os::fd::RawFd) -> crate::kernel::Entry {
+    /// until the operation has completed. `more` says that something follows at once.
+    pub(crate) fn entry(&mut self, fd: std::os::fd::RawFd, more: bool) -> crate::kernel::Entry {
         let left = &self.chunks[self.first..];
         debug_assert!(!left.is_empty(), "a send of nothing");
         if let [only] = left {
-            return crate::kernel::Entry::Send { fd, bytes: only.as_ptr(), len: only.len() as u32 };
+            return crate::kernel::Entry::Send { fd, bytes: only.as_ptr(), len: only.len() as u32, more };
         }
         self.runs.clear();
         self.runs.extend(
@@ -78,6 +78,6 @@ impl Batch {
         );
         self.header.msg_iov = self.runs.as_mut_ptr();
         self.header.msg_iovlen = self.runs.len();
-        crate::kernel::Entry::SendMessage { fd, message: &raw const self.header }
+        crate::kernel::Entry::SendMessage { fd, message: &raw const self.header, more }
     }
 }

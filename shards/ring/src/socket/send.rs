@@ -5,6 +5,7 @@
 //! completion, whatever becomes of the socket's user.
 
 use std::io;
+use std::net::Shutdown;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -24,6 +25,8 @@ pub(crate) struct Send {
     /// Bytes that the kernel has taken since the connection began.
     bytes_sent: u64,
     marked: bool,
+    /// Nothing follows what was written.
+    ends: bool,
     error: Option<i32>,
     waker: Option<Waker>,
 }
@@ -34,6 +37,7 @@ pub(super) fn write(socket: &Rc<Socket>, core: &Rc<Core>, chunk: Chunk) {
     if send.error.is_some() || chunk.is_empty() {
         return;
     }
+    debug_assert!(!send.ends, "written behind the end");
     send.bytes += chunk.len();
     send.pending.get_or_insert_with(|| core.take_batch()).push(chunk);
     if !send.marked {
@@ -55,6 +59,14 @@ pub(super) fn poll_below(socket: &Rc<Socket>, cx: &Context<'_>, bytes: usize) ->
         send.waker = Some(cx.waker().clone());
     }
     Poll::Pending
+}
+
+/// Ends the sending side after what was written, and together with it where that is still to be handed over.
+pub(super) fn end(socket: &Rc<Socket>) {
+    let mut send = socket.send.borrow_mut();
+    if !std::mem::replace(&mut send.ends, true) && send.bytes == 0 {
+        shut(socket);
+    }
 }
 
 /// Bytes written that the kernel has not taken.
@@ -99,6 +111,9 @@ pub(super) fn sent(socket: &Rc<Socket>, core: &Rc<Core>, result: i32) {
             } else {
                 core.give_batch_back(batch);
                 start(&mut send, socket, core);
+                if send.ends && send.bytes == 0 {
+                    shut(socket);
+                }
             }
         }
         Err(_) if matches!(-result, libc::EINTR | libc::EAGAIN) => resume(&mut send, socket, core, batch),
@@ -145,6 +160,12 @@ fn resume(send: &mut Send, socket: &Rc<Socket>, core: &Rc<Core>, mut batch: Box<
     // The operation owns the socket, and the socket keeps the batch in `in_flight` until the completion. It is put there
     // before the kernel's pointers into it are made: moving a box ends the right of earlier pointers to what is in it.
     let (in_flight, batch) = send.in_flight.insert((Key::NOBODY, batch));
-    let entry = batch.entry(socket.descriptor.raw());
+    // What ends leaves in one packet with the end, which costs nobody another.
+    let entry = batch.entry(socket.descriptor.raw(), send.ends);
     *in_flight = core.start(Operation::Send(Rc::clone(socket)), entry);
+}
+
+/// Has the peer read the end of the stream. One that is gone already needs not be told.
+fn shut(socket: &Socket) {
+    let _ = socket2::SockRef::from(&socket.descriptor.borrow()).shutdown(Shutdown::Write);
 }

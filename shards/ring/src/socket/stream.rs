@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -132,12 +132,10 @@ impl Stream {
         send::bytes_sent(&self.socket)
     }
 
-    /// Ends the sending side: the peer reads the end of the stream after what was flushed.
-    ///
-    /// # Errors
-    /// ENOTCONN if the peer is gone.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        socket2::SockRef::from(&self.descriptor()).shutdown(Shutdown::Write)
+    /// Ends the sending side: the peer reads the end of the stream after all that was written, and in one packet with the last
+    /// of it where that has not left yet. Nothing may be written afterwards; [`Stream::poll_below`] tells when it has left.
+    pub fn end(&mut self) {
+        send::end(&self.socket);
     }
 
     /// The peer's address; `None` for a Unix socket or if the peer is gone.
@@ -182,8 +180,7 @@ impl Stream {
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        // SAFETY: the socket owns the descriptor, which stays open for as long as `self.socket` is held.
-        unsafe { BorrowedFd::borrow_raw(self.socket.descriptor.raw()) }
+        self.socket.descriptor.borrow()
     }
 }
 

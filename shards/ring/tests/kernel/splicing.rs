@@ -152,7 +152,7 @@ fn an_open_ended_splice_ends_with_its_source() {
             passed += poll_fn(|cx| splice.poll(cx, &mut source, &mut sink)).await.expect("both live");
         }
         assert_eq!((passed, splice.is_empty()), (100_004, true));
-        sink.shutdown_write().expect("it is open");
+        sink.end();
     });
     talking.join().expect("every piece came");
 }

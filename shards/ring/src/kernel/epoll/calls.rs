@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::kernel::more_flag;
+
 const RECEIVE_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
@@ -71,17 +73,17 @@ pub(super) unsafe fn receive_runs(fd: RawFd, runs: &mut [libc::iovec]) -> Result
 
 /// # Safety
 /// The `len` bytes from `bytes` on may be read.
-pub(super) unsafe fn send(fd: RawFd, bytes: *const u8, len: usize) -> Result<usize, i32> {
+pub(super) unsafe fn send(fd: RawFd, bytes: *const u8, len: usize, more: bool) -> Result<usize, i32> {
     // SAFETY: the caller's promise.
-    counted(|| unsafe { libc::send(fd, bytes.cast(), len, SEND_FLAGS) })
+    counted(|| unsafe { libc::send(fd, bytes.cast(), len, SEND_FLAGS | more_flag(more)) })
 }
 
 /// # Safety
 /// What `runs` list may be read.
-pub(super) unsafe fn send_runs(fd: RawFd, runs: &mut [libc::iovec]) -> Result<usize, i32> {
+pub(super) unsafe fn send_runs(fd: RawFd, runs: &mut [libc::iovec], more: bool) -> Result<usize, i32> {
     let message = message(runs);
     // SAFETY: the caller's promise; header and list live during the call.
-    counted(|| unsafe { libc::sendmsg(fd, &raw const message, SEND_FLAGS) })
+    counted(|| unsafe { libc::sendmsg(fd, &raw const message, SEND_FLAGS | more_flag(more)) })
 }
 
 /// # Safety

@@ -51,9 +51,9 @@ pub(super) enum Read {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Write {
     /// One run of bytes, of which the first `sent` have left.
-    Run { bytes: *const u8, len: usize, sent: usize },
+    Run { bytes: *const u8, len: usize, sent: usize, more: bool },
     /// The runs that a header lists, of which the first `sent` bytes have left.
-    Message { message: *const libc::msghdr, sent: usize },
+    Message { message: *const libc::msghdr, sent: usize, more: bool },
     /// `started`: the connection is being made, and the next edge tells how it went.
     Connect { address: *const libc::sockaddr, len: libc::socklen_t, started: bool },
 }

@@ -25,11 +25,11 @@ impl Epoll {
             && self.table[index].writable
         {
             let result = match write {
-                Write::Run { bytes, len, sent } => self.send(index, write, len, sent, |fd| {
+                Write::Run { bytes, len, sent, more } => self.send(index, write, len, sent, |fd| {
                     // SAFETY: the operation owns the bytes until its completion (`Kernel::push`), and fewer are sent.
-                    unsafe { calls::send(fd, bytes.add(sent), (len - sent).min(SENT_MAX)) }
+                    unsafe { calls::send(fd, bytes.add(sent), (len - sent).min(SENT_MAX), more) }
                 }),
-                Write::Message { message, sent } => {
+                Write::Message { message, sent, more } => {
                     // SAFETY: as above, the header and the runs that it lists.
                     let whole = unsafe { std::slice::from_raw_parts((*message).msg_iov, (*message).msg_iovlen) };
                     let len = whole.iter().map(|run| run.iov_len).sum();
@@ -37,7 +37,7 @@ impl Epoll {
                     let result = self.send(index, write, len, sent, |fd| {
                         list_rest(whole, sent, &mut runs);
                         // SAFETY: as above; what is listed lies within these runs.
-                        unsafe { calls::send_runs(fd, &mut runs) }
+                        unsafe { calls::send_runs(fd, &mut runs, more) }
                     });
                     self.runs = runs;
                     result
