@@ -8,13 +8,16 @@
 //! the balancer, goes on to the pool of the next Plan that has an upstream of the same name, so that requests under both
 //! Plans use the same connections while each keeps to its own policy.
 
+mod lease;
 mod shared;
+
+pub(crate) use lease::{Judge, Lease};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::num::NonZeroU16;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -37,7 +40,6 @@ use crate::exchange::Request;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::random::Random;
 use crate::snapshot::UpstreamSnapshot;
-use crate::streams::Upstream as _;
 use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
 use crate::tuning::wire_limits;
 
@@ -69,15 +71,6 @@ pub(crate) struct Held {
     janitor: Rc<Janitor>,
     /// The Plan in force has no such upstream: what is under way ends in peace, nothing is kept.
     closing: Cell<bool>,
-}
-
-/// A connection in use. When dropped it is closed; [`Lease::give_back`] keeps it.
-pub(crate) struct Lease {
-    connection: Option<Box<Http1Upstream>>,
-    pool: Rc<Pool>,
-    ticket: Ticket,
-    /// Whether it served another exchange before.
-    pub(crate) reused: bool,
 }
 
 /// A server that was chosen and is to be asked at once: its place in the list, from 1.
@@ -513,113 +506,5 @@ impl Drop for Place<'_> {
         self.0.open.set(self.0.open.get() - 1);
         self.0.count(|tally| tally.connections.sub(1));
         self.0.wake_waiting();
-    }
-}
-
-impl Lease {
-    /// A request is about to be sent.
-    pub(crate) fn begin(&self) {
-        self.pool.begin(&self.ticket);
-    }
-
-    /// Keeps the connection for the next request, if it is fit for one.
-    pub(crate) fn give_back(mut self) {
-        if let Some(connection) = self.connection.take_if(|connection| connection.is_reusable()) {
-            self.pool.keep(&self.ticket, connection);
-        }
-    }
-
-    /// The connection, and who judges the server by it.
-    pub(crate) fn split(&mut self) -> (&mut Http1Upstream, Judge<'_>) {
-        let connection = self.connection.as_mut().expect("a lease that was handed out has its connection");
-        (connection, Judge { pool: &self.pool, ticket: &self.ticket })
-    }
-
-    /// The response has been passed on whole: a success, unless its status was a failure, which has been told.
-    pub(crate) fn acquit(&self) {
-        self.judge().acquit(self.response().0.status());
-    }
-
-    /// The server failed this request.
-    pub(crate) fn condemn(&self) {
-        self.judge().condemn();
-    }
-
-    fn judge(&self) -> Judge<'_> {
-        self.pool.judge_of(&self.ticket)
-    }
-
-    /// The request is not to be sent to this server again.
-    pub(crate) fn mark_tried(&self, tried: &mut Tried) {
-        tried.add(&self.ticket);
-    }
-}
-
-/// Judges the server of one request by its answer.
-pub(crate) struct Judge<'a> {
-    pool: &'a Pool,
-    ticket: &'a Ticket,
-}
-
-impl Judge<'_> {
-    /// The response has been passed on whole, as [`Lease::acquit`].
-    pub(crate) fn acquit(&self, status: u16) {
-        if !self.pool.counts_as_failure(status) {
-            self.pool.judge(self.ticket, Verdict::Success);
-        }
-    }
-
-    /// The server failed this request.
-    pub(crate) fn condemn(&self) {
-        self.pool.judge(self.ticket, Verdict::Failure);
-    }
-
-    /// The server's answer has begun, with this status. That alone is no success yet, since it may break off, but it ends a
-    /// trial, since it may take for ever.
-    pub(crate) fn answered(&self, status: u16) {
-        if self.pool.counts_as_failure(status) {
-            self.pool.judge(self.ticket, Verdict::Failure);
-        } else if self.ticket.on_trial.get() {
-            self.pool.judge(self.ticket, Verdict::Success);
-        }
-    }
-
-    /// The head of an answer has come, to a request whose end was sent at `sent`.
-    pub(crate) fn measure_head(&self, sent: Instant) {
-        let took = ring::now().saturating_duration_since(sent);
-        self.pool.count(|tally| tally.head_latency.record(took));
-        self.ticket.count(|tally| {
-            tally.heads.add(1);
-            tally.heads_us.add(took.as_micros() as u64);
-        });
-    }
-
-    /// Whether another server could be asked, if this one is not to be asked again either.
-    pub(crate) fn has_other(&self, tried: &Tried) -> bool {
-        let mut tried = *tried;
-        tried.add(self.ticket);
-        self.pool.has_untried(&tried)
-    }
-}
-
-impl Deref for Lease {
-    type Target = Http1Upstream;
-
-    fn deref(&self) -> &Http1Upstream {
-        self.connection.as_ref().expect("a lease that was handed out has its connection")
-    }
-}
-
-impl DerefMut for Lease {
-    fn deref_mut(&mut self) -> &mut Http1Upstream {
-        self.connection.as_mut().expect("a lease that was handed out has its connection")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.close(connection);
-        }
     }
 }
