@@ -1,6 +1,6 @@
 //! Connections that requests share: pipelined HTTP/1.1, many requests in one send.
 //!
-//! A connection of this kind is a [`Lane`](lane::Lane); a request's place on it is a [`Seat`], which is an
+//! A connection of this kind is a [`Lane`]; a request's place on it is a [`Seat`], which is an
 //! [`Upstream`](crate::streams::Upstream) like a connection of its own. The request whose answer is due reads the connection
 //! itself, so that back-pressure and bodies of any size need nothing special; when its answer is whole it wakes the next.
 //! Each lane has a task, its [`keeper`]: it sends what a tick has gathered, reads the answers that nobody waits for, and
