@@ -185,8 +185,8 @@ impl Proxy<'_> {
         ended
     }
 
-    /// A connection, to the server that was `chosen` if one was, unless the client leaves while it is opened. Servers that cannot be connected to are passed over at
-    /// once: no server has seen the request.
+    /// A connection, to the server that was chosen if one was, unless the client leaves while it is opened. Servers that cannot
+    /// be connected to are passed over at once: no server has seen the request.
     async fn lease<D: Downstream>(
         &self,
         attempts: &mut Attempts,
