@@ -150,7 +150,7 @@ impl IdleArguments {
     }
 
     fn start(&self, url: &Url, shares: &[u64]) -> anyhow::Result<Vec<Holder>> {
-        let address = url.origin.resolve().map_err(anyhow::Error::msg)?;
+        let address = url.origin.resolve().map_err(anyhow::Error::msg)?[0];
         let mut first = 0;
         let mut holders = Vec::with_capacity(shares.len());
         for connections in shares {

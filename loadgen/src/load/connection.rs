@@ -23,7 +23,7 @@ use crate::{
     client::{
         http1,
         protocol::{Failure, Protocol},
-        socket::{connect, transfer_failure},
+        socket::{Address, connect, transfer_failure},
         tls, websocket,
     },
     record::{ErrorKind, Recorder},
@@ -40,6 +40,8 @@ const CLOSING_NS_MAX: u64 = 1_000_000_000;
 pub(super) struct Connection {
     /// Which of the plan's endpoints it belongs to.
     pub(super) endpoint: usize,
+    /// Counts its attempts to connect, from another number in each connection, so that a name's addresses have equal shares.
+    turn: Cell<usize>,
     /// Whether the thread's list of idle connections has it.
     pub(super) is_listed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -81,9 +83,11 @@ pub(super) struct Sent {
 }
 
 impl Connection {
-    pub(super) fn new(endpoint: usize) -> Self {
+    /// `number` tells it from the thread's other connections.
+    pub(super) fn new(endpoint: usize, number: usize) -> Self {
         Self {
             endpoint,
+            turn: Cell::new(number),
             is_listed: Cell::new(false),
             waker: RefCell::default(),
             phase: Cell::new(Phase::Waiting),
@@ -264,7 +268,9 @@ async fn live(
     if let Some(job) = first {
         connection.outstanding.borrow_mut().push_back(Sent { job, sent_ns: began_ns });
     }
-    let connected = connection.unless_aborted(connect(&endpoint.address, None)).await;
+    let connected = connection
+        .unless_aborted(connect_to_any(&endpoint.addresses, connection.turn.replace(connection.turn.get() + 1)))
+        .await;
     if counts_as_connecting {
         worker.connecting.set(worker.connecting.get() - 1);
     }
@@ -285,6 +291,18 @@ async fn live(
     let outcome = outcome.await;
     worker.record_connection(Recorder::disconnected);
     outcome
+}
+
+/// A connection to one of the origin's addresses: by turns over connections, and to the next where nobody listens.
+async fn connect_to_any(addresses: &[Address], turn: usize) -> Result<TcpStream, Failure> {
+    let mut last = None;
+    for address in addresses.iter().cycle().skip(turn % addresses.len()).take(addresses.len()) {
+        match connect(address, None).await {
+            Ok(stream) => return Ok(stream),
+            Err(failure) => last = Some(failure),
+        }
+    }
+    Err(last.expect("an origin has an address"))
 }
 
 /// TLS's handshake, where the origin wants one.
@@ -321,4 +339,31 @@ async fn shake_hands(
     let took_ns = worker.now_ns() - began_ns;
     worker.record_connection(|recorder| recorder.shook_hands(session.handshake(), took_ns));
     Ok(Some(RefCell::new(session)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn connections_go_to_all_addresses_by_turns_and_pass_the_dead_ones_over() {
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        // A port that was ours a moment ago, and that nobody listens at.
+        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let [one, other] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        let addresses = [one, dead, other].map(Address::Tcp);
+        let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().build().unwrap();
+        let peers: Vec<SocketAddr> = runtime.block_on(async {
+            let mut peers = Vec::new();
+            for turn in 0..4 {
+                peers.push(connect_to_any(&addresses, turn).await.unwrap().peer_addr().unwrap());
+            }
+            peers
+        });
+        assert_eq!(peers, [one, other, other, one]);
+        let failed = runtime.block_on(connect_to_any(&[Address::Tcp(dead)], 7)).unwrap_err();
+        assert_eq!(failed.kind, ErrorKind::ConnectRefused);
+    }
 }

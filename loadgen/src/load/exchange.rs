@@ -133,6 +133,12 @@ impl<'a> Exchange<'a> {
                     if tls.wants_write() {
                         self.has_reply.set(true);
                     }
+                    // A peer that said that it has ended may keep the connection until we end it. RFC 8446 §6.1
+                    let has_ended = tls.has_ended();
+                    drop(tls);
+                    if has_ended {
+                        return self.end();
+                    }
                 }
             }
         }

@@ -36,7 +36,8 @@ pub(super) struct Endpoint {
     pub(super) origin: Origin,
     /// The path of its first request.
     pub(super) path: String,
-    pub(super) address: Address,
+    /// Where it is reached; a name may have several. Never none.
+    pub(super) addresses: Vec<Address>,
     pub(super) server_name: Option<ServerName<'static>>,
     /// WebSocket's opening request, up to its key.
     pub(super) handshake: &'static [u8],
@@ -140,9 +141,9 @@ impl Plan {
 
 fn endpoint(scenario: &Scenario, request: &Request) -> anyhow::Result<Endpoint> {
     let origin = request.url.origin.clone();
-    let address = match &scenario.unix_socket {
-        Some(path) => Address::Unix(path.clone()),
-        None => Address::Tcp(origin.resolve().map_err(anyhow::Error::msg)?),
+    let addresses = match &scenario.unix_socket {
+        Some(path) => vec![Address::Unix(path.clone())],
+        None => origin.resolve().map_err(anyhow::Error::msg)?.into_iter().map(Address::Tcp).collect(),
     };
     let server_name = origin.tls.then(|| {
         let name = scenario.tls.server_name.clone().unwrap_or_else(|| origin.host.clone());
@@ -151,7 +152,7 @@ fn endpoint(scenario: &Scenario, request: &Request) -> anyhow::Result<Endpoint> 
     let mut handshake = format!("GET {} HTTP/1.1\r\n", request.url.target).into_bytes();
     write_fields(&mut handshake, scenario, request);
     Ok(Endpoint {
-        address,
+        addresses,
         server_name: server_name.transpose()?,
         handshake: handshake.leak(),
         targets: Vec::new(),

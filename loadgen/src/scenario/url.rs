@@ -110,14 +110,22 @@ impl Origin {
         if self.port == if self.tls { 443 } else { 80 } { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// Its first address. Names are resolved by the system.
+    /// Its addresses, each once, in the order in which the system, which resolves names, prefers them. Never none.
     ///
     /// # Errors
     /// Says that the name has none.
-    pub fn resolve(&self) -> Result<SocketAddr, String> {
-        let addresses = (self.host.as_str(), self.port).to_socket_addrs();
-        let first = addresses.map_err(|error| format!("resolving {}: {error}", self.host))?.next();
-        first.ok_or_else(|| format!("the name {} has no address", self.host))
+    pub fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+        let found = (self.host.as_str(), self.port).to_socket_addrs();
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in found.map_err(|error| format!("resolving {}: {error}", self.host))? {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(format!("the name {} has no address", self.host));
+        }
+        Ok(addresses)
     }
 }
 

@@ -65,16 +65,28 @@ struct NginxTls {
     folder: tempfile::TempDir,
 }
 
+/// Makes `cert.pem`, for `localhost` and signed by itself, and `key.pem`.
+fn certificate() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
+                     -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+                     -addext basicConstraints=critical,CA:FALSE -keyout";
+    let mut openssl = Command::new("openssl");
+    openssl.args(arguments.split_whitespace()).arg(path("key.pem")).arg("-out").arg(path("cert.pem"));
+    assert!(openssl.output().expect("openssl").status.success());
+    folder
+}
+
+fn trusting(folder: &Path) -> Tls {
+    let server_name = Some("localhost".to_owned());
+    Tls { ca_file: Some(folder.join("cert.pem")), server_name, ..Tls::default() }
+}
+
 impl NginxTls {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = certificate();
         let path = |name: &str| folder.path().join(name);
-        let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
-                         -subj /CN=localhost -addext subjectAltName=DNS:localhost \
-                         -addext basicConstraints=critical,CA:FALSE -keyout";
-        let mut openssl = Command::new("openssl");
-        openssl.args(arguments.split_whitespace()).arg(path("key.pem")).arg("-out").arg(path("cert.pem"));
-        assert!(openssl.output().expect("openssl").status.success());
         let port = Port::take();
         fs::write(path("nginx.conf"), configuration(folder.path(), &port)).unwrap();
         let mut nginx = Command::new("nginx");
@@ -86,12 +98,10 @@ impl NginxTls {
     }
 
     fn scenario(&self) -> Scenario {
-        let tls = Tls {
-            ca_file: Some(self.folder.path().join("cert.pem")),
-            server_name: Some("localhost".to_owned()),
-            ..Tls::default()
-        };
-        Scenario { tls, ..scenario(&format!("https://127.0.0.1:{}/", self.port.number())) }
+        Scenario {
+            tls: trusting(self.folder.path()),
+            ..scenario(&format!("https://127.0.0.1:{}/", self.port.number()))
+        }
     }
 }
 
@@ -161,29 +171,58 @@ fn full_and_resumed_handshakes_are_counted_apart() {
     }
 }
 
-/// An echo server on Python's websockets, whose messages may be large.
-fn websocket_echo() -> (Process, Port) {
+#[test]
+fn openssl_s_server_answers_one_request_a_connection() {
+    let (folder, port) = (certificate(), Port::take());
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut server = Command::new("openssl");
+        server.args(["s_server", "-www", "-quiet", version, "-accept", &port.number().to_string()]);
+        server.arg("-cert").arg(folder.path().join("cert.pem")).arg("-key").arg(folder.path().join("key.pem"));
+        let mut server = Process::spawn("openssl", &mut server);
+        server.wait_until_listening(&port.address());
+        // It serves one connection after another.
+        let scenario = Scenario {
+            tls: trusting(folder.path()),
+            connections: 1,
+            requests_per_connection: Some(1),
+            ..scenario(&format!("https://127.0.0.1:{}/", port.number()))
+        };
+        let outcome = run(&scenario);
+        let recording = outcome.recording;
+        assert_eq!((recording.requests(), recording.errors.total()), (10, 0), "{version} {:?}", outcome.examples);
+        assert_eq!((recording.handshake_full.count(), recording.handshake_resumed.count()), (1, 9), "{version}");
+    }
+}
+
+/// An echo server on Python's websockets, whose messages may be large; over TLS with the certificate of that folder.
+fn websocket_echo(tls: Option<&Path>) -> (Process, Port) {
     const SCRIPT: &str = "
-import asyncio, sys, websockets
+import asyncio, ssl, sys, websockets
 async def echo(socket):
     async for message in socket:
         await socket.send(message)
 async def main():
-    async with websockets.serve(echo, '127.0.0.1', int(sys.argv[1]), max_size=None, compression=None):
+    context = None
+    if len(sys.argv) > 2:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2] + '/cert.pem', sys.argv[2] + '/key.pem')
+    async with websockets.serve(echo, '127.0.0.1', int(sys.argv[1]), max_size=None, compression=None, ssl=context):
         await asyncio.Future()
 asyncio.run(main())
 ";
     let port = Port::take();
     // Debian's Python has Debian's packages, whatever else is called python3 here.
     let python = if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" };
-    let mut process = Process::spawn("python3", Command::new(python).args(["-c", SCRIPT, &port.number().to_string()]));
+    let mut command = Command::new(python);
+    command.args(["-c", SCRIPT, &port.number().to_string()]).args(tls);
+    let mut process = Process::spawn("python3", &mut command);
     process.wait_until_listening(&port.address());
     (process, port)
 }
 
 #[test]
 fn websocket_messages_come_back_from_python_s_websockets() {
-    let (_process, port) = websocket_echo();
+    let (_process, port) = websocket_echo(None);
     for (size, pipeline) in [(0, 1), (5, 1), (125, 1), (126, 4), (65_535, 2), (65_536, 1), (1 << 20, 1)] {
         let mut scenario = Scenario { pipeline, ..scenario(&format!("ws://127.0.0.1:{}/", port.number())) };
         scenario.requests[0].body = Some(Body::Size(size));
@@ -200,6 +239,21 @@ fn websocket_messages_come_back_from_python_s_websockets() {
     };
     let recording = run(&scenario).recording;
     assert_eq!((recording.requests(), recording.errors.total(), recording.connect.count()), (20, 0, 4));
+}
+
+#[test]
+fn websocket_messages_come_back_over_tls() {
+    let folder = certificate();
+    let (_process, port) = websocket_echo(Some(folder.path()));
+    for size in [5, 70_000] {
+        let url = format!("wss://127.0.0.1:{}/", port.number());
+        let mut scenario = Scenario { tls: trusting(folder.path()), ..scenario(&url) };
+        scenario.requests[0].body = Some(Body::Size(size));
+        let outcome = run(&scenario);
+        let recording = outcome.recording;
+        assert_eq!((recording.requests(), recording.errors.total()), (10, 0), "{size} {:?}", outcome.examples);
+        assert_eq!(recording.handshake_full.count() + recording.handshake_resumed.count(), 2);
+    }
 }
 
 #[test]
