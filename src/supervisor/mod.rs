@@ -225,6 +225,7 @@ impl Supervisor {
             }
             Report::Failed { reason } => worker.failure = Some(reason),
             Report::Heritage => {
+                tracing::debug!(generation, "the worker has told what the next one is to know");
                 worker.heritage = descriptors.pop();
                 if let Role::Retiring(_) = worker.role {
                     self.pass_on(generation);

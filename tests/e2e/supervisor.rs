@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use kit::process::{children, signal};
@@ -19,6 +18,20 @@ fn supervised(config: Config) -> Ringway {
 
 fn before(origin: &Origin) -> Ringway {
     supervised(Config::to(origin.address()))
+}
+
+/// Waits until the worker has handed to the supervisor what it knows now, which it does once a second. Debugging has to be
+/// logged ([`telling`]).
+fn await_heritage(ringway: &Ringway) {
+    let told = || ringway.process().stderr().matches("what the next one is to know").count();
+    // The next word may have been written before what it is to contain.
+    let enough = told() + 2;
+    eventually("the worker has told what it knows", || told() >= enough);
+}
+
+/// Logs what happens between supervisor and worker.
+fn telling(config: Config) -> Config {
+    config.set("log", "level", "\"debug\"")
 }
 
 #[track_caller]
@@ -64,11 +77,11 @@ fn an_ejection_survives_the_worker_that_found_it_out() {
     let good = answering(OK);
     let bad = answering("HTTP/1.1 503 Bad\r\nContent-Length: 0\r\n\r\n");
     let config = Config::new().upstream("app", &[good.address(), bad.address()]).route(None, "/", "app");
-    let ringway = supervised(config.upstream_option("health", "{ failures = 1, ejection_base = '60s' }"));
+    let config = config.upstream_option("health", "{ failures = 1, ejection_base = '60s' }");
+    let ringway = supervised(telling(config));
     let get = || ringway.connect().exchange("GET", &standard::get("/")).unwrap().status();
     eventually("the server is ejected", || get() == 503);
-    // What a worker knows is handed on once a second.
-    thread::sleep(Duration::from_millis(2_500));
+    await_heritage(&ringway);
     let old = ringway.worker();
     signal(old, "KILL");
     eventually("the worker is gone", || is_gone(old));
@@ -263,11 +276,11 @@ fn no_count_falls_from_one_generation_to_the_next() {
 #[test]
 fn a_worker_that_falls_while_its_successor_starts_is_counted_to_its_last_word() {
     let origin = standard::start();
-    let ringway = supervised(Config::to(origin.address()).shards(1));
+    let ringway = supervised(telling(Config::to(origin.address()).shards(1)));
     // The successor waits for the address of a name, from a server that says nothing.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     silent.set_read_timeout(Some(kit::DEADLINE)).unwrap();
-    let config = Config::to(origin.address()).shards(2).upstream("named", &[&"name.test:80"]);
+    let config = telling(Config::to(origin.address())).shards(2).upstream("named", &[&"name.test:80"]);
     let config = config.set("dns", "servers", format!("[\"{}\"]", silent.local_addr().unwrap()));
     ringway.rewrite(config.set("dns", "timeout", "\"3s\""));
     let old = ringway.worker();
@@ -276,8 +289,7 @@ fn a_worker_that_falls_while_its_successor_starts_is_counted_to_its_last_word() 
     for _ in 0..50 {
         assert_serves(&ringway);
     }
-    // Its word comes every second, to the supervisor alone, which keeps it to itself.
-    thread::sleep(Duration::from_millis(2_500));
+    await_heritage(&ringway);
     signal(old, "KILL");
     eventually("the worker is gone", || is_gone(old));
     assert_serves(&ringway);
