@@ -3,17 +3,20 @@
 //! The plan crate knows no formats, so each of its structs has its view here. Destructuring names every field: a field that
 //! is added to the Plan and forgotten here does not compile.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use engine::Outcome;
 use plan::access_log::{
     Condition, Field, LogTarget, Piece, Place, Rotation, Share, Syslog, SyslogAddress, SyslogProtocol,
 };
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
+use plan::tls::Certificate;
 use plan::{
     AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
-    Overload, PathPattern, Plan, Retry, Route, Server, Shards, Timeouts, TrustPolicy, Upstream,
+    Overload, PathPattern, PlainHttp, Plan, Retry, Route, Server, Shards, Timeouts, Tls, TrustPolicy, Upstream,
 };
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 
 use crate::control::balance;
 
@@ -31,6 +34,7 @@ impl PlanView {
             limits,
             timeouts,
             overload,
+            tls,
             trust,
             forwarding,
             shards,
@@ -45,6 +49,7 @@ impl PlanView {
             "limits": limits_view(limits),
             "timeouts": timeouts_view(timeouts),
             "overload": overload_view(overload),
+            "tls": tls.as_ref().map(tls_view),
             "trust": trust_view(trust),
             "forwarding": forwarding_view(forwarding),
             "shards": shards_view(shards),
@@ -59,8 +64,55 @@ fn seconds(duration: &Duration) -> f64 {
 }
 
 fn listener(listener: &Listener) -> Value {
-    let Listener { address, backlog } = listener;
-    json!({ "address": address.to_string(), "backlog": backlog })
+    let Listener { address, backlog, tls } = listener;
+    let plain_http = tls.map(|tls| match tls.plain_http {
+        PlainHttp::Refuse => "refuse",
+        PlainHttp::Redirect => "redirect",
+    });
+    json!({ "address": address.to_string(), "backlog": backlog, "tls": tls.is_some(), "plain_http": plain_http })
+}
+
+/// Certificates by their names: their keys are nobody's business.
+fn tls_view(tls: &Tls) -> Value {
+    let Tls { hosts, default, policies, tickets } = tls;
+    let certificate = |certificate: &Arc<Certificate>| {
+        let Certificate { name, chain, key: _, ocsp, not_after_unix_s } = &**certificate;
+        json!({
+            "name": name,
+            "chain": chain.len(),
+            "stapled": ocsp.is_some(),
+            "not_after_unix_s": not_after_unix_s,
+        })
+    };
+    let host = |host: &plan::tls::Host| {
+        let plan::tls::Host { names, certificates, policy } = host;
+        json!({
+            "names": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "certificates": certificates.iter().map(certificate).collect::<Vec<_>>(),
+            "policy": policy.0,
+        })
+    };
+    json!({
+        "hosts": hosts.iter().map(host).collect::<Vec<_>>(),
+        "default": default,
+        "policies": policies.iter().map(policy_view).collect::<Vec<_>>(),
+        "tickets": tickets.as_ref().map(|tickets| {
+            json!({ "rotation": seconds(&tickets.rotation), "keys_given": tickets.keys.len() })
+        }),
+    })
+}
+
+fn policy_view(policy: &plan::tls::Policy) -> Value {
+    let plan::tls::Policy { version_min, suites, groups, client_auth, alpn } = policy;
+    json!({
+        "version_min": version_min.name(),
+        "suites": suites.iter().map(|suite| suite.name()).collect::<Vec<_>>(),
+        "groups": groups.iter().map(|group| group.name()).collect::<Vec<_>>(),
+        "client_auth": client_auth.as_ref().map(|auth| {
+            json!({ "required": auth.required, "roots": auth.roots.len(), "crls": auth.crls.len() })
+        }),
+        "alpn": alpn,
+    })
 }
 
 fn route(route: &Route, upstream_name: &str) -> Value {

@@ -12,6 +12,7 @@ use engine::{
     Snapshot, Spec,
 };
 use plan::Plan;
+use tls::Acceptor;
 use tokio::sync::{mpsc, oneshot};
 
 use super::heritage::{self, Heritage, Learned};
@@ -60,6 +61,7 @@ impl Fleet {
     /// Starts the shards of `plan`, which know what those before them have left.
     pub(super) fn start(
         plan: &Arc<Plan>,
+        acceptor: Option<&Arc<Acceptor>>,
         backend: Backend,
         left: &Heritage,
         metrics: &Metrics,
@@ -74,6 +76,7 @@ impl Fleet {
             let health = left.of_shard(shard);
             let spec = Spec {
                 plan: Arc::clone(plan),
+                acceptor: acceptor.cloned(),
                 outlets: outlets.next().unwrap_or_default(),
                 counters: Arc::clone(&counters),
                 tallies,

@@ -6,6 +6,7 @@
 
 mod fleet;
 mod handle;
+mod handshakes;
 mod heritage;
 mod orders;
 mod panics;
@@ -33,6 +34,7 @@ use crate::listen::Sockets;
 use crate::systemd::Activated;
 use crate::telemetry::metrics::Metrics;
 use fleet::{Event, Fleet};
+use handshakes::Handshakes;
 use orders::{Order, Orders};
 use parent::{Parent, Wish};
 use reload::{Prepared, Read, Reading};
@@ -118,6 +120,7 @@ struct Control {
     /// Plans that exchanges may still finish with. They are held until nobody else does, so that no shard drops one.
     retired: Vec<Arc<Plan>>,
     fleet: Fleet,
+    handshakes: Handshakes,
     orders: Orders,
     parent: Parent,
     requests: mpsc::Receiver<Request>,
@@ -200,7 +203,9 @@ impl Control {
         resolution.follow(read.discovery.clone(), &mut plan, &first)?;
         let plan = Arc::new(plan);
         let metrics = Metrics::new(usize::from(plan.shards.count));
-        let mut fleet = Fleet::start(&plan, backend, &inherited, &metrics)?;
+        let mut handshakes = Handshakes::default();
+        let acceptor = handshakes.prepare(&plan)?;
+        let mut fleet = Fleet::start(&plan, acceptor.as_ref(), backend, &inherited, &metrics)?;
         metrics.take_over(&inherited.metrics);
         metrics.set_generation(generation, crashes.count);
         fleet.wait_until_ready().await?;
@@ -222,6 +227,7 @@ impl Control {
             moved: HashMap::new(),
             retired: Vec::new(),
             fleet,
+            handshakes,
             orders,
             parent,
             requests,

@@ -195,6 +195,14 @@ impl Control {
         }
         let upstreams = origins(&self.plan, &self.moved, &plan);
         let plan = Arc::new(plan);
+        let acceptor = match self.handshakes.prepare(&plan) {
+            Ok(acceptor) => acceptor,
+            Err(error) => {
+                let (discovery, mut plan) = (self.read.discovery.clone(), self.read.plan.clone());
+                let _ = self.resolution.follow(discovery, &mut plan, &FirstAnswers::default());
+                return ReloadOutcome::Refused { reason: error.to_string() };
+            }
+        };
         let mut outlets = match self.fleet.open_logs(&plan, &self.metrics) {
             Ok(outlets) => outlets.into_iter(),
             Err(error) => {
@@ -212,7 +220,8 @@ impl Control {
             let taken = Reply::new(move |stopped| _ = sender.send(stopped));
             let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
             let (tallies, outlets) = (tallies.next().unwrap_or_default(), outlets.next().unwrap_or_default());
-            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, outlets, taken }))
+            let acceptor = acceptor.clone();
+            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, outlets, acceptor, taken }))
         };
         self.fleet.order(command).await;
         drop(sender);

@@ -57,6 +57,8 @@ pub struct NextPlan {
     pub upstreams: Arc<[Origin]>,
     /// Where access records are written from now on: an outlet for each target of `plan`.
     pub outlets: Vec<NextOutlet>,
+    /// Who answers handshakes from now on, if `plan` has TLS. Handshakes under way go on as they began.
+    pub acceptor: Option<Arc<tls::Acceptor>>,
     /// Told when the Plan is in force: the longest that sessions had to wait for it.
     pub taken: Reply<Duration>,
 }

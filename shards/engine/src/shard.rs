@@ -42,6 +42,8 @@ const COMMANDS_MAX: usize = 64;
 pub struct Spec {
     /// What it serves.
     pub plan: Arc<Plan>,
+    /// Who answers handshakes, if the Plan has TLS.
+    pub acceptor: Option<Arc<tls::Acceptor>>,
     /// Where it writes its access records: an outlet for each target of the Plan.
     pub outlets: Vec<NextOutlet>,
     /// What it counts.
@@ -67,7 +69,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.outlets);
+    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.outlets, spec.acceptor);
     shard.serving().recall(&spec.health);
     ready(commands);
     let drain = shard.wait_for_order(&mut mailbox).await;
@@ -118,6 +120,9 @@ pub(crate) struct Serving {
     pub(crate) tallies: Tallies,
     pools: Rc<[Rc<Pool>]>,
     outlets: Outlets,
+    /// Who answers handshakes, if the Plan has TLS.
+    #[expect(dead_code, reason = "sessions do not speak TLS yet")]
+    pub(crate) acceptor: Option<Arc<tls::Acceptor>>,
 }
 
 /// A drain that has begun.
@@ -152,11 +157,12 @@ impl Serving {
         tallies: Tallies,
         janitor: &Rc<Janitor>,
         outlets: Outlets,
+        acceptor: Option<Arc<tls::Acceptor>>,
     ) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
         let pools = ids.map(|id| Pool::new(plan, id, counters, tally(id), janitor)).collect();
-        Serving { plan: Arc::clone(plan), tallies, pools, outlets }
+        Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor }
     }
 
     /// Believes what another shard has learned of the servers.
@@ -186,10 +192,11 @@ impl Shard {
         counters: Arc<Counters>,
         tallies: Tallies,
         outlets: Vec<NextOutlet>,
+        acceptor: Option<Arc<tls::Acceptor>>,
     ) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
         let outlets = Outlets::next(&Outlets::default(), outlets);
-        let serving = Serving::new(plan, &counters, tallies, &janitor, outlets);
+        let serving = Serving::new(plan, &counters, tallies, &janitor, outlets, acceptor);
         janitor.follow(&serving.pools);
         ring::spawn(Rc::clone(&janitor).run());
         let overload = Rc::new(Overload::new(plan.overload, &counters));

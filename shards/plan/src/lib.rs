@@ -6,7 +6,7 @@
 //!
 //! Read [`Plan`] first; then [`route`] (which route serves a request), [`filter`] (what is done to it on the way),
 //! [`upstream`] (where it goes), [`limits`] (how much and how long), [`trust`] (whose word about the client is believed),
-//! [`forwarding`] (what is said about it) and [`access_log`] (what is written down).
+//! [`forwarding`] (what is said about it), [`tls`] (who Ringway is to its clients, and who they have to be) and [`access_log`] (what is written down).
 
 pub mod access_log;
 pub mod filter;
@@ -15,6 +15,7 @@ pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod route;
+pub mod tls;
 pub mod trust;
 pub mod upstream;
 
@@ -22,9 +23,10 @@ pub use access_log::{AccessLog, AccessLogId, AccessLogs, LogTarget, LogTargetId}
 pub use filter::{Filters, HeaderEdits};
 pub use forwarding::Forwarding;
 pub use limits::{Limits, Overload, Timeouts};
-pub use listener::{Address, Listener};
+pub use listener::{Address, Listener, ListenerTls, PlainHttp};
 pub use metrics::{LatencyBuckets, Metrics};
-pub use route::{HostPattern, PathPattern, Route, RouteId, RouteTable, UpstreamId};
+pub use route::{HostIndex, HostPattern, PathPattern, Route, RouteId, RouteTable, UpstreamId};
+pub use tls::Tls;
 pub use trust::{Network, TrustPolicy};
 pub use upstream::{Balance, Coalesce, HashKey, Health, Retry, Server, Upstream};
 
@@ -43,6 +45,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// When a shard has too much to do.
     pub overload: Overload,
+    /// Who Ringway is to the clients of the listeners with [`Listener::tls`]; there is none without it.
+    pub tls: Option<Tls>,
     /// Whose forwarding headers are believed.
     pub trust: TrustPolicy,
     /// What requests say about clients besides the usual.

@@ -11,13 +11,32 @@ pub struct Listener {
     pub address: Address,
     /// Length of the kernel's queue of connections not yet accepted; 1 to 65,535.
     pub backlog: u32,
+    /// Whether clients speak TLS here, as [`crate::Plan::tls`] says; `None` for those who do not.
+    pub tls: Option<ListenerTls>,
+}
+
+/// What is particular to one listener for TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListenerTls {
+    /// What a client is told that speaks HTTP without TLS.
+    pub plain_http: PlainHttp,
+}
+
+/// What a client is told that speaks HTTP without TLS where TLS is spoken. Its request is answered by nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlainHttp {
+    /// 400.
+    #[default]
+    Refuse,
+    /// 308 to the same address with `https`.
+    Redirect,
 }
 
 impl Listener {
-    /// A listener at `address`, with the default backlog.
+    /// A listener at `address`, with the default backlog and without TLS.
     #[must_use]
     pub fn new(address: Address) -> Listener {
-        Listener { address, backlog: 4096 }
+        Listener { address, backlog: 4096, tls: None }
     }
 }
 

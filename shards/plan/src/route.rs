@@ -19,10 +19,9 @@ use std::ops::Index;
 use crate::AccessLogId;
 use crate::filter::Filters;
 
-pub use host::HostPattern;
+pub use host::{HostIndex, HostPattern};
 pub use path::PathPattern;
 
-use host::HostIndex;
 use path::{PathIndex, Site};
 
 /// Index of an upstream in [`crate::Plan::upstreams`].
@@ -96,7 +95,7 @@ impl Route {
 #[derive(Clone)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    hosts: HostIndex,
+    hosts: HostIndex<Site>,
     paths: PathIndex,
     /// The routes without a host.
     any: Site,
@@ -127,7 +126,8 @@ impl RouteTable {
         let any_overrides = priorities(false).max().zip(priorities(true).min()).is_some_and(|(any, named)| any > named);
         let mut paths = PathIndex::default();
         let any = paths.add(&routes, any);
-        let hosts = HostIndex::new(by_host.into_iter().map(|(host, ids)| (host, paths.add(&routes, ids))).collect());
+        let sites: Vec<_> = by_host.into_iter().map(|(host, ids)| (host, paths.add(&routes, ids))).collect();
+        let hosts = HostIndex::new(&sites);
         paths.finish();
         RouteTable { hosts, paths, any, any_overrides, routes }
     }

@@ -1,37 +1,341 @@
-//! What a listener shows to its clients: which certificate and which policy stand behind each name.
+//! Which certificate a client is shown, and what is insisted on with it.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use aws_lc_rs::digest;
+use plan::tls::{Certificate, ClientAuth, KeyForm, Policy, PolicyId, Tickets};
+use plan::{HostIndex, HostPattern, Tls};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer,
+    PrivateSec1KeyDer,
+};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
 
-/// The TLS policy of one listener: for each name that a client may ask for, a [`Host`].
+use crate::provider::{provider, versions};
+use crate::tickets::{TicketKeys, Ticketer};
+
+/// Who answers handshakes, and how.
 ///
-/// It is built on the control thread and never changed; shards share it, and a reload replaces it as a whole.
-#[derive(Debug)]
+/// It is built on the control thread and never changed; shards share it, and a reload replaces it as a whole. The way of a
+/// handshake: the client's hello is read, [`Acceptor::choose`] finds who answers to the name in it, and the handshake goes on
+/// with the [`Host::config`]. Where that depends on nothing that a client says, [`Acceptor::sole`] saves the first step.
 pub struct Acceptor {
-    default: Host,
+    sites: Arc<Sites>,
+    /// By policy.
+    hosts: Box<[Host]>,
+    /// What signs for each certificate, to be kept by the acceptor after this one where the certificate is the same.
+    signers: Signers,
 }
 
-impl Acceptor {
-    /// An acceptor that serves every name alike.
-    #[must_use]
-    pub fn single(host: Host) -> Acceptor {
-        Acceptor { default: host }
-    }
-
-    /// The host for the name that a client asks for (SNI), in lower case; `None` if it names none.
-    #[must_use]
-    pub fn choose(&self, _sni: Option<&str>) -> &Host {
-        &self.default
-    }
-}
-
-/// One policy and its certificates.
+/// One policy, and all certificates that are shown under it.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// How its handshakes are conducted. Extraction of secrets is enabled: records are protected by this crate.
     pub config: Arc<ServerConfig>,
-    /// Which policy it is, the same as long as names, authentication of clients and trust in them are. Two names with the same
-    /// identity may share a connection; two with different ones never do.
+    /// Which policy it is, the same as long as versions, suites, authentication of clients and trust in them are. Two names with
+    /// the same identity may share a connection; two with different ones never do.
     pub identity: u64,
+}
+
+/// Why there is no acceptor.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptorError {
+    /// A certificate cannot be shown.
+    #[error("{name}: {reason}")]
+    Certificate {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it, or with its key.
+        reason: rustls::Error,
+    },
+    /// What clients are judged by cannot be used.
+    #[error("client certificates cannot be verified: {0}")]
+    ClientAuth(String),
+    /// The policy does not hold together.
+    #[error("the policy cannot be kept: {0}")]
+    Policy(rustls::Error),
+}
+
+/// A certificate with what signs for it, if its key is one that can and fits it.
+///
+/// # Errors
+/// When the key is not understood, or does not belong to the certificate.
+pub fn certify(certificate: &Certificate) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.0.to_vec())).collect();
+    let der = certificate.key.secret_der().to_vec();
+    let key = match certificate.key.form {
+        KeyForm::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+        KeyForm::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
+        KeyForm::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+    };
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
+    let mut certified = CertifiedKey::new(chain, signer);
+    // Not `from_der`, which lets a key pass that does not tell its public half.
+    certified.keys_match()?;
+    certified.ocsp = certificate.ocsp.as_ref().map(|der| der.0.to_vec());
+    Ok(Arc::new(certified))
+}
+
+impl Acceptor {
+    /// The acceptor for `tls`, whose tickets are made with `keys` if it has any. What it has in common with the one `before`
+    /// (the very same certificates) is not made again.
+    ///
+    /// # Errors
+    /// When a certificate or a policy cannot be used. What [`certify`] lets through can.
+    pub fn new(tls: &Tls, keys: Option<&TicketKeys>, before: Option<&Acceptor>) -> Result<Acceptor, AcceptorError> {
+        let mut signers = Signers::new();
+        let mut sites = Vec::with_capacity(tls.hosts.len());
+        for host in &tls.hosts {
+            let mut offers = Vec::with_capacity(host.certificates.len());
+            for certificate in &host.certificates {
+                offers.push(Offer::new(signer(certificate, &mut signers, before)?));
+            }
+            // A signature with a curve costs a tenth of one with RSA: it comes first, whatever the order in which they were given.
+            offers.sort_by_key(|offer| offer.certified.key.algorithm() == SignatureAlgorithm::RSA);
+            sites.push(Site { policy: host.policy, offers: offers.into() });
+        }
+        let names = tls.hosts.iter().zip(0..).flat_map(|(host, id)| host.names.iter().map(move |name| (name, id)));
+        let names: Vec<(&HostPattern, u32)> = names.collect();
+        let default = tls.default.and_then(|index| u32::try_from(index).ok());
+        let sites = Arc::new(Sites { index: HostIndex::new(&names), sites: sites.into(), default });
+        let tickets = tls.tickets.as_ref().zip(keys);
+        let ids = (0..=u16::MAX).map(PolicyId);
+        let hosts = tls.policies.iter().zip(ids).map(|(policy, id)| host(policy, id, &sites, tickets));
+        let hosts = hosts.collect::<Result<_, _>>()?;
+        Ok(Acceptor { sites, hosts, signers })
+    }
+
+    /// An acceptor that serves every name alike.
+    #[must_use]
+    pub fn single(host: Host) -> Acceptor {
+        let sites = [Site { policy: PolicyId(0), offers: Box::default() }].into();
+        let sites = Arc::new(Sites { index: HostIndex::new(&[]), sites, default: Some(0) });
+        Acceptor { sites, hosts: [host].into(), signers: Signers::new() }
+    }
+
+    /// The host for the name that a client asks for (SNI), in any case; `None` in its place if it names none. Nobody answers to a
+    /// name that is not configured where there is no default: the handshake is refused by the alert `unrecognized_name`
+    /// (RFC 6066 §3).
+    #[inline]
+    #[must_use]
+    pub fn choose(&self, sni: Option<&str>) -> Option<&Host> {
+        self.find(sni.map(str::as_bytes))
+    }
+
+    /// What every client meets, whatever it asks for.
+    #[must_use]
+    pub fn sole(&self) -> Option<&Host> {
+        self.sites.default?;
+        if let [host] = &*self.hosts { Some(host) } else { None }
+    }
+
+    /// Whether a request for `authority` (a host without port, in any case; empty where the request names none) may come over
+    /// a connection whose client asked for `sni`. Not if it would have met another policy: then it is answered by 421
+    /// (RFC 9110 §15.5.20).
+    #[inline]
+    #[must_use]
+    pub fn fits(&self, sni: Option<&str>, authority: &[u8]) -> bool {
+        if sni.is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(authority)) {
+            return true;
+        }
+        let asked_for = self.find((!authority.is_empty()).then_some(authority)).map(|host| host.identity);
+        asked_for.is_some() && asked_for == self.choose(sni).map(|host| host.identity)
+    }
+
+    #[inline]
+    fn find(&self, name: Option<&[u8]>) -> Option<&Host> {
+        Some(&self.hosts[usize::from(self.sites.find(name)?.policy.0)])
+    }
+
+    /// How many certificates there are.
+    #[must_use]
+    pub fn certificates(&self) -> usize {
+        self.signers.len()
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// By the certificate's address, which is never followed; the certificate is held so that nothing else comes to stand there.
+type Signers = HashMap<usize, (Arc<Certificate>, Arc<CertifiedKey>)>;
+
+/// Who answers to which name, as every config asks for it.
+#[derive(Debug)]
+struct Sites {
+    index: HostIndex<u32>,
+    sites: Box<[Site]>,
+    default: Option<u32>,
+}
+
+/// What is under some names.
+#[derive(Debug)]
+struct Site {
+    policy: PolicyId,
+    /// Best first.
+    offers: Box<[Offer]>,
+}
+
+/// A certificate that a client may be shown.
+#[derive(Debug)]
+struct Offer {
+    certified: Arc<CertifiedKey>,
+    /// What its key can sign with.
+    schemes: Box<[SignatureScheme]>,
+}
+
+impl Sites {
+    #[inline]
+    fn find(&self, name: Option<&[u8]>) -> Option<&Site> {
+        let id = name.and_then(|name| self.index.find(name)).or(self.default)?;
+        Some(&self.sites[id as usize])
+    }
+}
+
+impl Offer {
+    fn new(certified: Arc<CertifiedKey>) -> Offer {
+        use SignatureScheme as Scheme;
+        let all = [
+            Scheme::ECDSA_NISTP256_SHA256,
+            Scheme::ECDSA_NISTP384_SHA384,
+            Scheme::ECDSA_NISTP521_SHA512,
+            Scheme::ED25519,
+            Scheme::RSA_PSS_SHA256,
+            Scheme::RSA_PSS_SHA384,
+            Scheme::RSA_PSS_SHA512,
+            Scheme::RSA_PKCS1_SHA256,
+            Scheme::RSA_PKCS1_SHA384,
+            Scheme::RSA_PKCS1_SHA512,
+        ];
+        let schemes = all.into_iter().filter(|scheme| certified.key.choose_scheme(&[*scheme]).is_some()).collect();
+        Offer { certified, schemes }
+    }
+
+    fn suits(&self, offered: &[SignatureScheme]) -> bool {
+        self.schemes.iter().any(|scheme| offered.contains(scheme))
+    }
+}
+
+/// What chooses the certificate in handshakes under one policy.
+#[derive(Debug)]
+struct Resolver {
+    sites: Arc<Sites>,
+    policy: PolicyId,
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let site = self.sites.find(hello.server_name().map(str::as_bytes))?;
+        // A handshake that came by another policy's config, by a mistake of ours, ends here.
+        if site.policy != self.policy {
+            return None;
+        }
+        let offered = hello.signature_schemes();
+        // A client that can verify none of them is told so by rustls.
+        let offer = site.offers.iter().find(|offer| offer.suits(offered)).or(site.offers.first())?;
+        Some(Arc::clone(&offer.certified))
+    }
+}
+
+/// What signs for `certificate`, made anew only where the acceptor `before` has not.
+fn signer(
+    certificate: &Arc<Certificate>,
+    signers: &mut Signers,
+    before: Option<&Acceptor>,
+) -> Result<Arc<CertifiedKey>, AcceptorError> {
+    let key = Arc::as_ptr(certificate).addr();
+    let known = signers.get(&key).or_else(|| before.and_then(|before| before.signers.get(&key)));
+    let certified = match known {
+        Some((_, certified)) => Arc::clone(certified),
+        None => certify(certificate)
+            .map_err(|reason| AcceptorError::Certificate { name: certificate.name.clone(), reason })?,
+    };
+    signers.insert(key, (Arc::clone(certificate), Arc::clone(&certified)));
+    Ok(certified)
+}
+
+/// The policy with this id, as handshakes keep it.
+fn host(
+    policy: &Policy,
+    id: PolicyId,
+    sites: &Arc<Sites>,
+    tickets: Option<(&Tickets, &TicketKeys)>,
+) -> Result<Host, AcceptorError> {
+    let provider = provider(&policy.suites, &policy.groups);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions(policy.version_min))
+        .map_err(AcceptorError::Policy)?;
+    let builder = match &policy.client_auth {
+        None => builder.with_no_client_auth(),
+        Some(auth) => builder.with_client_cert_verifier(verifier(auth, &provider)?),
+    };
+    let resolver = Resolver { sites: Arc::clone(sites), policy: id };
+    let mut config = builder.with_cert_resolver(Arc::new(resolver));
+    config.alpn_protocols = policy.alpn.iter().map(|name| name.clone().into_bytes()).collect();
+    // Sessions are kept by clients alone, in tickets: what a server kept, all shards would have to share.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // 0-RTT can be replayed, and rustls does not offer it together with tickets.
+    config.max_early_data_size = 0;
+    config.enable_secret_extraction = true;
+    let binding = binding(policy);
+    match tickets {
+        None => config.send_tls13_tickets = 0,
+        Some((tickets, keys)) => {
+            let lifetime_s = u32::try_from(tickets.rotation.as_secs()).unwrap_or(u32::MAX);
+            config.ticketer = Ticketer::new(keys, &binding, lifetime_s);
+        }
+    }
+    let [a, b, c, d, e, f, g, h, ..] = binding;
+    Ok(Host { config: Arc::new(config), identity: u64::from_be_bytes([a, b, c, d, e, f, g, h]) })
+}
+
+/// Who judges clients' certificates. Without lists of revocations none is taken for revoked; with some, what they do not
+/// cover, and what a list says after it has expired, is as good as revoked.
+fn verifier(auth: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, AcceptorError> {
+    let refused = |reason: String| AcceptorError::ClientAuth(reason);
+    let mut roots = RootCertStore::empty();
+    for root in &auth.roots {
+        roots.add(CertificateDer::from(root.0.to_vec())).map_err(|error| refused(error.to_string()))?;
+    }
+    let crls = auth.crls.iter().map(|crl| CertificateRevocationListDer::from(crl.0.to_vec()));
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = builder.with_crls(crls).enforce_revocation_expiration();
+    let builder = if auth.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error: VerifierBuilderError| refused(error.to_string()))
+}
+
+/// All that a policy says, as 32 bytes: what tickets are bound to. The same on every machine.
+fn binding(policy: &Policy) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut add = |kind: &[u8], bytes: &[u8]| {
+        context.update(kind);
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(bytes);
+    };
+    add(b"version", &[policy.version_min as u8]);
+    policy.suites.iter().for_each(|suite| add(b"suite", suite.name().as_bytes()));
+    policy.groups.iter().for_each(|group| add(b"group", group.name().as_bytes()));
+    policy.alpn.iter().for_each(|name| add(b"alpn", name.as_bytes()));
+    if let Some(auth) = &policy.client_auth {
+        add(b"client", &[u8::from(auth.required)]);
+        auth.roots.iter().for_each(|root| add(b"root", &root.0));
+        auth.crls.iter().for_each(|crl| add(b"crl", &crl.0));
+    }
+    let mut binding = [0; 32];
+    binding.copy_from_slice(context.finish().as_ref());
+    binding
 }

@@ -5,11 +5,14 @@
 //! is sent. It knows no sockets, no HTTP, no files, no threads; memory for bytes is the caller's.
 //!
 //! # The path through the files
-//! [`acceptor`] (which policy a client meets).
+//! [`acceptor`] (which policy a client meets), [`tickets`] (how it comes back).
 
 #![forbid(unsafe_code)]
 
 pub mod acceptor;
+mod provider;
+pub mod tickets;
 
-pub use acceptor::{Acceptor, Host};
+pub use acceptor::{Acceptor, AcceptorError, Host, certify};
 pub use rustls;
+pub use tickets::TicketKeys;

@@ -46,7 +46,7 @@ pub(super) fn lower(file: &raw::File, problems: &mut Problems) -> Vec<Listener> 
                         seen.insert(address.clone(), written.span());
                     }
                 }
-                listeners.push(Listener { address, backlog });
+                listeners.push(Listener { address, backlog, tls: None });
             }
         }
     }

@@ -45,6 +45,7 @@ pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Op
         limits: limits::limits(&file.limits, problems),
         timeouts: limits::timeouts(&file.timeouts, problems),
         overload: limits::overload(&file.overload, problems),
+        tls: None,
         trust: trust::lower(&file.trust, problems),
         forwarding: Forwarding {
             request_id: file.forwarding.request_id,

@@ -48,7 +48,8 @@ impl Shard {
     /// Returns who wants to hear of it.
     fn change_over(self: &Rc<Self>, old: &Serving, next: NextPlan, pools: Vec<Rc<Pool>>) -> Reply<Duration> {
         let outlets = Outlets::next(&old.outlets, next.outlets);
-        let serving = Serving { plan: next.plan, tallies: next.tallies, pools: pools.into(), outlets };
+        let NextPlan { plan, tallies, acceptor, .. } = next;
+        let serving = Serving { plan, tallies, pools: pools.into(), outlets, acceptor };
         let mut goes_on = vec![false; old.pools.len()];
         for (index, (origin, pool)) in next.upstreams.iter().zip(serving.pools.iter()).enumerate() {
             let (Origin::Same(before) | Origin::Changed(before)) = *origin else { continue };

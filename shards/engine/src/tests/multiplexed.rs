@@ -272,6 +272,7 @@ fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         overload: plan::Overload::default(),
+        tls: None,
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),
         shards: Shards { count: 1, pin: false, io: plan::Io::Auto, splice_bytes_min: Shards::SPLICE_BYTES_MIN },
@@ -301,7 +302,7 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
     let ring_counters = Arc::clone(&counters.ring);
     let plan = plan(upstream, connections_max);
     ring::run(&ring::Config::default(), ring_counters, |_| {
-        test(Shard::new(&plan, shared, Tallies::default(), Vec::new()))
+        test(Shard::new(&plan, shared, Tallies::default(), Vec::new(), None))
     })
     .unwrap();
     counters

@@ -13,8 +13,6 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::path::Site;
-
 /// Bytes of the longest host that is looked up; wire refuses longer ones.
 const HOST_BYTES_MAX: usize = 256;
 
@@ -40,16 +38,21 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// The site of each pattern.
+/// What stands behind each pattern: the site of its routes, or whatever else goes by the host. At most 12 bytes of it.
 #[derive(Debug, Clone)]
-pub(super) struct HostIndex {
-    exact: Names,
-    suffixes: Names,
-    prefixes: Names,
+pub struct HostIndex<T> {
+    exact: Names<T>,
+    suffixes: Names<T>,
+    prefixes: Names<T>,
 }
 
-impl HostIndex {
-    pub(super) fn new(sites: Vec<(&HostPattern, Site)>) -> HostIndex {
+impl<T: Copy> HostIndex<T> {
+    /// The index of `sites`, no two of which have the same pattern.
+    ///
+    /// # Panics
+    /// If a host has more than 255 bytes, or all together have 2^32.
+    #[must_use]
+    pub fn new(sites: &[(&HostPattern, T)]) -> HostIndex<T> {
         let names = |name: fn(&HostPattern) -> Option<&str>| {
             Names::new(sites.iter().filter_map(|(pattern, site)| Some((name(pattern)?, *site))).collect())
         };
@@ -60,9 +63,10 @@ impl HostIndex {
         }
     }
 
-    /// The site for `host`, in any case: that of the exact name, else of the longest suffix, else of the longest prefix.
+    /// What is behind `host`, in any case: behind the exact name, else the longest suffix, else the longest prefix.
     #[inline]
-    pub(super) fn find(&self, host: &[u8]) -> Option<Site> {
+    #[must_use]
+    pub fn find(&self, host: &[u8]) -> Option<T> {
         if self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty() {
             return None;
         }
@@ -71,7 +75,7 @@ impl HostIndex {
         self.exact.find(host).or_else(|| self.find_suffix(host)).or_else(|| self.find_prefix(host))
     }
 
-    fn find_suffix(&self, host: &[u8]) -> Option<Site> {
+    fn find_suffix(&self, host: &[u8]) -> Option<T> {
         if self.suffixes.is_empty() {
             return None;
         }
@@ -84,7 +88,7 @@ impl HostIndex {
         })
     }
 
-    fn find_prefix(&self, host: &[u8]) -> Option<Site> {
+    fn find_prefix(&self, host: &[u8]) -> Option<T> {
         if self.prefixes.is_empty() {
             return None;
         }
@@ -117,9 +121,9 @@ fn dots(host: &[u8]) -> memchr::Memchr<'_> {
 }
 
 /// Names of one kind.
-#[derive(Debug, Clone, Default)]
-struct Names {
-    table: HashTable<Name>,
+#[derive(Debug, Clone)]
+struct Names<T> {
+    table: HashTable<Name<T>>,
     /// Those that are too long for their place in the table.
     text: Box<[u8]>,
     hasher: RandomState,
@@ -130,8 +134,8 @@ struct Names {
 /// A name and its site in one line of the cache: among ten thousand names, what a lookup costs is the lines that it touches.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
-struct Name {
-    site: Site,
+struct Name<T> {
+    site: T,
     /// Where in the text it begins, if it is there.
     start: u32,
     len: u8,
@@ -141,10 +145,11 @@ struct Name {
 /// Bytes that a name may have to stand in the table itself.
 const NAME_BYTES_HERE: usize = 47;
 
-const _: () = assert!(size_of::<Name>() == 64);
+const _: () = assert!(size_of::<Name<[u32; 3]>>() == 64);
 
-impl Names {
-    fn new(sites: Vec<(&str, Site)>) -> Names {
+impl<T: Copy> Names<T> {
+    fn new(sites: Vec<(&str, T)>) -> Names<T> {
+        const { assert!(size_of::<Name<T>>() == 64, "a line of the cache") };
         let mut text = Vec::new();
         let mut labels = 0;
         let mut table = HashTable::with_capacity(sites.len());
@@ -170,7 +175,7 @@ impl Names {
     }
 
     #[inline]
-    fn find(&self, name: &[u8]) -> Option<Site> {
+    fn find(&self, name: &[u8]) -> Option<T> {
         if self.is_empty() {
             return None;
         }
@@ -178,13 +183,13 @@ impl Names {
     }
 
     #[inline]
-    fn text_of<'a>(&'a self, name: &'a Name) -> &'a [u8] {
+    fn text_of<'a>(&'a self, name: &'a Name<T>) -> &'a [u8] {
         let len = usize::from(name.len);
         name.bytes.get(..len).unwrap_or_else(|| &self.text[name.start as usize..][..len])
     }
 
     /// The site of `name`, which has `labels` labels.
-    fn find_of(&self, labels: usize, name: &[u8]) -> Option<Site> {
+    fn find_of(&self, labels: usize, name: &[u8]) -> Option<T> {
         if self.labels & bit(labels) == 0 { None } else { self.find(name) }
     }
 }
