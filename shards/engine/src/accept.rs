@@ -12,6 +12,7 @@ use crate::deadline::Deadline;
 use crate::outcome::Limit;
 use crate::session;
 use crate::shard::Acceptance;
+use crate::transport::Transport;
 
 /// In a drain, a listener that nobody accepts from any more is empty when nothing has come for so long.
 const EMPTY_AFTER: Duration = Duration::from_millis(20);
@@ -89,7 +90,7 @@ fn admit(shard: &Acceptance, stream: Stream) {
     shard.tally.as_ref().inspect(|tally| tally.connections.add(1));
     let client = Client::new(stream.peer(), &shard.serving().plan);
     match shard.enter(&client, shard.tally.as_ref()) {
-        Ok(membership) => ring::spawn(session::http1::serve(membership, stream, client)),
+        Ok(membership) => ring::spawn(session::http1::serve(membership, Transport::Plain(stream), client)),
         Err(limit) => shard.counters.hit(limit),
     }
 }

@@ -6,8 +6,10 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use ring::{Buffer, Chunk, ReadMode, Stream};
+use ring::{Buffer, Chunk, ReadMode};
 use wire::h1::Decoded;
+
+use crate::transport::Transport;
 
 /// Room of a buffer in which a head is gathered: the smallest there is, because whoever sends a head in pieces may be slow,
 /// and one of many. It grows to the limit on heads if need be.
@@ -42,14 +44,14 @@ impl Inbox {
     /// Receives more, behind what is there: `true` when bytes were added, `false` at the end of the stream.
     pub(crate) fn poll_fill(
         &mut self,
-        stream: &mut Stream,
+        transport: &mut Transport,
         cx: &Context<'_>,
         mode: ReadMode,
     ) -> Poll<io::Result<bool>> {
         if self.ended {
             return Poll::Ready(Ok(false));
         }
-        let Some(chunk) = ready!(stream.poll_recv(cx, mode))? else {
+        let Some(chunk) = ready!(transport.poll_recv(cx, mode))? else {
             self.ended = true;
             return Poll::Ready(Ok(false));
         };

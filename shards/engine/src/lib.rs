@@ -46,6 +46,8 @@ mod streams;
 mod tally;
 #[cfg(test)]
 mod tests;
+#[allow(dead_code, reason = "the listeners that speak TLS come with the handshake")]
+mod transport;
 mod tuning;
 mod upstream;
 mod wakers;

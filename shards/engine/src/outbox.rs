@@ -3,8 +3,10 @@
 //! A head, the frame of a chunk and a small body are copied together: a few hundred bytes cost less to copy than to
 //! describe to the kernel one by one. Larger data is passed on as it lies.
 
-use ring::{Buffer, Chunk, Stream};
+use ring::{Buffer, Chunk};
 use wire::h1::DataFraming;
+
+use crate::transport::Transport;
 
 /// Data of at most this many bytes is copied.
 const COPIED_BYTES_MAX: usize = 1024;
@@ -26,7 +28,7 @@ impl Outbox {
     }
 
     /// Appends data with its framing.
-    pub(crate) fn data(&mut self, stream: &mut Stream, framing: &DataFraming, data: Chunk) {
+    pub(crate) fn data(&mut self, transport: &mut Transport, framing: &DataFraming, data: Chunk) {
         if !framing.prefix.is_empty() {
             self.bytes().extend_from_slice(framing.prefix.as_bytes());
         }
@@ -34,8 +36,8 @@ impl Outbox {
         if data.len() <= COPIED_BYTES_MAX && gathered + data.len() <= ROOM_BYTES {
             self.bytes().extend_from_slice(&data);
         } else {
-            self.flush(stream);
-            stream.write(data);
+            self.flush(transport);
+            transport.write(data);
         }
         if !framing.suffix.is_empty() {
             self.bytes().extend_from_slice(framing.suffix);
@@ -43,12 +45,12 @@ impl Outbox {
     }
 
     /// Begins a run of data that the socket will be given past this: what was gathered and the run's framing go first.
-    pub(crate) fn begin_run(&mut self, stream: &mut Stream, framing: &DataFraming) {
+    pub(crate) fn begin_run(&mut self, transport: &mut Transport, framing: &DataFraming) {
         if !framing.prefix.is_empty() {
             self.bytes().extend_from_slice(framing.prefix.as_bytes());
         }
         self.run_suffix = framing.suffix;
-        self.flush(stream);
+        self.flush(transport);
     }
 
     /// Ends the run.
@@ -60,9 +62,9 @@ impl Outbox {
     }
 
     /// Hands what was gathered to the socket, where it leaves with this tick.
-    pub(crate) fn flush(&mut self, stream: &mut Stream) {
+    pub(crate) fn flush(&mut self, transport: &mut Transport) {
         if let Some(buffer) = self.gathered.take() {
-            stream.write(buffer.freeze());
+            transport.write(buffer.freeze());
         }
     }
 }

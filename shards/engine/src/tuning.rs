@@ -3,10 +3,11 @@
 use std::task::{Context, Poll, ready};
 
 use plan::Plan;
-use ring::{ReadMode, Stream};
+use ring::ReadMode;
 use wire::BodyLength;
 
 use crate::inbox::Inbox;
+use crate::transport::Transport;
 
 /// Bytes that may wait to be sent on a connection before no more are read for it.
 pub(crate) const WAITING_BYTES_MAX: usize = 128 << 10;
@@ -34,12 +35,13 @@ pub(crate) fn expected_mode(received: u64, plan: &Plan) -> ReadMode {
     }
 }
 
-/// Ready with the length of the run that may be taken straight from `stream`, of which `run` bytes follow; 0 if some of it has
+/// Ready with the length of the run that may be taken straight from the socket, of which `run` bytes follow; 0 if some of it has
 /// been received already.
-pub(crate) fn poll_run(stream: &mut Stream, inbox: &Inbox, run: u64, cx: &Context<'_>) -> Poll<u64> {
+pub(crate) fn poll_run(transport: &mut Transport, inbox: &Inbox, run: u64, cx: &Context<'_>) -> Poll<u64> {
     if !inbox.is_empty() {
         return Poll::Ready(0);
     }
+    let Some(stream) = transport.plain() else { return Poll::Ready(0) };
     ready!(stream.poll_quiet(cx));
     Poll::Ready(if stream.is_fresh() { run } else { 0 })
 }

@@ -21,6 +21,7 @@ use crate::plain::Plain;
 use crate::record::{KeptFields, Record};
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
+use crate::transport::Transport;
 use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode, wire_limits};
 
 /// Bytes of a request's body that are read and thrown away so that its connection can be kept; a client that sends more
@@ -33,7 +34,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// The connection and where it stands.
 struct Http1 {
     shard: Membership,
-    stream: Stream,
+    transport: Transport,
     connection: ServerConnection,
     inbox: Inbox,
     outbox: Outbox,
@@ -63,10 +64,10 @@ enum Then {
 }
 
 /// Serves a client until one side is done.
-pub(crate) fn serve(shard: Membership, stream: Stream, client: Client) -> impl Future<Output = ()> {
+pub(crate) fn serve(shard: Membership, transport: Transport, client: Client) -> impl Future<Output = ()> {
     let mut session = Http1 {
         shard,
-        stream,
+        transport,
         connection: ServerConnection::new(),
         inbox: Inbox::default(),
         outbox: Outbox::default(),
@@ -92,8 +93,8 @@ impl Http1 {
             deadline.set_at(due);
             let limit = if head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
             if !poll_fn(|cx| self.poll_idle(&mut deadline, limit, cx)).await {
-                // What was answered last may still be on its way.
-                if self.stream.bytes_waiting() > 0 {
+                // What was answered last may still be on its way, and TLS has a last word.
+                if self.transport.owes() {
                     ring::pooled(self.close(&mut deadline)).await;
                 }
                 return;
@@ -110,7 +111,7 @@ impl Http1 {
     /// Ready with whether bytes have come; `false` when the connection is to be closed instead.
     fn poll_idle(&mut self, deadline: &mut Deadline, limit: Limit, cx: &Context<'_>) -> Poll<bool> {
         self.shard.register(cx);
-        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, self.expected) {
+        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.transport, cx, self.expected) {
             return Poll::Ready(filled.unwrap_or(false));
         }
         if let Some(until) = self.shard.idle_until() {
@@ -161,7 +162,7 @@ impl Http1 {
 
     /// A client that pipelines requests and reads no answers is not served any faster than it reads.
     async fn room(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        if self.stream.bytes_waiting() <= WAITING_BYTES_MAX {
+        if self.transport.bytes_waiting() <= WAITING_BYTES_MAX {
             return Ok(());
         }
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
@@ -225,7 +226,7 @@ impl Http1 {
     }
 
     fn poll_more(&mut self, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<Result<bool, Error>> {
-        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.stream, cx, self.expected) {
+        if let Poll::Ready(filled) = self.inbox.poll_fill(&mut self.transport, cx, self.expected) {
             return Poll::Ready(filled.map_err(Error::client_gone));
         }
         ready!(deadline.poll(cx));
@@ -306,9 +307,9 @@ impl Http1 {
 
     /// Closes so that the client can read all that was sent.
     async fn close(&mut self, deadline: &mut Deadline) {
-        self.stream.end();
+        self.transport.end();
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
-        let flushed = poll_fn(|cx| match self.stream.poll_below(cx, 0) {
+        let flushed = poll_fn(|cx| match self.transport.poll_below(cx, 0) {
             Poll::Ready(flushed) => Poll::Ready(flushed.is_ok()),
             Poll::Pending => deadline.poll(cx).map(|()| {
                 self.shard.counters.hit(Limit::BodyIdle);
@@ -320,7 +321,7 @@ impl Http1 {
         }
         deadline.set(LINGER);
         poll_fn(|cx| {
-            while let Poll::Ready(received) = self.stream.poll_recv(cx, ReadMode::Head) {
+            while let Poll::Ready(received) = self.transport.poll_recv(cx, ReadMode::Head) {
                 if !matches!(received, Ok(Some(_))) {
                     return Poll::Ready(());
                 }
@@ -365,15 +366,15 @@ fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
 
 impl Source for Http1 {
     fn run_bytes(&self) -> u64 {
-        self.connection.body_run()
+        if self.transport.is_plain() { self.connection.body_run() } else { 0 }
     }
 
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
-        poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
+        poll_run(&mut self.transport, &self.inbox, self.connection.body_run(), cx)
     }
 
     fn source(&mut self) -> Option<&mut Stream> {
-        Some(&mut self.stream)
+        self.transport.plain()
     }
 
     fn pass(&mut self, bytes: usize) {
@@ -385,12 +386,12 @@ impl Source for Http1 {
 impl Sink for Http1 {
     fn begin_run(&mut self, bytes: u64) -> Result<(), Error> {
         let framing = self.connection.data_framing(bytes as usize).map_err(|_| Error::UPSTREAM_MALFORMED)?;
-        self.outbox.begin_run(&mut self.stream, &framing);
+        self.outbox.begin_run(&mut self.transport, &framing);
         Ok(())
     }
 
     fn sink(&mut self) -> Option<&mut Stream> {
-        Some(&mut self.stream)
+        self.transport.plain()
     }
 
     fn count(&mut self, bytes: usize) {
@@ -426,7 +427,7 @@ impl Downstream for Http1 {
                 ReadMode::Once | ReadMode::Body => ReadMode::Body,
                 ReadMode::Head => read_mode(self.request_length, self.connection.body_received()),
             };
-            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode)).map_err(Error::client_gone)?;
+            let filled = ready!(self.inbox.poll_fill(&mut self.transport, cx, mode)).map_err(Error::client_gone)?;
             self.passed = false;
             if !filled && self.connection.handle_eof().is_err() {
                 return Poll::Ready(Err(Error::CLIENT_TRUNCATED));
@@ -451,7 +452,7 @@ impl Downstream for Http1 {
     fn send_data(&mut self, data: Chunk) -> Result<(), Error> {
         let framing = self.connection.data_framing(data.len()).map_err(|_| Error::UPSTREAM_MALFORMED)?;
         self.body_bytes_sent += data.len() as u64;
-        self.outbox.data(&mut self.stream, &framing, data);
+        self.outbox.data(&mut self.transport, &framing, data);
         Ok(())
     }
 
@@ -465,7 +466,7 @@ impl Downstream for Http1 {
     }
 
     fn tunnel(&mut self) -> Plain<'_> {
-        Plain { stream: &mut self.stream, inbox: &mut self.inbox }
+        Plain { transport: &mut self.transport, inbox: &mut self.inbox }
     }
 
     fn count_tunnel(&mut self, received: u64, sent: u64) {
@@ -496,17 +497,17 @@ impl Downstream for Http1 {
     }
 
     fn flush(&mut self) {
-        self.outbox.flush(&mut self.stream);
+        self.outbox.flush(&mut self.transport);
     }
 
     fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.stream.poll_below(cx, WAITING_BYTES_MAX).map_err(Error::client_gone)
+        self.transport.poll_below(cx, WAITING_BYTES_MAX).map_err(Error::client_gone)
     }
 
     fn poll_failed(&mut self, cx: &Context<'_>) -> Poll<Error> {
         // A standing receive notices a reset. The end of the client's side alone is not one: it may still read.
-        self.stream.watch(self.expected);
-        self.stream.poll_failed(cx).map(Error::client_gone)
+        self.transport.watch(self.expected);
+        self.transport.poll_failed(cx).map(Error::client_gone)
     }
 
     fn status(&self) -> Option<u16> {

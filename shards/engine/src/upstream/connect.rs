@@ -3,21 +3,21 @@
 use std::io;
 
 use plan::{Address, Upstream};
-use ring::Stream;
 
 use crate::outcome::{Error, Kind, Limit, Side};
+use crate::transport::Transport;
 
 /// Opens a connection to `address`, within the upstream's time-out.
 ///
 /// # Errors
 /// 504 if that passed, 503 if this process has run out of descriptors, memory or ports, 502 for everything else. No server has
 /// seen the request then, so it may be sent elsewhere.
-pub(crate) async fn connect(upstream: &Upstream, address: &Address) -> Result<Stream, Error> {
+pub(crate) async fn connect(upstream: &Upstream, address: &Address) -> Result<Transport, Error> {
     let opened = match address {
         Address::Tcp(address) => ring::connect_tcp(*address, upstream.connect_timeout).await,
         Address::Unix(path) => ring::connect_unix(path, upstream.connect_timeout).await,
     };
-    opened.map_err(|error| {
+    opened.map(Transport::Plain).map_err(|error| {
         tracing::debug!(upstream = upstream.name, %address, %error, "connecting failed");
         classify(&error)
     })

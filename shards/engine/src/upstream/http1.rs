@@ -13,12 +13,13 @@ use crate::outbox::Outbox;
 use crate::outcome::Error;
 use crate::plain::Plain;
 use crate::streams::{BodyPart, HeadKind, Sink, Source, Upstream};
+use crate::transport::Transport;
 use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode};
 
 /// A connection to an upstream server.
 #[derive(Debug)]
 pub(crate) struct Http1Upstream {
-    stream: Stream,
+    transport: Transport,
     connection: ClientConnection,
     inbox: Inbox,
     outbox: Outbox,
@@ -45,9 +46,9 @@ pub(crate) struct Http1Upstream {
 }
 
 impl Http1Upstream {
-    pub(super) fn new(stream: Stream, limits: Limits, authority: Box<str>) -> Http1Upstream {
+    pub(super) fn new(transport: Transport, limits: Limits, authority: Box<str>) -> Http1Upstream {
         Http1Upstream {
-            stream,
+            transport,
             connection: ClientConnection::new(),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
@@ -74,13 +75,13 @@ impl Http1Upstream {
     pub(super) fn is_reusable(&self) -> bool {
         self.connection.reusable()
             && self.inbox.is_empty()
-            && self.stream.bytes_waiting() == 0
-            && self.stream.is_fresh()
+            && self.transport.bytes_waiting() == 0
+            && self.transport.is_fresh()
     }
 
     /// Ready when something happens on the idle connection, after which it is not to be used.
     pub(super) fn poll_stirred(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.stream.poll_stirred(cx, self.expected)
+        self.transport.poll_stirred(cx, self.expected)
     }
 
     /// The next exchange goes by these bounds.
@@ -98,15 +99,15 @@ impl Http1Upstream {
 
 impl Source for Http1Upstream {
     fn run_bytes(&self) -> u64 {
-        self.connection.body_run()
+        if self.transport.is_plain() { self.connection.body_run() } else { 0 }
     }
 
     fn poll_run(&mut self, cx: &Context<'_>) -> Poll<u64> {
-        poll_run(&mut self.stream, &self.inbox, self.connection.body_run(), cx)
+        poll_run(&mut self.transport, &self.inbox, self.connection.body_run(), cx)
     }
 
     fn source(&mut self) -> Option<&mut Stream> {
-        Some(&mut self.stream)
+        self.transport.plain()
     }
 
     fn pass(&mut self, bytes: usize) {
@@ -118,12 +119,12 @@ impl Source for Http1Upstream {
 impl Sink for Http1Upstream {
     fn begin_run(&mut self, bytes: u64) -> Result<(), Error> {
         let framing = self.connection.data_framing(bytes as usize).map_err(|_| Error::CLIENT_MALFORMED)?;
-        self.outbox.begin_run(&mut self.stream, &framing);
+        self.outbox.begin_run(&mut self.transport, &framing);
         Ok(())
     }
 
     fn sink(&mut self) -> Option<&mut Stream> {
-        Some(&mut self.stream)
+        self.transport.plain()
     }
 
     fn end_run(&mut self) {
@@ -135,11 +136,11 @@ impl Upstream for Http1Upstream {
     type Tunnel<'a> = Plain<'a>;
 
     fn tunnel(&mut self) -> Plain<'_> {
-        Plain { stream: &mut self.stream, inbox: &mut self.inbox }
+        Plain { transport: &mut self.transport, inbox: &mut self.inbox }
     }
 
     fn send_head(&mut self, head: &RequestHead, bytes: &[u8], edits: &Edits) {
-        self.sent_before = self.stream.bytes_sent();
+        self.sent_before = self.transport.bytes_sent();
         (self.answered, self.passed) = (false, false);
         self.method = head.method();
         self.connection.write_head(self.outbox.bytes(), head, bytes, edits, self.authority.as_bytes());
@@ -148,7 +149,7 @@ impl Upstream for Http1Upstream {
     fn send_data(&mut self, data: Chunk) -> Result<(), Error> {
         // The client's body is as long as its head said, so the promise of ours holds: a breach is the client's.
         let framing = self.connection.data_framing(data.len()).map_err(|_| Error::CLIENT_MALFORMED)?;
-        self.outbox.data(&mut self.stream, &framing, data);
+        self.outbox.data(&mut self.transport, &framing, data);
         Ok(())
     }
 
@@ -157,11 +158,11 @@ impl Upstream for Http1Upstream {
     }
 
     fn flush(&mut self) {
-        self.outbox.flush(&mut self.stream);
+        self.outbox.flush(&mut self.transport);
     }
 
     fn poll_writable(&mut self, cx: &Context<'_>) -> Poll<Result<(), Error>> {
-        self.stream.poll_below(cx, WAITING_BYTES_MAX).map_err(|_| Error::UPSTREAM_GONE)
+        self.transport.poll_below(cx, WAITING_BYTES_MAX).map_err(|_| Error::UPSTREAM_GONE)
     }
 
     fn poll_head(&mut self, cx: &Context<'_>) -> Poll<Result<HeadKind, Error>> {
@@ -184,7 +185,7 @@ impl Upstream for Http1Upstream {
                 }
                 self.inbox.settle();
             }
-            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, self.expected));
+            let filled = ready!(self.inbox.poll_fill(&mut self.transport, cx, self.expected));
             if !filled.unwrap_or(false) {
                 return Poll::Ready(Err(Error::UPSTREAM_GONE));
             }
@@ -220,7 +221,7 @@ impl Upstream for Http1Upstream {
                 ReadMode::Once | ReadMode::Body => ReadMode::Body,
                 ReadMode::Head => read_mode(self.length, self.connection.body_received()),
             };
-            let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));
+            let filled = ready!(self.inbox.poll_fill(&mut self.transport, cx, mode));
             self.passed = false;
             // A reset does not end a body, not even one that lasts until the connection's end.
             let ended = filled.is_ok_and(|filled| filled || self.connection.handle_eof().is_ok());
@@ -235,6 +236,6 @@ impl Upstream for Http1Upstream {
     }
 
     fn has_sent(&self) -> bool {
-        self.stream.bytes_sent() > self.sent_before
+        self.transport.bytes_sent() > self.sent_before
     }
 }

@@ -186,13 +186,13 @@ impl Pool {
         };
         self.count_connect();
         // Connecting is rare, and takes more room than the exchanges under way shall have.
-        let stream = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
+        let transport = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
             if error.side == Side::Upstream {
                 self.judge(&ticket, Verdict::Failure);
                 tried.add(&ticket);
             }
         })?;
-        let connection = Http1Upstream::new(stream, wire_limits(&self.plan), ticket.authority());
+        let connection = Http1Upstream::new(transport, wire_limits(&self.plan), ticket.authority());
         // The place is the lease's from here on.
         std::mem::forget(place);
         Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })

@@ -9,8 +9,9 @@ use std::rc::Rc;
 
 use super::Chunk;
 
-/// Room of the buffers that are kept, in bytes. A buffer that grew counts as the largest class that fits into it.
-const CLASSES: [usize; 4] = [1 << 10, 4 << 10, 16 << 10, 64 << 10];
+/// Room of the buffers that are kept, in bytes. A buffer that grew counts as the largest class that fits into it. 17 KiB are for
+/// a full record of TLS, which is a few bytes longer than its 16 KiB of data.
+const CLASSES: [usize; 5] = [1 << 10, 4 << 10, 16 << 10, 17 << 10, 64 << 10];
 
 thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool { free: [const { Vec::new() }; CLASSES.len()], kept_bytes: 0, kept_bytes_max: 16 << 20 }) };

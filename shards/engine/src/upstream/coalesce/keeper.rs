@@ -42,12 +42,12 @@ async fn connected(pool: &Rc<Pool>, server: &Server) -> Option<Rc<Lane>> {
     }
     pool.count_connect();
     let connected = ring::pooled(connect(pool.policy(), &server.address)).await;
-    let Ok(stream) = connected else {
+    let Ok(transport) = connected else {
         pool.give_place_back();
         return None;
     };
     let requests_max = server.lanes.requests_max();
-    Some(Rc::new(Lane::new(stream, &pool.policy().coalesce, server.authority(), requests_max)))
+    Some(Rc::new(Lane::new(transport, &pool.policy().coalesce, server.authority(), requests_max)))
 }
 
 /// A lane among its server's, until this is dropped.
@@ -128,7 +128,7 @@ impl Kept {
             None => {
                 self.skipped_bytes = 0;
                 if parts.inbox.is_empty() {
-                    ready!(parts.stream.poll_stirred(cx, ReadMode::Head));
+                    ready!(parts.transport.poll_stirred(cx, ReadMode::Head));
                 }
                 parts.pipeline.break_off();
                 Poll::Ready(())

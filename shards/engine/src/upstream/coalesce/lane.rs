@@ -5,11 +5,12 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use plan::Coalesce as Policy;
-use ring::{Buffer, ReadMode, Stream};
+use ring::{Buffer, ReadMode};
 use wire::h1::Pipeline;
 use wire::{Limits, ResponseHead};
 
 use crate::inbox::Inbox;
+use crate::transport::Transport;
 
 /// Room of the buffer in which a tick's requests are gathered.
 const GATHERED_ROOM_BYTES: usize = 16 << 10;
@@ -25,7 +26,7 @@ pub(crate) struct Lane {
 
 /// What all of them change.
 pub(super) struct Parts {
-    pub(super) stream: Stream,
+    pub(super) transport: Transport,
     /// Who waits for which answer, each with the waker of its task.
     pub(super) pipeline: Pipeline<Option<Waker>>,
     pub(super) inbox: Inbox,
@@ -53,9 +54,9 @@ pub(super) struct Load {
 }
 
 impl Lane {
-    pub(super) fn new(stream: Stream, policy: &Policy, authority: Box<str>, requests_max: Option<u32>) -> Lane {
+    pub(super) fn new(transport: Transport, policy: &Policy, authority: Box<str>, requests_max: Option<u32>) -> Lane {
         let parts = Parts {
-            stream,
+            transport,
             pipeline: Pipeline::new(requests_max),
             inbox: Inbox::default(),
             received: 0,
@@ -88,7 +89,7 @@ impl Lane {
 impl Parts {
     /// Whether nothing has come that nobody asked for. While answers are awaited, the pipeline finds out.
     fn is_clean(&self) -> bool {
-        !self.pipeline.is_empty() || (self.inbox.is_empty() && self.stream.is_fresh())
+        !self.pipeline.is_empty() || (self.inbox.is_empty() && self.transport.is_fresh())
     }
 
     /// Where this tick's requests are gathered.
@@ -99,7 +100,7 @@ impl Parts {
     /// Hands what was gathered to the socket, where it leaves with this tick. Returns how many requests that is.
     pub(super) fn flush(&mut self) -> u32 {
         if let Some(gathered) = self.outbox.take() {
-            self.stream.write(gathered.freeze());
+            self.transport.write(gathered.freeze());
         }
         std::mem::take(&mut self.unsent)
     }
@@ -108,7 +109,7 @@ impl Parts {
     /// an answer. A reset ends no answer.
     pub(super) fn poll_fill(&mut self, cx: &Context<'_>, mode: ReadMode) -> Poll<bool> {
         let before = self.inbox.bytes().len();
-        let filled = ready!(self.inbox.poll_fill(&mut self.stream, cx, mode));
+        let filled = ready!(self.inbox.poll_fill(&mut self.transport, cx, mode));
         self.received += (self.inbox.bytes().len() - before) as u64;
         match filled {
             Ok(true) => return Poll::Ready(true),
@@ -120,7 +121,7 @@ impl Parts {
 
     /// Bytes of the connection that have come, read or not.
     pub(super) fn received(&self) -> u64 {
-        self.received + self.stream.bytes_queued() as u64
+        self.received + self.transport.bytes_queued() as u64
     }
 
     /// The answer that was due has been read whole: the next one's turn.

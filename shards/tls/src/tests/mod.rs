@@ -1,0 +1,5 @@
+//! Sessions of ours against rustls's own connections, and against each other.
+
+mod failures;
+mod peer;
+mod transfer;
