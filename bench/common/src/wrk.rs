@@ -35,6 +35,8 @@ pub struct Wrk<'a> {
     pub path: &'a str,
     /// A Lua script that makes the requests, where a GET of the path is not enough.
     pub script: Option<&'a Path>,
+    /// Whether it speaks TLS. It verifies nothing.
+    pub tls: bool,
     /// Keep-alive connections, each with one request under way.
     pub connections: u32,
 }
@@ -65,7 +67,8 @@ impl Wrk<'_> {
         if let Some(script) = self.script {
             command.arg("--script").arg(script);
         }
-        command.arg(format!("http://{}{}", self.address, self.path));
+        let scheme = if self.tls { "https" } else { "http" };
+        command.arg(format!("{scheme}://{}{}", self.address, self.path));
         Process::start("wrk", command, self.core, self.directory).map(Running)
     }
 }

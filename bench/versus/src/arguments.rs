@@ -102,6 +102,11 @@ impl Arguments {
             "the bare proxies pass on one request after the other, without a body, on connections that stay; they open no tunnel: \
              measure without them"
         );
+        if self.scenarios.iter().any(|scenario| scenario.tls)
+            && let Some(target) = self.targets.iter().find(|target| !target.speaks_tls())
+        {
+            bail!("{target} is not set for TLS here: measure without it");
+        }
         let pipelines = self.scenarios.iter().any(|scenario| matches!(scenario.work, Work::Pipelined(_)));
         ensure!(
             !(pipelines && self.targets.contains(&Target::Pingora)),
@@ -133,6 +138,7 @@ mod tests {
             ("--targets pingora,nginx --scenarios pipelined-16@4", "Pingora closes"),
             ("--targets bare-ring --scenarios connect@4", "on connections that stay"),
             ("--targets bare-ring --scenarios upload-64k@4", "without a body"),
+            ("--targets nginx,caddy --scenarios small@4,tls-small@4", "caddy is not set for TLS"),
             ("--targets nginx,nginx", "named twice"),
             ("--targets nginx --reference haproxy", "is not among the targets"),
         ] {

@@ -9,9 +9,11 @@ use std::{net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context, ensure};
 use bench_common::{interrupt::Interrupt, process::Process, wrk::Load};
-use loadgen::report::json;
+use loadgen::{record::Recording, report::json};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+
+use crate::scenario::Handshake;
 
 /// How long idle connections are held before memory is read: proxies that give buffers back do so by then.
 const HOLD_SECONDS: u32 = 1;
@@ -19,6 +21,10 @@ const HOLD_SECONDS: u32 = 1;
 /// How long requests come by the clock before latencies count. While connections are being opened answers come late, which in a
 /// window of seconds would be the greater part of one in a hundred.
 const START_SECONDS: u32 = 1;
+
+/// Handshakes of the other kind than was asked for, in percent of all, without each connection's first: where a ticket is used once,
+/// those that begin together may be more than the tickets that have come.
+const OTHERS_PERCENT_MAX: u64 = 5;
 
 /// Where it runs, and what it loads.
 pub(crate) struct Generator<'a> {
@@ -28,6 +34,7 @@ pub(crate) struct Generator<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) path: String,
     pub(crate) connections: u32,
+    pub(crate) tls: bool,
     pub(crate) interrupt: &'a Interrupt,
 }
 
@@ -55,7 +62,31 @@ impl Generator<'_> {
         self.load(seconds, &["--connection-per-request"])
     }
 
+    /// A TLS connection for each request, begun in that way.
+    pub(crate) fn handshake_per_request(&self, kind: Handshake, seconds: u32) -> anyhow::Result<Load> {
+        let mut arguments = vec!["--connection-per-request"];
+        if kind == Handshake::Full {
+            arguments.push("--no-resumption");
+        }
+        let recording = self.record(seconds, &arguments)?;
+        let (full, resumed) = (recording.handshake_full.count(), recording.handshake_resumed.count());
+        // A connection's first handshake has no ticket yet, and two that begin at once may find one ticket.
+        let others = match kind {
+            Handshake::Full => resumed,
+            Handshake::Resumed => full.saturating_sub(u64::from(self.connections)),
+        };
+        ensure!(
+            others * 100 <= OTHERS_PERCENT_MAX * (full + resumed),
+            "{full} full handshakes and {resumed} resumed ones are not what was asked for"
+        );
+        load_of(&recording)
+    }
+
     fn load(&self, seconds: u32, arguments: &[&str]) -> anyhow::Result<Load> {
+        load_of(&self.record(seconds, arguments)?)
+    }
+
+    fn record(&self, seconds: u32, arguments: &[&str]) -> anyhow::Result<Recording> {
         let mut command = Command::new(self.program);
         command
             .args(["run", "--threads", "1", "--quiet", "--json", "-"])
@@ -63,7 +94,10 @@ impl Generator<'_> {
             .args(["--duration", &format!("{seconds}s")])
             .args(arguments)
             .arg(self.url());
-        parse_load(&self.run(command)?)
+        if self.tls {
+            command.args(["--insecure", "--tls", "1.3"]);
+        }
+        Ok(json::read(&self.run(command)?)?.recording)
     }
 
     /// Opens the connections one after the other with one request on each, holds them, and reads the memory of the process tree
@@ -80,7 +114,8 @@ impl Generator<'_> {
     }
 
     fn url(&self) -> String {
-        format!("http://{}{}", self.address, self.path)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.address, self.path)
     }
 
     fn run(&self, command: Command) -> anyhow::Result<String> {
@@ -100,8 +135,7 @@ fn with_start(load: Load, seconds: u32) -> Load {
     Load { requests: (load.requests as f64 * share).round() as u64, ..load }
 }
 
-fn parse_load(output: &str) -> anyhow::Result<Load> {
-    let recording = json::read(output)?.recording;
+fn load_of(recording: &Recording) -> anyhow::Result<Load> {
     let us = |quantile| recording.latency.quantile_ns(quantile) as f64 / 1e3;
     ensure!(recording.requests() > 0, "loadgen received no response");
     Ok(Load {
@@ -183,6 +217,5 @@ mod tests {
         let cost = parse_idle(&told(50_000, "null", 60_000, "null"), 10).unwrap();
         assert_eq!(cost.kernel_bytes, None);
         assert!(parse_idle("{}", 10).is_err());
-        assert!(parse_load("{}").is_err());
     }
 }

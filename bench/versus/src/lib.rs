@@ -2,11 +2,13 @@
 //!
 //! `versus` compares by it, and `bench/flame` looks into one target under one scenario: [`programs`] → [`stage`] (the upstream,
 //! for coalescing that of `batching`, and the load: wrk's, or that of [`generator`], or that of [`websocket`]) with [`targets`] (the proxies) and [`scenario`] (the work).
+//! Who speaks TLS does so by the one `certificate` of a run.
 //! The load generator, the clocks and the runs that are kept are those of all benches, in [`bench_common`].
 
 #![forbid(unsafe_code)]
 
 mod batching;
+mod certificate;
 pub mod generator;
 pub mod programs;
 pub mod scenario;

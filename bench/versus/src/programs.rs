@@ -109,8 +109,8 @@ impl Programs {
             None => build(package, binary).map(Some),
         };
         let bare = targets.iter().any(|target| matches!(target, Target::Bare(_)));
-        let asks_loadgen =
-            wanted.scenarios.iter().any(|scenario| matches!(scenario.work, Work::Connect | Work::Open(_) | Work::Idle));
+        let by_loadgen = |work: Work| matches!(work, Work::Connect | Work::Handshake(_) | Work::Open(_) | Work::Idle);
+        let asks_loadgen = wanted.scenarios.iter().any(|scenario| by_loadgen(scenario.work));
         let pingora = match wanted.pingora {
             _ if !targets.contains(&Target::Pingora) => None,
             Some(path) => Some(existing(path)?),

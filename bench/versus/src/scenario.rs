@@ -35,6 +35,11 @@ const PER_SECOND_MAX: u32 = 1_000_000;
 const IDLE: &str = "idle";
 const IDLE_CONNECTIONS_MAX: u32 = 16_000;
 
+/// How the name of a scenario begins whose clients speak TLS, and what those are called that are about its beginning.
+const TLS_PREFIX: &str = "tls-";
+const HANDSHAKE: &str = "handshake";
+const RESUMED: &str = "resumed";
+
 /// One kind of work, done again and again over a number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scenario {
@@ -42,6 +47,8 @@ pub struct Scenario {
     pub work: Work,
     /// How many there are.
     pub connections: u32,
+    /// Whether clients speak TLS 1.3 to the proxy.
+    pub tls: bool,
 }
 
 /// What happens on the connections.
@@ -61,8 +68,19 @@ pub enum Work {
     Pipelined(u32),
     /// GETs of the small body that become due by the clock, whether or not the earlier ones have been answered.
     Open(Pace),
+    /// A GET of the small body on a TLS connection of its own.
+    Handshake(Handshake),
     /// Nothing: each connection has had one request, and is held. What is measured is memory.
     Idle,
+}
+
+/// How a connection's TLS begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// With the server's certificate and a proof that it has the key.
+    Full,
+    /// With a ticket of an earlier one.
+    Resumed,
 }
 
 /// How many requests become due in a second.
@@ -81,10 +99,20 @@ impl Work {
     pub fn answer(self) -> Option<Body> {
         match self {
             Self::Download(body) => Some(body),
-            Self::Upload(_) | Self::Batched | Self::Connect | Self::Pipelined(_) | Self::Open(_) | Self::Idle => {
+            Self::Upload(_) | Self::Batched | Self::Connect | Self::Handshake(_) | Self::Pipelined(_) => {
                 Some(Body::SMALL)
             }
+            Self::Open(_) | Self::Idle => Some(Body::SMALL),
             Self::Echo(_) => None,
+        }
+    }
+
+    /// Whether there are clients for it that speak TLS.
+    fn may_be_secured(self) -> bool {
+        match self {
+            Self::Download(_) | Self::Batched | Self::Upload(_) | Self::Pipelined(_) | Self::Open(_) => true,
+            Self::Handshake(_) => true,
+            Self::Echo(_) | Self::Connect | Self::Idle => false,
         }
     }
 }
@@ -97,7 +125,9 @@ impl Scenario {
             Work::Download(body) | Work::Upload(body) => body.length_bytes(),
             Work::Batched => Body::SMALL.length_bytes(),
             Work::Echo(message_bytes) => message_bytes,
-            Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.length_bytes(),
+            Work::Connect | Work::Handshake(_) | Work::Pipelined(_) | Work::Open(_) | Work::Idle => {
+                Body::SMALL.length_bytes()
+            }
         }
     }
 
@@ -109,7 +139,7 @@ impl Scenario {
             Work::Batched => Body::SMALL.path(),
             Work::Upload(_) => UPLOAD_PATH.to_owned(),
             Work::Echo(_) => "/".to_owned(),
-            Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.path(),
+            Work::Connect | Work::Handshake(_) | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.path(),
         }
     }
 
@@ -127,7 +157,8 @@ impl Scenario {
                  for request = 1, {depth} do requests[request] = wrk.format() end\n    \
                  pipeline = table.concat(requests)\nend\nrequest = function() return pipeline end\n"
             )),
-            Work::Download(_) | Work::Batched | Work::Echo(_) | Work::Connect | Work::Open(_) | Work::Idle => None,
+            Work::Download(_) | Work::Batched | Work::Echo(_) | Work::Connect => None,
+            Work::Handshake(_) | Work::Open(_) | Work::Idle => None,
         }
     }
 }
@@ -142,6 +173,8 @@ impl fmt::Display for Work {
             Self::Echo(ECHO_MESSAGE_BYTES) => formatter.write_str(ECHO),
             Self::Echo(message_bytes) => write!(formatter, "{ECHO_PREFIX}{}k", message_bytes >> 10),
             Self::Connect => formatter.write_str(CONNECT),
+            Self::Handshake(Handshake::Full) => formatter.write_str(HANDSHAKE),
+            Self::Handshake(Handshake::Resumed) => formatter.write_str(RESUMED),
             Self::Pipelined(depth) => write!(formatter, "{PIPELINED_PREFIX}{depth}"),
             Self::Open(pace) => write!(formatter, "{OPEN_PREFIX}{pace}"),
             Self::Idle => formatter.write_str(IDLE),
@@ -188,6 +221,10 @@ impl FromStr for Work {
             Ok(Self::Echo(ECHO_MESSAGE_BYTES))
         } else if name == CONNECT {
             Ok(Self::Connect)
+        } else if name == HANDSHAKE {
+            Ok(Self::Handshake(Handshake::Full))
+        } else if name == RESUMED {
+            Ok(Self::Handshake(Handshake::Resumed))
         } else if name == IDLE {
             Ok(Self::Idle)
         } else if let Some(depth) = name.strip_prefix(PIPELINED_PREFIX) {
@@ -211,7 +248,9 @@ impl FromStr for Work {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}@{}", self.work, self.connections)
+        let is_named = matches!(self.work, Work::Handshake(_));
+        let prefix = if self.tls && !is_named { TLS_PREFIX } else { "" };
+        write!(formatter, "{prefix}{}@{}", self.work, self.connections)
     }
 }
 
@@ -220,11 +259,17 @@ impl FromStr for Scenario {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (work, connections) = text.split_once('@').context("expected WORK@CONNECTIONS, such as small@64")?;
+        let (work, secured) = work.strip_prefix(TLS_PREFIX).map_or((work, false), |work| (work, true));
         let work: Work = work.parse()?;
+        ensure!(!secured || work.may_be_secured(), "{work} has no client that speaks TLS");
+        ensure!(
+            !(secured && matches!(work, Work::Handshake(_))),
+            "{work} speaks TLS as it is called: leave {TLS_PREFIX} out"
+        );
         let connections = connections.parse().with_context(|| format!("{connections} is no number of connections"))?;
         let connections_max = if work == Work::Idle { IDLE_CONNECTIONS_MAX } else { CONNECTIONS_MAX };
         ensure!((1..=connections_max).contains(&connections), "connections: expected 1 to {connections_max}");
-        Ok(Self { work, connections })
+        Ok(Self { work, connections, tls: secured || matches!(work, Work::Handshake(_)) })
     }
 }
 
@@ -236,7 +281,9 @@ mod tests {
     fn a_scenario_reads_as_it_prints() {
         let names = ["small@64", "64k@512", "1m@1", "body-16k@64", "body-2m@4", "upload-64k@64", "upload-1m@16"];
         let others = ["connect@64", "pipelined-16@64", "open-half@64", "open-11k@64", "open-500@1", "idle@16000"];
-        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]).chain(others) {
+        let tls = ["tls-small@64", "tls-1m@16", "tls-upload-64k@4", "tls-open-half@64", "handshake@64", "resumed@64"];
+        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]).chain(others).chain(tls)
+        {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
         }
         assert_eq!("body-64k@2".parse::<Scenario>().unwrap().to_string(), "64k@2", "one name for a size");
@@ -249,7 +296,8 @@ mod tests {
         let others =
             ["pipelined-1@4", "pipelined-257@4", "pipelined@4", "open@4", "open-0@4", "open-2000k@4", "idle@16001"];
         let connections = ["small", "small@", "small@0", "small@2049", "@4", "connect@2049"];
-        for text in sizes.into_iter().chain(others).chain(connections) {
+        let tls = ["tls-@4", "tls-ws@4", "tls-connect@4", "tls-idle@4", "tls-handshake@4", "tls-tls-small@4"];
+        for text in sizes.into_iter().chain(others).chain(connections).chain(tls) {
             assert!(text.parse::<Scenario>().is_err(), "{text}");
         }
     }

@@ -74,7 +74,9 @@ impl<'a> Stage<'a> {
                 self.upstream.offer(body)?;
                 Ok(self.usual())
             }
-            Work::Upload(_) | Work::Connect | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Ok(self.usual()),
+            Work::Upload(_) | Work::Connect | Work::Handshake(_) | Work::Pipelined(_) | Work::Open(_) | Work::Idle => {
+                Ok(self.usual())
+            }
         }
     }
 
@@ -115,6 +117,7 @@ impl<'a> Stage<'a> {
                 websocket::load(scenario, proxy.address, seconds, self.load_core, self.directory, self.interrupt)
             }
             Work::Connect => self.generator(proxy, scenario)?.connection_per_request(seconds),
+            Work::Handshake(kind) => self.generator(proxy, scenario)?.handshake_per_request(kind, seconds),
             Work::Open(Pace::PerSecond(rate)) => self.generator(proxy, scenario)?.by_the_clock(rate, seconds),
             Work::Open(Pace::HalfLoad) => bail!("half of the load is not known yet: see Stage::settle"),
             Work::Idle => bail!("idle connections are no load: see Stage::hold_idle"),
@@ -156,6 +159,7 @@ impl<'a> Stage<'a> {
             address: proxy.address,
             path: Body::SMALL.path(),
             connections: scenario.connections,
+            tls: scenario.tls,
             interrupt: self.interrupt,
         })
     }
@@ -173,6 +177,7 @@ impl<'a> Stage<'a> {
             address: proxy.address,
             path: &scenario.path(),
             script: script.as_deref(),
+            tls: scenario.tls,
             connections: scenario.connections,
         };
         wrk.run(seconds, self.interrupt)

@@ -24,6 +24,7 @@ use bench_common::{
 };
 
 use crate::{
+    certificate::Certificate,
     programs::Programs,
     scenario::{Scenario, Work},
     websocket,
@@ -76,6 +77,8 @@ pub(crate) struct Site<'a> {
     pub(crate) upstream: SocketAddr,
     pub(crate) scenario: Scenario,
     pub(crate) directory: &'a Path,
+    /// What it shows to clients, where they speak TLS.
+    pub(crate) certificate: Option<&'a Certificate>,
 }
 
 #[cfg(test)]
@@ -87,6 +90,7 @@ impl Site<'static> {
             upstream: SocketAddr::from(([127, 0, 0, 1], 8002)),
             scenario: scenario.parse().expect("a scenario"),
             directory: Path::new("/scratch"),
+            certificate: None,
         }
     }
 }
@@ -107,6 +111,13 @@ impl Target {
     #[must_use]
     pub fn is_peer(&self) -> bool {
         !self.is_ringway() && !matches!(self, Self::Bare(_))
+    }
+
+    /// Whether it is set here to speak TLS with clients.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        self.is_ringway()
+            || matches!(self, Self::Nginx | Self::NginxLogged | Self::Haproxy | Self::HaproxyLogged | Self::H2o)
     }
 
     /// Whether it is Ringway, on whichever backend.
@@ -135,16 +146,19 @@ impl Target {
         interrupt: &Interrupt,
     ) -> anyhow::Result<Running> {
         let address = process::free_address()?;
+        let certificate = scenario.tls.then(|| Certificate::in_directory(directory)).transpose()?;
         let name = self.to_string();
         let directory = &directory.join("targets").join(scenario.to_string()).join(&name);
         fs::create_dir_all(directory).context("cannot create a target's folder")?;
-        let site = Site { listen: address, upstream, scenario, directory };
+        let site = Site { listen: address, upstream, scenario, directory, certificate: certificate.as_ref() };
         let launch = self.launch(programs, &site)?;
         let mut process = Process::start(&name, launch, core, directory)?;
         process.wait_until_listening(address, interrupt)?;
-        let served = match (scenario.work, scenario.work.answer()) {
-            (Work::Echo(message_bytes), _) => websocket::load::check(address, message_bytes),
-            (_, answer) => answer.map_or(Ok(()), |body| fetch::check(address, body)),
+        let served = match (scenario.work, scenario.work.answer(), &certificate) {
+            (Work::Echo(message_bytes), ..) => websocket::load::check(address, message_bytes),
+            (_, Some(body), Some(certificate)) => certificate.check(address, body),
+            (_, Some(body), None) => fetch::check(address, body),
+            (_, None, _) => Ok(()),
         };
         served.with_context(|| format!("{name} does not serve {scenario}:\n{}", process.output()))?;
         Ok(Running { target: self.clone(), process, address })

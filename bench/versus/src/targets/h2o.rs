@@ -6,7 +6,7 @@ use anyhow::Context;
 use nix::unistd::geteuid;
 
 use super::Site;
-use crate::scenario::Work;
+use crate::{certificate::Certificate, scenario::Work};
 
 pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command> {
     let config = site.directory.join("h2o.yaml");
@@ -17,12 +17,17 @@ pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command>
 }
 
 fn config_text(site: &Site<'_>, is_root: bool) -> String {
-    let Site { listen, upstream, scenario, directory } = site;
+    let Site { listen, upstream, scenario, directory, certificate } = site;
     // Clients, twice, because the connections of one run of the load generator may still be closing when those of the next
     // arrive. At its default of 1024, h2o lets further ones wait.
     let connections_max = 2 * scenario.connections + 1024;
     // Timeouts are so long, in seconds or milliseconds as h2o has it, that no connection is closed between the rounds.
     let websocket = if matches!(scenario.work, Work::Echo(_)) { "\n        proxy.websocket: ON" } else { "" };
+    // What is measured is the client's choice of TLS 1.3; this h2o knows no word for it.
+    let tls = certificate.map_or_else(String::new, |Certificate { certificate, key, .. }| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("  ssl:\n    certificate-file: {certificate}\n    key-file: {key}\n    minimum-version: TLSv1.2\n")
+    });
     // Otherwise it becomes a user who may not read the temporary folder.
     let user = if is_root { "user: root\n" } else { "" };
     format!(
@@ -35,7 +40,7 @@ http1-upgrade-to-http2: OFF
 listen:
   host: {host}
   port: {port}
-hosts:
+{tls}hosts:
   default:
     paths:
       \"/\":

@@ -16,7 +16,7 @@ pub(super) fn launch(program: &Path, site: &Site<'_>, logs: bool) -> anyhow::Res
 }
 
 fn config_text(site: &Site<'_>, logs: bool) -> String {
-    let Site { listen, upstream, scenario, .. } = site;
+    let Site { listen, upstream, scenario, certificate, .. } = site;
     // Clients only, twice, because the connections of one run of the load generator may still be closing when those of
     // the next arrive.
     let connections_max = 2 * scenario.connections + 1024;
@@ -40,6 +40,8 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
         true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
         false => ("", ""),
     };
+    let tls = certificate
+        .map_or_else(String::new, |certificate| format!(" ssl crt {} ssl-min-ver TLSv1.3", certificate.both.display()));
     // The two ratios: HAProxy closes idle upstream connections above a quarter of the descriptors that it derives from
     // maxconn. Requests would then open new ones, and maxconn would decide the result.
     format!(
@@ -60,7 +62,7 @@ defaults
     http-reuse always
 {splice}{http_log}
 frontend web
-    bind {listen}
+    bind {listen}{tls}
     default_backend app
 
 backend app

@@ -6,7 +6,7 @@ use anyhow::Context;
 use bench_common::nginx::{arguments, http_settings, main_context};
 
 use super::Site;
-use crate::scenario::Work;
+use crate::{certificate::Certificate, scenario::Work};
 
 /// What a request to the upstream says so that its connection is kept, or becomes a tunnel.
 const KEEP_ALIVE: &str = "            proxy_set_header Connection \"\";\n";
@@ -22,7 +22,7 @@ pub(super) fn launch(program: &Path, site: &Site<'_>, logs: bool) -> anyhow::Res
 }
 
 fn config_text(site: &Site<'_>, logs: bool) -> String {
-    let Site { listen, upstream, scenario, directory } = site;
+    let Site { listen, upstream, scenario, directory, certificate } = site;
     let mut text = main_context(directory, "nginx");
     // Both sides of every request, twice, because the connections of one run of the load generator may still be closing
     // when those of the next arrive. nginx closes idle clients when it runs out.
@@ -40,6 +40,14 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
         Work::Echo(message_bytes) => (UPGRADE, (2 * message_bytes).clamp(4 << 10, 64 << 10)),
         _ => (KEEP_ALIVE, 4 << 10),
     };
+    let (ssl, tls) = certificate.map_or_else(Default::default, |Certificate { certificate, key, .. }| {
+        let (certificate, key) = (certificate.display(), key.display());
+        // Tickets are on as it comes.
+        let tls = format!(
+            "        ssl_certificate {certificate};\n        ssl_certificate_key {key};\n        ssl_protocols TLSv1.3;\n"
+        );
+        (" ssl", tls)
+    });
     // `proxy_max_temp_file_size 0` and `proxy_request_buffering off`: a slow client must hold its upstream back, as in every other
     // target, and not fill files; bodies pass as they come.
     write!(
@@ -58,8 +66,8 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {listen};
-        location / {{
+        listen {listen}{ssl};
+{tls}        location / {{
             proxy_pass http://app;
             proxy_http_version 1.1;
 {headers}            proxy_buffers 8 16k;

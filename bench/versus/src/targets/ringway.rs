@@ -7,6 +7,7 @@ use anyhow::Context;
 use bench_common::body::Body;
 
 use super::Site;
+use crate::certificate::Certificate;
 
 /// What is set unlike Ringway's defaults.
 pub(super) struct Settings {
@@ -36,7 +37,7 @@ pub(super) fn launch(program: &Path, site: &Site<'_>, settings: &Settings) -> an
 }
 
 fn config_text(site: &Site<'_>, settings: &Settings) -> String {
-    let Site { listen, upstream, scenario, directory } = site;
+    let Site { listen, upstream, scenario, directory, certificate } = site;
     let idle_connections = scenario.connections.max(1024);
     let splice = settings
         .splice_min
@@ -50,6 +51,11 @@ fn config_text(site: &Site<'_>, settings: &Settings) -> String {
             "request_headers = { set = { X-Edited = \"yes\" } }\n",
         ),
     };
+    let (secured, tls) = certificate.map_or_else(Default::default, |Certificate { certificate, key, .. }| {
+        let (certificate, key) = (certificate.display(), key.display());
+        let tls = format!("\n[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\nprofile = \"modern\"\n");
+        ("tls = true\n", tls)
+    });
     let Settings { io, shards, coalesces, .. } = settings;
     // The process inherits its core, as every target does; pinning once more could only move it.
     format!(
@@ -57,7 +63,7 @@ fn config_text(site: &Site<'_>, settings: &Settings) -> String {
 
 [[listeners]]
 address = \"{listen}\"
-
+{secured}
 [upstreams.app]
 servers = [\"{upstream}\"]
 idle_connections = {idle_connections}
@@ -77,6 +83,6 @@ address = \"{admin}\"
 
 [metrics]
 enabled = {metrics}
-"
+{tls}"
     )
 }
