@@ -11,6 +11,7 @@ mod report;
 
 use std::{
     io::{BufRead, BufReader, Write},
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
@@ -22,14 +23,14 @@ use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::{
-    holder::{Orders, State},
+    holder::{Orders, State, Trust},
     kernel::KernelMemory,
     report::{Active, Idle, Moment},
 };
 use crate::{
     load::{Load, Plan},
     process::Meter,
-    scenario::{Extent, Rate, Request, Scenario, Step, Url, units},
+    scenario::{Extent, Rate, Request, Scenario, Step, Tls, Url, units},
 };
 
 pub use holder::hold;
@@ -44,7 +45,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Which connections to hold.
 #[derive(Debug, Clone, Args)]
 pub struct IdleArguments {
-    /// Where to connect to: an http URL
+    /// Where to connect to: an http or https URL
     #[arg(value_name = "URL")]
     url: String,
     /// Connections to hold
@@ -86,6 +87,15 @@ pub struct IdleArguments {
     /// How long the load before them lasts; beside them it lasts as long as they are held
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = units::duration)]
     active_duration: Duration,
+    /// Accept any certificate
+    #[arg(short = 'k', long)]
+    insecure: bool,
+    /// Trust the certificates (PEM) of this file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The server name to ask for and to verify, instead of the URL's host
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -98,7 +108,7 @@ impl IdleArguments {
     /// If the target's process is not there, or the processes for the connections cannot be started.
     pub fn run(&self, is_interrupted: &dyn Fn() -> bool) -> anyhow::Result<bool> {
         let url = Url::parse(&self.url).map_err(anyhow::Error::msg).context("the URL")?;
-        ensure!(!url.origin.tls && !url.origin.websocket, "idle connections are held over plain HTTP: an http URL");
+        ensure!(!url.origin.websocket, "idle connections speak HTTP: an http or https URL");
         ensure!((1..=PER_ADDRESS_MAX).contains(&self.per_address), "--per-address: expected 1 to {PER_ADDRESS_MAX}");
         ensure!(self.connections > 0 && self.open_rate > 0, "nothing to hold");
         let meter = self.pid.map(|pid| Meter::process(pid, self.children)).transpose()?;
@@ -163,6 +173,11 @@ impl IdleArguments {
                 per_address: self.per_address,
                 open_per_second: (self.open_rate / shares.len() as u64).max(1),
                 request: self.request,
+                tls: url.origin.tls.then(|| Trust {
+                    server_name: self.sni.clone().unwrap_or_else(|| url.origin.host.clone()),
+                    ca_file: self.ca_file.clone(),
+                    insecure: self.insecure,
+                }),
                 keep_alive_ms: self.keep_alive.map(|interval| interval.as_millis().max(1) as u64),
             };
             holders.push(Holder::start(&orders)?);
@@ -202,6 +217,12 @@ impl IdleArguments {
             extent: Extent::Duration(duration),
             rate: self.active_rate.map(|rate| Rate { steps: vec![step(rate as f64)], ..Rate::default() }),
             requests: vec![Request::to(url.clone())],
+            tls: Tls {
+                insecure: self.insecure,
+                ca_file: self.ca_file.clone(),
+                server_name: self.sni.clone(),
+                ..Tls::default()
+            },
             ..Scenario::default()
         };
         let load = Load::start(Plan::new(&scenario)?)?;

@@ -110,6 +110,9 @@ impl Generator<'_> {
             .args(["--duration", &format!("{HOLD_SECONDS}s")])
             .args(["--pid", &proxy.to_string()])
             .arg(self.url());
+        if self.tls {
+            command.arg("--insecure");
+        }
         parse_idle(&self.run(command)?, self.connections)
     }
 

@@ -35,7 +35,7 @@ pub(crate) struct IdleSample {
 pub(crate) fn run(bench: &Bench<'_>, scenario: Scenario, progress: &mut Progress) -> anyhow::Result<Vec<IdleRound>> {
     let rounds = bench.arguments.rounds;
     let behind = bench.stage.behind(scenario)?;
-    let warm_up = Scenario { work: Work::Download(Body::SMALL), connections: WARM_UP_CONNECTIONS, tls: false };
+    let warm_up = Scenario { work: Work::Download(Body::SMALL), connections: WARM_UP_CONNECTIONS, tls: scenario.tls };
     let name = scenario.to_string();
     (1..=rounds)
         .map(|round| {

@@ -111,8 +111,8 @@ impl Work {
     fn may_be_secured(self) -> bool {
         match self {
             Self::Download(_) | Self::Batched | Self::Upload(_) | Self::Pipelined(_) | Self::Open(_) => true,
-            Self::Handshake(_) => true,
-            Self::Echo(_) | Self::Connect | Self::Idle => false,
+            Self::Handshake(_) | Self::Idle => true,
+            Self::Echo(_) | Self::Connect => false,
         }
     }
 }
@@ -281,7 +281,15 @@ mod tests {
     fn a_scenario_reads_as_it_prints() {
         let names = ["small@64", "64k@512", "1m@1", "body-16k@64", "body-2m@4", "upload-64k@64", "upload-1m@16"];
         let others = ["connect@64", "pipelined-16@64", "open-half@64", "open-11k@64", "open-500@1", "idle@16000"];
-        let tls = ["tls-small@64", "tls-1m@16", "tls-upload-64k@4", "tls-open-half@64", "handshake@64", "resumed@64"];
+        let tls = [
+            "tls-small@64",
+            "tls-1m@16",
+            "tls-upload-64k@4",
+            "tls-open-half@64",
+            "tls-idle@4000",
+            "handshake@64",
+            "resumed@64",
+        ];
         for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]).chain(others).chain(tls)
         {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
@@ -296,7 +304,7 @@ mod tests {
         let others =
             ["pipelined-1@4", "pipelined-257@4", "pipelined@4", "open@4", "open-0@4", "open-2000k@4", "idle@16001"];
         let connections = ["small", "small@", "small@0", "small@2049", "@4", "connect@2049"];
-        let tls = ["tls-@4", "tls-ws@4", "tls-connect@4", "tls-idle@4", "tls-handshake@4", "tls-tls-small@4"];
+        let tls = ["tls-@4", "tls-ws@4", "tls-connect@4", "tls-idle@16001", "tls-handshake@4", "tls-tls-small@4"];
         for text in sizes.into_iter().chain(others).chain(connections).chain(tls) {
             assert!(text.parse::<Scenario>().is_err(), "{text}");
         }

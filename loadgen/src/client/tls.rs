@@ -8,6 +8,10 @@ use std::{
 };
 
 use anyhow::Context;
+use monoio::{
+    io::{AsyncReadRent, AsyncWriteRentExt},
+    net::TcpStream,
+};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme,
     client::{
@@ -19,7 +23,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use super::protocol::Failure;
+use super::{protocol::Failure, socket::transfer_failure};
 use crate::{
     record::{ErrorKind, Handshake},
     scenario::{Tls, TlsVersions},
@@ -82,6 +86,15 @@ impl Client {
     }
 }
 
+/// Bytes of a handshake, one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// To the server.
+    Sent(u64),
+    /// From the server.
+    Received(u64),
+}
+
 /// One connection's TLS.
 #[derive(Debug)]
 pub struct Session(ClientConnection);
@@ -91,6 +104,34 @@ impl Session {
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()
+    }
+
+    /// Conducts the handshake over `stream`; `count` is told of the bytes each way.
+    ///
+    /// # Errors
+    /// If it fails, or the server speaks before it is asked.
+    pub async fn shake_hands(&mut self, stream: &mut TcpStream, mut count: impl FnMut(Way)) -> Result<(), Failure> {
+        let mut input = Vec::with_capacity(16 << 10);
+        let mut output = Vec::new();
+        loop {
+            self.flush(&mut output);
+            if !output.is_empty() {
+                let (result, written) = stream.write_all(output).await;
+                count(Way::Sent(result.map_err(|error| transfer_failure(&error))? as u64));
+                output = written;
+                output.clear();
+            }
+            if !self.is_handshaking() {
+                return Ok(());
+            }
+            let (result, read) = stream.read(input).await;
+            input = read;
+            match result.map_err(|error| transfer_failure(&error))? {
+                0 => return Err(Failure::new(ErrorKind::Tls, "closed within the handshake")),
+                bytes => count(Way::Received(bytes as u64)),
+            }
+            self.receive(&input, |_| Err(Failure::new(ErrorKind::Malformed, "bytes before any request")))?;
+        }
     }
 
     /// How the session began; known once the handshake is over.

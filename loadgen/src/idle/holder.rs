@@ -9,6 +9,7 @@ use std::{
     future::poll_fn,
     io::{self, BufRead, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     pin::pin,
     rc::Rc,
     sync::{
@@ -25,17 +26,19 @@ use monoio::{
     io::{AsyncReadRent, AsyncWriteRentExt},
     net::TcpStream,
 };
+use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     client::{
         http1,
-        protocol::{Event, Failure},
+        protocol::{Event, Failure, Received},
         socket::{Address, connect, transfer_failure},
+        tls,
     },
     load::{Alarm, Target, runtime},
     record::{ErrorCounts, ErrorKind},
-    scenario::Expect,
+    scenario::{Expect, Tls},
 };
 
 /// How often connections are opened and the state is told.
@@ -60,6 +63,16 @@ pub(super) struct Orders {
     pub(super) open_per_second: u64,
     pub(super) request: bool,
     pub(super) keep_alive_ms: Option<u64>,
+    /// Whom to trust, where the connections are TLS.
+    pub(super) tls: Option<Trust>,
+}
+
+/// How the server proves who it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Trust {
+    pub(super) server_name: String,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) insecure: bool,
 }
 
 /// Where a process stands.
@@ -120,8 +133,16 @@ struct Shared {
     address: Address,
     target: &'static Target,
     request: bool,
+    tls: Option<(tls::Client, ServerName<'static>)>,
     state: RefCell<State>,
     connecting: Cell<usize>,
+}
+
+/// A connection, and its TLS.
+#[derive(Debug)]
+struct Link {
+    stream: TcpStream,
+    tls: Option<tls::Session>,
 }
 
 /// What the process knows of one connection.
@@ -146,6 +167,7 @@ async fn run(orders: Orders, is_over: &AtomicBool) -> anyhow::Result<()> {
         address: Address::Tcp(orders.address),
         target: Box::leak(Box::new(target)),
         request: orders.request,
+        tls: orders.tls.as_ref().map(client).transpose()?,
         state: RefCell::default(),
         connecting: Cell::new(0),
     });
@@ -178,6 +200,15 @@ async fn run(orders: Orders, is_over: &AtomicBool) -> anyhow::Result<()> {
         alarm.until(start + TICK * ticks as u32).await?;
     }
     Ok(())
+}
+
+fn client(trust: &Trust) -> anyhow::Result<(tls::Client, ServerName<'static>)> {
+    // Each connection is a client of its own: what is held shall not depend on tickets.
+    let settings =
+        Tls { insecure: trust.insecure, ca_file: trust.ca_file.clone(), resumption: false, ..Tls::default() };
+    let name = trust.server_name.clone();
+    let name = ServerName::try_from(name).with_context(|| format!("`{}` is no name for TLS", trust.server_name))?;
+    Ok((tls::Client::new(&settings)?, name))
 }
 
 /// Where the connection of this number comes from: 127.1.0.1 and its successors, if the target is in 127.0.0.0/8.
@@ -225,13 +256,13 @@ impl KeepAlive {
 async fn hold_one(shared: Rc<Shared>, held: Rc<Held>, source: Option<IpAddr>) {
     let connected = connect(&shared.address, source).await;
     shared.connecting.set(shared.connecting.get() - 1);
-    let mut stream = match connected {
-        Ok(stream) => stream,
+    let mut link = match connected {
+        Ok(stream) => Link { stream, tls: None },
         Err(failure) => return shared.count(&failure, true),
     };
     shared.state.borrow_mut().open += 1;
-    let mut is_ready = !shared.request;
-    let outcome = Box::pin(converse(&shared, &held, &mut stream, &mut is_ready)).await;
+    let mut is_ready = false;
+    let outcome = Box::pin(converse(&shared, &held, &mut link, &mut is_ready)).await;
     shared.state.borrow_mut().open -= 1;
     match outcome {
         Ok(()) => shared.state.borrow_mut().closed += 1,
@@ -240,16 +271,22 @@ async fn hold_one(shared: Rc<Shared>, held: Rc<Held>, source: Option<IpAddr>) {
 }
 
 /// Holds a connection until the peer closes it.
-async fn converse(shared: &Shared, held: &Held, stream: &mut TcpStream, is_ready: &mut bool) -> Result<(), Failure> {
-    if shared.request {
-        Box::pin(exchange(shared, stream)).await?;
-        *is_ready = true;
+async fn converse(shared: &Shared, held: &Held, link: &mut Link, is_ready: &mut bool) -> Result<(), Failure> {
+    if let Some((client, name)) = &shared.tls {
+        let mut session = client.session(name)?;
+        Box::pin(session.shake_hands(&mut link.stream, |_| ())).await?;
+        link.tls = Some(session);
     }
+    if shared.request {
+        Box::pin(exchange(shared, link)).await?;
+    }
+    *is_ready = true;
     shared.state.borrow_mut().ready += 1;
     loop {
-        match wait(held, stream).await? {
-            Woken::ByPeer => return read_end(stream).await,
-            Woken::ByClock => Box::pin(exchange(shared, stream)).await?,
+        match wait(held, &link.stream).await? {
+            Woken::ByPeer if Box::pin(has_ended(link)).await? => return Ok(()),
+            Woken::ByPeer => {}
+            Woken::ByClock => Box::pin(exchange(shared, link)).await?,
         }
     }
 }
@@ -274,39 +311,63 @@ async fn wait(held: &Held, stream: &TcpStream) -> Result<Woken, Failure> {
     .await
 }
 
-/// The peer has closed, or says what it was not asked for.
-async fn read_end(stream: &mut TcpStream) -> Result<(), Failure> {
-    match stream.read(Vec::with_capacity(1)).await.0 {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(http1::Malformed::Unsolicited.into()),
-        Err(error) => Err(transfer_failure(&error)),
+/// Whether the peer has closed; else it has said what only TLS knows, such as a ticket.
+async fn has_ended(link: &mut Link) -> Result<bool, Failure> {
+    let room = if link.tls.is_some() { READ_BYTES } else { 1 };
+    let (result, read) = link.stream.read(Vec::with_capacity(room)).await;
+    if result.map_err(|error| transfer_failure(&error))? == 0 {
+        return Ok(true);
+    }
+    let unsolicited = |_: &[u8]| Err(http1::Malformed::Unsolicited.into());
+    match &mut link.tls {
+        None => unsolicited(&read).map(|()| false),
+        Some(tls) => tls.receive(&read, unsolicited).map(|()| tls.has_ended()),
     }
 }
 
 /// One request and its answer.
-async fn exchange(shared: &Shared, stream: &mut TcpStream) -> Result<(), Failure> {
-    stream.write_all(shared.target.usual).await.0.map_err(|error| transfer_failure(&error))?;
+async fn exchange(shared: &Shared, link: &mut Link) -> Result<(), Failure> {
+    let request = shared.target.usual;
+    let written = match &mut link.tls {
+        None => link.stream.write_all(request).await.0,
+        Some(tls) => {
+            let mut sealed = Vec::with_capacity(request.len() + 64);
+            tls.write(request, &mut sealed);
+            link.stream.write_all(sealed).await.0
+        }
+    };
+    written.map_err(|error| transfer_failure(&error))?;
     let mut session = http1::Session::new();
     session.request(shared.target, false);
     let mut buffer = Vec::with_capacity(READ_BYTES);
-    loop {
-        let (result, read) = stream.read(buffer).await;
+    let mut is_answered = false;
+    while !is_answered {
+        let (result, read) = link.stream.read(buffer).await;
         buffer = read;
         if result.map_err(|error| transfer_failure(&error))? == 0 {
             return Err(Failure::new(ErrorKind::ClosedEarly, "before the end of an answer"));
         }
-        let received = session.receive(&buffer)?;
-        if let Some(Event::Answered(answered)) = received.event {
-            if let Some(kind) = answered.unexpected {
-                return Err(Failure::new(kind, "an answer that is not as expected"));
+        let mut take = |bytes: &[u8]| {
+            // Nothing follows the only answer.
+            let received = if is_answered { Received { consumed: 0, event: None } } else { session.receive(bytes)? };
+            if let Some(Event::Answered(answered)) = received.event {
+                is_answered = true;
+                if let Some(kind) = answered.unexpected {
+                    return Err(Failure::new(kind, "an answer that is not as expected"));
+                }
             }
-            if received.consumed < buffer.len() {
+            if is_answered && received.consumed < bytes.len() {
                 return Err(http1::Malformed::Unsolicited.into());
             }
-            shared.state.borrow_mut().answers += 1;
-            return Ok(());
+            Ok(())
+        };
+        match &mut link.tls {
+            None => take(&buffer)?,
+            Some(tls) => tls.receive(&buffer, take)?,
         }
     }
+    shared.state.borrow_mut().answers += 1;
+    Ok(())
 }
 
 impl Shared {

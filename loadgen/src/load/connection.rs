@@ -9,10 +9,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use monoio::{
-    io::{AsyncReadRent, AsyncWriteRentExt},
-    net::TcpStream,
-};
+use monoio::net::TcpStream;
 
 use super::{
     exchange::Exchange,
@@ -23,7 +20,7 @@ use crate::{
     client::{
         http1,
         protocol::{Failure, Protocol},
-        socket::{Address, connect, transfer_failure},
+        socket::{Address, connect},
         tls, websocket,
     },
     record::{ErrorKind, Recorder},
@@ -314,28 +311,14 @@ async fn shake_hands(
 ) -> Result<Option<RefCell<tls::Session>>, Failure> {
     let (Some(client), Some(name)) = (&worker.tls, &endpoint.server_name) else { return Ok(None) };
     let mut session = client.session(name)?;
-    let mut input = Vec::with_capacity(16 << 10);
-    let mut output = Vec::new();
-    loop {
-        session.flush(&mut output);
-        if !output.is_empty() {
-            let (result, written) = stream.write_all(output).await;
-            let bytes = result.map_err(|error| transfer_failure(&error))? as u64;
-            worker.record(worker.now_ns(), |recorder| recorder.sent(bytes));
-            output = written;
-            output.clear();
-        }
-        if !session.is_handshaking() {
-            break;
-        }
-        let (result, read) = stream.read(input).await;
-        input = read;
-        match result.map_err(|error| transfer_failure(&error))? {
-            0 => return Err(Failure::new(ErrorKind::Tls, "closed within the handshake")),
-            bytes => worker.record(worker.now_ns(), |recorder| recorder.received(bytes as u64)),
-        }
-        session.receive(&input, |_| Err(Failure::new(ErrorKind::Malformed, "bytes before any request")))?;
-    }
+    session
+        .shake_hands(stream, |way| {
+            worker.record(worker.now_ns(), |recorder| match way {
+                tls::Way::Sent(bytes) => recorder.sent(bytes),
+                tls::Way::Received(bytes) => recorder.received(bytes),
+            });
+        })
+        .await?;
     let took_ns = worker.now_ns() - began_ns;
     worker.record_connection(|recorder| recorder.shook_hands(session.handshake(), took_ns));
     Ok(Some(RefCell::new(session)))

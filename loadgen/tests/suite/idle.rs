@@ -5,7 +5,10 @@ use std::process::{Command, Output};
 use kit::{Nginx, Process, eventually};
 use serde_json::Value;
 
-use crate::server::{Server, read_head};
+use crate::{
+    peers::NginxTls,
+    server::{Server, read_head},
+};
 
 fn loadgen(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_loadgen")).args(arguments).output().expect("the program")
@@ -48,6 +51,27 @@ fn connections_are_held_from_many_addresses_over_several_processes() {
     assert!(report["state"]["answers"].as_u64() > Some(1200), "{report}");
     assert!(report["memory"]["end"]["target"]["resident_bytes"].as_u64() > Some(1 << 20), "{report}");
     assert!(report["load"]["beside"]["p99_ns"].as_u64() > Some(0), "{report}");
+}
+
+#[test]
+fn connections_are_held_over_tls() {
+    let nginx = NginxTls::start();
+    let (url, certificate) = (format!("https://{}/", nginx.address()), nginx.certificate());
+    let certificate = certificate.to_str().expect("a path in ASCII");
+    let hold = |trust: &[&str]| {
+        let usual = ["idle", &url, "-c", "50", "-d", "300ms", "--request", "--keep-alive", "100ms", "--json"];
+        loadgen(&[&usual[..], trust].concat())
+    };
+    let output = hold(&["--ca-file", certificate, "--sni", "localhost"]);
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["state"]["open"], 50, "{report}");
+    assert!(report["state"]["answers"].as_u64() > Some(100), "{report}");
+    assert!(hold(&["--insecure"]).status.success());
+    let untrusted = hold(&["--sni", "localhost"]);
+    assert!(!untrusted.status.success(), "nobody vouches for this certificate");
+    let report: Value = serde_json::from_slice(&untrusted.stdout).expect("JSON");
+    assert_eq!((&report["state"]["open"], &report["state"]["errors"]["tls"]), (&0.into(), &50.into()), "{report}");
 }
 
 #[test]

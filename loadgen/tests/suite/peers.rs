@@ -1,6 +1,11 @@
 //! Against servers that we did not write: nginx, Python's http.server, Python's websockets.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use kit::{Nginx, Port, Process, PythonServer};
 use loadgen::{
@@ -59,7 +64,7 @@ fn a_unix_socket_takes_the_place_of_the_host() {
 }
 
 /// nginx with a certificate for `localhost` that it signed itself.
-struct NginxTls {
+pub(crate) struct NginxTls {
     _process: Process,
     port: Port,
     folder: tempfile::TempDir,
@@ -84,7 +89,7 @@ fn trusting(folder: &Path) -> Tls {
 }
 
 impl NginxTls {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = certificate();
         let path = |name: &str| folder.path().join(name);
         let port = Port::take();
@@ -95,6 +100,15 @@ impl NginxTls {
         let mut process = Process::spawn("nginx", &mut nginx);
         process.wait_until_listening(&port.address());
         Self { _process: process, port, folder }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port.number())
+    }
+
+    /// The file of the certificate.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
     }
 
     fn scenario(&self) -> Scenario {
