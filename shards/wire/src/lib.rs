@@ -19,6 +19,8 @@
 //!   makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again, [`h1::edits`] and
 //!   [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines of the two ends
 //!   of a connection;
+//! - [`detect`]: what the first bytes of a connection begin; [`proxy_protocol`] and [`tls_hello`]: what may stand ahead of the
+//!   first message, who the connection was opened for and which server a TLS client asks for;
 //! - [`error`]: everything that a peer can get wrong, by name and place.
 //!
 //! Strictness is a security property: a message that two readers could understand in two ways is refused, even where a
@@ -27,12 +29,15 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod detect;
 pub mod error;
 pub mod field;
 pub mod h1;
 pub mod head;
 pub mod path;
+pub mod proxy_protocol;
 pub mod span;
+pub mod tls_hello;
 
 pub use error::{BodyError, FramingError, PathError, RequestError, ResponseError, SyntaxError};
 pub use field::{Field, FieldName, FieldNames};

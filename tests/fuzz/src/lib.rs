@@ -3,15 +3,18 @@
 //! Not to panic is the least of them. Each module holds the code against something independent: the fast reader against
 //! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body
 //! in pieces against the body in one piece and against a naive decoder, the two ends of a connection against each other,
-//! and the answers of a shared connection against the ids of their requests.
+//! the answers of a shared connection against the ids of their requests, a line of the PROXY protocol against
+//! one read word by word, and a ClientHello against itself in other records.
 
 pub mod chunked;
 pub mod connection;
 pub mod loadgen_response;
 pub mod path;
 pub mod pipeline;
+pub mod proxy_protocol;
 pub mod request_head;
 pub mod response_head;
+pub mod tls_hello;
 
 use wire::Limits;
 

@@ -1,10 +1,13 @@
-//! What the crate promises, section by section of RFC 9112 and RFC 9110, then as properties over generated messages.
+//! What the crate promises, section by section of RFC 9112 and RFC 9110 and of what may stand ahead of HTTP, then as properties over
+//! generated messages.
 //! One binary: the modules share the tables' readers below.
 
 // The name under which the rest of the workspace knows the crate.
 extern crate ringway_wire as wire;
 
+mod detect;
 mod properties;
+mod proxy_protocol;
 mod rfc9110_10_expect;
 mod rfc9110_7_forwarding;
 mod rfc9112_2_message;
@@ -15,6 +18,7 @@ mod rfc9112_6_framing;
 mod rfc9112_7_chunked;
 mod rfc9112_9_connections;
 mod security;
+mod tls_hello;
 
 use wire::h1::{Parsed, parse_request, parse_response};
 use wire::{Limits, RequestError, RequestHead, ResponseError, ResponseHead};
