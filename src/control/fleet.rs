@@ -129,7 +129,7 @@ impl Fleet {
             let sockets = dealt[shard].take().into_iter().flatten();
             let accepting = |socket: Socket| {
                 let tally = metrics.listener(shard, &socket.asked);
-                Accepting { socket: socket.socket, tally }
+                Accepting { socket: socket.socket, listener: socket.listener, tally }
             };
             sockets.map(accepting).collect()
         };

@@ -60,6 +60,8 @@ struct Name {
 pub(crate) struct Socket {
     /// The address of its listener, as the configuration has it.
     pub(crate) asked: String,
+    /// The place of its listener in the Plan.
+    pub(crate) listener: usize,
     pub(crate) socket: OwnedFd,
 }
 
@@ -163,14 +165,15 @@ impl Sockets {
     /// Gives the sockets out to `shards` shards. A shard has at least one of each listener; one that several have is copied.
     pub(crate) fn deal(self, shards: usize) -> io::Result<Vec<Vec<Socket>>> {
         let mut dealt: Vec<Vec<Socket>> = (0..shards).map(|_| Vec::new()).collect();
-        for held in self.listeners {
+        for (listener, held) in self.listeners.into_iter().enumerate() {
             let asked = held.name.asked;
             let count = held.sockets.len();
             for (shard, without) in dealt.iter_mut().enumerate().skip(count) {
-                without.push(Socket { asked: asked.clone(), socket: held.sockets[shard % count].try_clone()? });
+                let socket = held.sockets[shard % count].try_clone()?;
+                without.push(Socket { asked: asked.clone(), listener, socket });
             }
             for (index, socket) in held.sockets.into_iter().enumerate() {
-                dealt[index % shards].push(Socket { asked: asked.clone(), socket });
+                dealt[index % shards].push(Socket { asked: asked.clone(), listener, socket });
             }
         }
         Ok(dealt)

@@ -76,7 +76,7 @@ impl Shard {
         match commands.recv() {
             Ok(mut commands) => {
                 commands
-                    .send(Command::Accept(vec![Accepting { socket, tally: None }]))
+                    .send(Command::Accept(vec![Accepting { socket, listener: 0, tally: None }]))
                     .map_err(|_| anyhow!("the shard takes no commands"))?;
                 shard.commands = Some(commands);
             }

@@ -88,9 +88,13 @@ fn take(shard: &Acceptance, accepted: io::Result<Stream>) {
 fn admit(shard: &Acceptance, stream: Stream) {
     shard.counters.connections_accepted.add(1);
     shard.tally.as_ref().inspect(|tally| tally.connections.add(1));
-    let client = Client::new(stream.peer(), &shard.serving().plan);
+    let serving = shard.serving();
+    let client = Client::new(stream.peer(), &serving.plan);
+    let due = ring::now() + serving.plan.timeouts.head;
+    let tls = serving.plan.listeners.get(shard.place).and_then(|listener| listener.tls);
     match shard.enter(&client, shard.tally.as_ref()) {
-        Ok(membership) => ring::spawn(session::http1::serve(membership, Transport::Plain(stream), client)),
+        Ok(membership) if tls.is_some() => ring::spawn(session::secure::greet(membership, stream, client, due)),
+        Ok(membership) => ring::spawn(session::http1::serve(membership, Transport::Plain(stream), client, due)),
         Err(limit) => shard.counters.hit(limit),
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use plan::Plan;
 
 use crate::admission::ClientKey;
+use crate::secure::Secure;
 
 /// Bytes of the longest IP address as text.
 const TEXT_BYTES_MAX: usize = 45;
@@ -19,12 +20,15 @@ pub(crate) struct Client {
     pub(crate) trusted: bool,
     /// Whom its connections and breaches are put down to; nobody, if it speaks for many.
     pub(crate) key: Option<ClientKey>,
+    /// What is known of its connection by TLS, if it speaks that.
+    secure: Option<Box<Secure>>,
 }
 
 impl Client {
     /// The client at `address`; `None` is a peer on a Unix socket.
     pub(crate) fn new(address: Option<SocketAddr>, plan: &Plan) -> Client {
-        let mut client = Client { text: [0; TEXT_BYTES_MAX], text_len: 0, trusted: plan.trust.unix, key: None };
+        let mut client =
+            Client { text: [0; TEXT_BYTES_MAX], text_len: 0, trusted: plan.trust.unix, key: None, secure: None };
         if let Some(address) = address {
             client.trusted = plan.trust.trusts(address.ip());
             client.key = (!client.trusted).then(|| ClientKey::of(address.ip()));
@@ -33,6 +37,17 @@ impl Client {
             client.write_str("unix:").expect("it fits");
         }
         client
+    }
+
+    /// The same client, with whom TLS is spoken now.
+    pub(crate) fn with_tls(mut self, secure: Secure) -> Client {
+        self.secure = Some(Box::new(secure));
+        self
+    }
+
+    /// What is known of its connection by TLS; `None` without.
+    pub(crate) fn secure(&self) -> Option<&Secure> {
+        self.secure.as_deref()
     }
 
     /// As [`Client::text`], for those who need bytes.

@@ -40,6 +40,8 @@ pub enum Command {
 pub struct Accepting {
     /// The socket.
     pub socket: OwnedFd,
+    /// Which of the Plan's listeners it belongs to.
+    pub listener: usize,
     /// What is counted of its listener, if anything is.
     pub tally: Option<Arc<ListenerTally>>,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ring::{Count, Histogram};
+use tls::{Negotiated, Reason};
 
 use crate::outcome::{Limit, Outcome};
 
@@ -36,6 +37,10 @@ pub struct Counters {
     pub coalesced_batches: Count,
     /// Those of them that were sent again because their connection failed them or was held up.
     pub coalesced_resent: Count,
+    /// Handshakes of TLS that were completed, in the order of [`Negotiated::kind`].
+    pub tls_handshakes: [Count; Negotiated::KINDS],
+    /// Those that failed, in the order of [`Reason::NAMES`].
+    pub tls_handshakes_failed: [Count; Reason::NAMES.len()],
     /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
     pub tunnels: Count,
     /// Tunnels open; rises and falls.
@@ -120,9 +125,12 @@ impl Counters {
             ("ring_sockets_open", &ring.sockets_open),
         ];
         let singles = singles.map(|(name, count)| Reading { name, member: None, value: count.value() });
+        let handshakes = self.tls_handshakes.iter().map(Count::value).sum();
+        let handshakes = [Reading { name: "tls_handshakes", member: None, value: handshakes }];
         let exchanges = family("exchanges", &Outcome::WORDS, &self.exchanges);
         let limits = family("limits", &Limit::NAMES, &self.limits);
-        exchanges.chain(limits).chain(singles)
+        let failed = family("tls_handshakes_failed", &Reason::NAMES, &self.tls_handshakes_failed);
+        exchanges.chain(limits).chain(failed).chain(handshakes).chain(singles)
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn run<'a, D: Downstream>(
         let mut tunnel_opened = None;
         request.kept.get_mut().clear();
         forward::name(forwarding, &shard.request_ids, client, request);
-        let way = shard.overload.admit().and_then(|()| find_way(serving, request));
+        let way = shard.overload.admit().and_then(|()| find_way(serving, client, request));
         // From here on the head may have to wait for as long as the upstream takes.
         request.bytes.settle();
         let result = match &way {
@@ -168,8 +168,12 @@ async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error
 }
 
 /// Where the request goes, if anywhere.
-fn find_way<'a>(serving: &'a Serving, request: &mut Request) -> Result<Way<'a>, Error> {
+fn find_way<'a>(serving: &'a Serving, client: &Client, request: &mut Request) -> Result<Way<'a>, Error> {
     let Request { head, bytes, route, .. } = request;
+    // RFC 9110 §7.4, §15.5.20
+    if client.secure().is_some_and(|secure| !secure.admits(head.host(bytes), serving.acceptor.as_deref())) {
+        return Err(Error::new(Side::Client, Kind::Misdirected, 421));
+    }
     // RFC 9110 §9.3.8: it would show a script what its browser keeps from it, and nobody needs it.
     if head.method() == Method::Trace {
         return Err(Error::new(Side::Client, Kind::Unsupported, 405));
@@ -218,6 +222,8 @@ fn record<D: Downstream>(shard: &Shard, serving: &Serving, ended: &Ended<'_>, do
     let (now, kept) = (ring::now(), request.kept.borrow());
     shard.record(serving, log, now, || Record {
         client: client.text(),
+        server_name: client.secure().and_then(|secure| secure.server_name.as_deref()),
+        tls: client.secure().map(|secure| &secure.negotiated),
         request: Some((&request.head, &request.bytes)),
         response: &kept,
         status: status(down, outcome),

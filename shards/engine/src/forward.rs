@@ -31,8 +31,9 @@ const IDENTITY: FieldNames = FieldNames::of(&[
     FieldName::XRequestId,
 ]);
 
-/// The protocol by which the client's request came. TLS will say otherwise.
+/// The protocol by which the client's request came.
 const PROTOCOL: Line = Line::new(FieldName::XForwardedProto, "X-Forwarded-Proto: http\r\n");
+const PROTOCOL_SECURE: Line = Line::new(FieldName::XForwardedProto, "X-Forwarded-Proto: https\r\n");
 
 /// The name under which Ringway stands in Via.
 const PSEUDONYM: &[u8] = b"ringway";
@@ -68,7 +69,7 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
     }
     extend_list(edits, kept, head, bytes, FieldName::XForwardedFor, address)?;
     if !keeps(FieldName::XForwardedProto) {
-        edits.add_line(PROTOCOL);
+        edits.add_line(if client.secure().is_some() { PROTOCOL_SECURE } else { PROTOCOL });
     }
     if let Some(authority) = head.authority()
         && !keeps(FieldName::XForwardedHost)
@@ -201,7 +202,7 @@ fn forwarded_element(client: &Client, head: &RequestHead, bytes: &[u8]) -> Strin
         let authority = authority.of(bytes).escape_ascii();
         write!(element, ";host=\"{authority}\"").expect("writing to memory does not fail");
     }
-    element.push_str(";proto=http");
+    element.push_str(if client.secure().is_some() { ";proto=https" } else { ";proto=http" });
     element
 }
 

@@ -39,6 +39,7 @@ mod random;
 mod record;
 mod request_id;
 mod route;
+mod secure;
 mod session;
 mod shard;
 mod snapshot;
@@ -46,9 +47,9 @@ mod streams;
 mod tally;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code, reason = "the listeners that speak TLS come with the handshake")]
 mod transport;
 mod tuning;
+mod turns;
 mod upstream;
 mod wakers;
 

@@ -42,6 +42,8 @@ pub enum Kind {
     TunnelIdle,
     /// There is more to do than can be done in time.
     Overloaded,
+    /// A request over a connection whose handshake was for another host.
+    Misdirected,
 }
 
 /// Why an exchange did not complete.
@@ -103,7 +105,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All words of [`Outcome::as_str`], in the order of [`Outcome::index`].
-    pub const WORDS: [&'static str; 17] = [
+    pub const WORDS: [&'static str; 18] = [
         "completed",
         "client_malformed",
         "client_too_large",
@@ -121,6 +123,7 @@ impl Outcome {
         "tunnel_idle",
         "overloaded",
         "request_timeout",
+        "client_misdirected",
     ];
 
     /// The outcome's place in [`Outcome::WORDS`].
@@ -130,6 +133,7 @@ impl Outcome {
         match (error.side, error.kind) {
             (_, Kind::TunnelIdle) => 14,
             (Side::Client, Kind::Unsupported) => 12,
+            (Side::Client, Kind::Misdirected) => 17,
             (Side::Ringway, Kind::Loop) => 13,
             (Side::Client, Kind::TooLarge) => 2,
             (Side::Client, Kind::TimedOut) => 3,
@@ -178,5 +182,6 @@ mod tests {
         assert_eq!(failed(Side::Client, Kind::TunnelIdle), "tunnel_idle");
         assert_eq!(failed(Side::Ringway, Kind::Overloaded), "overloaded");
         assert_eq!(failed(Side::Ringway, Kind::TimedOut), "request_timeout");
+        assert_eq!(failed(Side::Client, Kind::Misdirected), "client_misdirected");
     }
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use plan::access_log::{Escape, Field, Format, Piece, Share};
 use plan::{AccessLog, LogTargetId};
+use tls::Negotiated;
 use wire::{RequestHead, Version};
 
 use crate::outcome::{Error, Outcome};
@@ -35,6 +36,10 @@ pub struct Record<'a> {
     pub client: &'a str,
     /// The request's head and the bytes that it refers to; `None` if it did not pass the gate.
     pub request: Option<(&'a RequestHead, &'a [u8])>,
+    /// The name that the client's TLS asked for (SNI), if it did.
+    pub server_name: Option<&'a str>,
+    /// What was agreed on with the client, if it speaks TLS.
+    pub tls: Option<&'a Negotiated>,
     /// The fields of the response that the log asks for.
     pub response: &'a KeptFields,
     /// The status that the client got.
@@ -185,6 +190,11 @@ fn write_value(
         Field::Upstream => return record.upstream.map(|upstream| text(upstream.as_bytes())).is_some(),
         Field::RequestId if record.request_id.is_empty() => return false,
         Field::RequestId => text(record.request_id),
+        Field::ServerName => return record.server_name.map(|name| text(name.as_bytes())).is_some(),
+        Field::TlsVersion => return record.tls.map(|tls| text(tls.version.as_str().as_bytes())).is_some(),
+        Field::TlsCipher => return record.tls.map(|tls| text(tls.cipher.as_bytes())).is_some(),
+        Field::TlsGroup => return record.tls.map(|tls| text(tls.group.as_str().as_bytes())).is_some(),
+        Field::TlsResumed => return record.tls.map(|tls| text(if tls.resumed { b"yes" } else { b"no" })).is_some(),
         Field::BytesIn => write_number(line, record.bytes_in),
         Field::BytesOutCommon if record.bytes_out == 0 => return false,
         Field::BytesOut | Field::BytesOutCommon => write_number(line, record.bytes_out),

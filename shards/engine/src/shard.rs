@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use plan::{AccessLogId, Plan, UpstreamId};
 use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
+use tls::Reason;
 use wire::h1::Edits;
 
 use crate::accept::accept;
@@ -29,6 +30,7 @@ use crate::record::{NextOutlet, Outlets, Record, Recorder};
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, Tallies};
+use crate::turns::Turns;
 use crate::upstream::janitor::Janitor;
 use crate::upstream::pool::Pool;
 use crate::wakers::{Place, Wakers};
@@ -92,6 +94,10 @@ pub(crate) struct Shard {
     glitches: Glitches,
     /// About descriptors, memory and ports that have run out.
     pub(crate) scarcity: Complaint,
+    /// Who waits for a handshake.
+    pub(crate) turns: Rc<Turns>,
+    /// About handshakes that fail.
+    handshakes_failed: Complaint,
     /// About clients that are cut off.
     cut_off: Complaint,
     /// About bodies that are copied for want of pipes, and how many of those have been told of or counted.
@@ -121,7 +127,6 @@ pub(crate) struct Serving {
     pools: Rc<[Rc<Pool>]>,
     outlets: Outlets,
     /// Who answers handshakes, if the Plan has TLS.
-    #[expect(dead_code, reason = "sessions do not speak TLS yet")]
     pub(crate) acceptor: Option<Arc<tls::Acceptor>>,
 }
 
@@ -136,6 +141,8 @@ pub(crate) struct Acceptance {
     shard: Rc<Shard>,
     /// Which of the shard's listeners it accepts from.
     listener: usize,
+    /// Which of the Plan's listeners that is.
+    pub(crate) place: usize,
     /// What is counted of that, if anything is.
     pub(crate) tally: Option<Arc<ListenerTally>>,
 }
@@ -213,6 +220,8 @@ impl Shard {
             census: Census::default(),
             glitches: Glitches::default(),
             scarcity: Complaint::default(),
+            turns: Rc::default(),
+            handshakes_failed: Complaint::default(),
             cut_off: Complaint::default(),
             pipes: Complaint::default(),
             pipes_refused: Cell::default(),
@@ -259,6 +268,14 @@ impl Shard {
         listener.inspect(|tally| tally.connections_open.add(1));
         let (shard, task, listener) = (Rc::clone(self), self.session_tasks.add(), listener.cloned());
         Ok(Membership { shard, task, client: counted, listener })
+    }
+
+    /// Takes note of a handshake with `client` that has failed.
+    pub(crate) fn handshake_failed(&self, client: &Client, reason: Reason) {
+        self.counters.tls_handshakes_failed[reason.index()].add(1);
+        if let Some(untold) = self.handshakes_failed.due(ring::now()) {
+            tracing::info!(client = client.text(), reason = reason.as_str(), untold, "a TLS handshake has failed");
+        }
     }
 
     /// Takes note of how an exchange with `client`, or the attempt at one, has ended.
@@ -309,9 +326,9 @@ impl Shard {
         self.draining.borrow().as_ref().map(|draining| draining.began + draining.order.idle)
     }
 
-    fn acceptance(self: &Rc<Self>, listener: usize, tally: Option<Arc<ListenerTally>>) -> Acceptance {
+    fn acceptance(self: &Rc<Self>, listener: usize, place: usize, tally: Option<Arc<ListenerTally>>) -> Acceptance {
         self.acceptors.set(self.acceptors.get() + 1);
-        Acceptance { shard: Rc::clone(self), listener, tally }
+        Acceptance { shard: Rc::clone(self), listener, place, tally }
     }
 
     /// Whether exchanges are to end at once, since the time to drain is up.
@@ -364,8 +381,9 @@ impl Shard {
     async fn obey(self: &Rc<Self>, command: Command) {
         match command {
             Command::Accept(listeners) => {
-                for (index, Accepting { socket, tally }) in listeners.into_iter().enumerate() {
-                    ring::spawn(accept(self.acceptance(index, tally), Listener::from_descriptor(socket)));
+                for (index, Accepting { socket, listener, tally }) in listeners.into_iter().enumerate() {
+                    let acceptance = self.acceptance(index, listener, tally);
+                    ring::spawn(accept(acceptance, Listener::from_descriptor(socket)));
                 }
             }
             Command::Plan(next) => self.take_plan(*next).await,

@@ -51,6 +51,11 @@ impl Transport {
         }
     }
 
+    /// Receives and throws away, whatever it is; ready with `false` at the end.
+    pub(crate) fn poll_drain(&mut self, cx: &Context<'_>) -> Poll<bool> {
+        self.stream_mut().poll_recv(cx, ReadMode::Head).map(|received| matches!(received, Ok(Some(_))))
+    }
+
     /// As [`Stream::poll_below`].
     pub(crate) fn poll_below(&mut self, cx: &Context<'_>, bytes: usize) -> Poll<io::Result<()>> {
         match self {
@@ -64,6 +69,14 @@ impl Transport {
         match self {
             Transport::Plain(stream) => stream.end(),
             Transport::Tls(secured) => secured.end(),
+        }
+    }
+
+    /// Nothing more is sent, and the end that will come is not to be taken for the end of what was being sent: TLS can tell the
+    /// one from the other.
+    pub(crate) fn break_off(&mut self) {
+        if let Transport::Tls(secured) = self {
+            secured.break_off();
         }
     }
 

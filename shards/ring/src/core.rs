@@ -24,6 +24,7 @@ use crate::listener::Accepting;
 use crate::mailbox::Bell;
 use crate::socket::batch::Batch;
 use crate::socket::{Direction, Socket};
+use crate::tick;
 use crate::wheel::Wheel;
 
 /// Most polls of tasks between two looks at the kernel.
@@ -221,7 +222,7 @@ impl Core {
         self.executor.run(POLLS_PER_TICK_MAX, |_| self.counters.panics.add(1));
         self.flush();
         let hungry = self.feed_starved();
-        let wait = if over.get() || hungry || self.executor.is_ready() {
+        let wait = if over.get() || hungry || self.executor.is_ready() || tick::is_awaited() {
             Wait::No
         } else {
             match self.wheel.borrow().next() {
@@ -236,6 +237,7 @@ impl Core {
         kernel.enter(wait)?;
         drop(kernel);
         self.dispatch_all();
+        tick::begin();
         Ok(())
     }
 

@@ -37,6 +37,7 @@ mod socket;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod tick;
 mod timer;
 mod wheel;
 
@@ -54,6 +55,7 @@ pub use mailbox::{Receiver, Sender, ShardAddress, channel};
 pub use pooled::{Pooled, pooled};
 pub use socket::{ReadMode, Stream};
 pub use splice::{Splice, SpliceError};
+pub use tick::next_tick;
 pub use timer::{Timer, now, sleep, sleep_until};
 
 use crate::core::Core;

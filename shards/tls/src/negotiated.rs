@@ -87,6 +87,25 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// How many [kinds](Negotiated::kind) there are.
+    pub const KINDS: usize = Version::NAMES.len() * Group::NAMES.len() * 2;
+
+    /// A number for version, group and whether a session was resumed, to count by.
+    #[must_use]
+    pub fn kind(&self) -> usize {
+        (self.version as usize * Group::NAMES.len() + self.group as usize) * 2 + usize::from(self.resumed)
+    }
+
+    /// The words for a kind: version, group, and `true` for a session that was resumed, else `false`.
+    ///
+    /// # Panics
+    /// If there is no such kind.
+    #[must_use]
+    pub fn words_of(kind: usize) -> [&'static str; 3] {
+        let (pair, resumed) = (kind / 2, ["false", "true"][kind % 2]);
+        [Version::NAMES[pair / Group::NAMES.len()], Group::NAMES[pair % Group::NAMES.len()], resumed]
+    }
+
     /// What `connection`, whose handshake is over, has agreed on.
     pub(crate) fn of(connection: &CommonState) -> Result<Negotiated, Error> {
         let version = match connection.protocol_version() {

@@ -35,6 +35,8 @@ impl Shard {
     fn write(&mut self, log: usize, client: &str) {
         let record = Record {
             client,
+            server_name: None,
+            tls: None,
             request: None,
             response: &KeptFields::default(),
             status: 200,

@@ -344,7 +344,8 @@ impl Rising for LogTally {
 /// What is told of all shards together and only rises.
 fn totals(counters: &Counters) -> impl Iterator<Item = &Count> {
     let singles = [&counters.tunnels, &counters.clients_cut_off, &counters.records_dropped];
-    counters.exchanges.iter().chain(&counters.limits).chain(singles)
+    let handshakes = counters.tls_handshakes.iter().chain(&counters.tls_handshakes_failed);
+    counters.exchanges.iter().chain(&counters.limits).chain(handshakes).chain(singles)
 }
 
 impl Carried {

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Count, Counters, Histogram, Limit, Outcome, RouteTally};
 use plan::LatencyBuckets;
+use tls::{Negotiated, Reason};
 
 use super::catalogue::{METRICS, Metric};
 use super::process::{self, Process};
@@ -150,6 +151,18 @@ fn worker(families: &mut Families, registry: &Registry) {
     };
     families.add("ringway_exchanges_total", by_word(&Outcome::WORDS, |counters| &counters.exchanges));
     families.add("ringway_limits_hit_total", by_word(&Limit::NAMES, |counters| &counters.limits));
+    let handshakes = (0..Negotiated::KINDS).map(|kind| {
+        let all = registry.shards.iter().map(|counters| &**counters).chain([&registry.earlier]);
+        let labels = Negotiated::words_of(kind).map(str::to_owned).to_vec();
+        (labels, all.map(|counters| counters.tls_handshakes[kind].value()).sum::<u64>())
+    });
+    // Most kinds never are.
+    let handshakes = handshakes.filter(|(_, count)| *count > 0).map(|(labels, count)| number(labels, count));
+    families.add("ringway_tls_handshakes_total", handshakes);
+    families.add(
+        "ringway_tls_handshakes_failed_total",
+        by_word(&Reason::NAMES, |counters| &counters.tls_handshakes_failed),
+    );
     families.single("ringway_tunnels_total", total(|counters| &counters.tunnels) as f64);
     families.single("ringway_tunnels_open", total(|counters| &counters.tunnels_open) as f64);
     families.single("ringway_clients_cut_off_total", total(|counters| &counters.clients_cut_off) as f64);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
+use std::path::Path;
 
 /// The configuration of a proxy under test. Its defaults suit tests: one shard, since connections spread over shards by a
 /// hash that no test can foresee, and not pinned, since other tests run beside it. `RINGWAY_IO=epoll` (or `io_uring`) has all
@@ -9,6 +10,8 @@ use std::fmt::{Display, Write};
 #[derive(Debug, Clone)]
 pub struct Config {
     listeners: Vec<String>,
+    /// Of every listener.
+    listener_options: Vec<(String, String)>,
     upstreams: Vec<Upstream>,
     routes: Vec<Route>,
     sections: BTreeMap<&'static str, Vec<(String, String)>>,
@@ -35,7 +38,13 @@ impl Config {
     /// Nothing but the sections that every configuration has.
     #[must_use]
     pub fn new() -> Config {
-        let config = Config { listeners: vec![], upstreams: vec![], routes: vec![], sections: BTreeMap::new() };
+        let config = Config {
+            listeners: vec![],
+            listener_options: vec![],
+            upstreams: vec![],
+            routes: vec![],
+            sections: BTreeMap::new(),
+        };
         let config = config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"");
         // All clients of a test have one address, and what they do to the proxy is no reason to refuse the next.
         let config = config.limit("glitches_per_client", 0);
@@ -56,6 +65,19 @@ impl Config {
     pub fn listen(mut self, address: impl Display) -> Config {
         self.listeners.push(address.to_string());
         self
+    }
+
+    /// Sets an option of all listeners. `value` is a TOML value.
+    #[must_use]
+    pub fn listener_option(mut self, key: &str, value: impl Display) -> Config {
+        self.listener_options.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Speaks TLS with clients, with these certificates, each for the names in it; those who ask for none of them get the first.
+    #[must_use]
+    pub fn tls(self, certificates: &[&Path]) -> Config {
+        self.listener_option("tls", true).set("tls", "certificate", format!("{certificates:?}"))
     }
 
     /// Adds an upstream.
@@ -161,7 +183,9 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         for address in &self.listeners {
-            line(&mut text, format_args!("[[listeners]]\naddress = {address:?}\n"));
+            line(&mut text, format_args!("[[listeners]]\naddress = {address:?}"));
+            self.listener_options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
+            text.push('\n');
         }
         for upstream in &self.upstreams {
             line(&mut text, format_args!("[upstreams.{}]\nservers = [{}]", upstream.name, upstream.servers.join(", ")));

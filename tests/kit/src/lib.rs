@@ -14,6 +14,7 @@
 //! - [`DnsServer`] answers for names as the test says;
 //! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
 //!   what may come of them; [`astray`] asks whether each answer reaches who asked;
+//! - [`Authority`] signs certificates, and [`TlsFront`] speaks TLS for a [`Peer`];
 //! - [`SlowClients`] come by the thousand and send or read a byte a second;
 //! - [`Nginx`] and [`PythonServer`] are servers that we did not write, [`WebSocketServer`] and [`WebSocketClients`] both ends of
 //!   WebSockets, [`Prometheus`] a reader of metrics, and [`Scrape`] a page of
@@ -21,6 +22,7 @@
 
 pub mod address;
 pub mod astray;
+pub mod certificate;
 pub mod config;
 pub mod deadline;
 pub mod dns;
@@ -38,10 +40,12 @@ pub mod scripted;
 pub mod servers;
 pub mod slow;
 pub mod standard;
+pub mod tls_front;
 pub mod turn;
 pub mod websockets;
 
 pub use address::{Address, Port};
+pub use certificate::Authority;
 pub use config::Config;
 pub use deadline::{DEADLINE, Gate, eventually};
 pub use dns::DnsServer;
@@ -56,5 +60,6 @@ pub use ringway::Ringway;
 pub use scrape::Scrape;
 pub use servers::{Nginx, PythonServer};
 pub use slow::SlowClients;
+pub use tls_front::TlsFront;
 pub use turn::Turn;
 pub use websockets::{WebSocketClients, WebSocketServer};

@@ -51,6 +51,8 @@ fn measure(format: Format) -> (f64, usize) {
     let (mut recorder, response) = (Recorder::default(), KeptFields::default());
     let record = Record {
         client: "203.0.113.195",
+        server_name: None,
+        tls: None,
         request: Some((&head, REQUEST)),
         response: &response,
         status: 200,

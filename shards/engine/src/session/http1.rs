@@ -38,6 +38,8 @@ struct Http1 {
     connection: ServerConnection,
     inbox: Inbox,
     outbox: Outbox,
+    /// By when the first request's head has to be there, until it is waited for.
+    head_due: Option<Instant>,
     /// How many requests it has carried.
     requests: u32,
     /// Of the request under way.
@@ -63,14 +65,15 @@ enum Then {
     Drop,
 }
 
-/// Serves a client until one side is done.
-pub(crate) fn serve(shard: Membership, transport: Transport, client: Client) -> impl Future<Output = ()> {
+/// Serves a client until one side is done. The first request's head is `due` then.
+pub(crate) fn serve(shard: Membership, transport: Transport, client: Client, due: Instant) -> impl Future<Output = ()> {
     let mut session = Http1 {
         shard,
         transport,
         connection: ServerConnection::new(),
         inbox: Inbox::default(),
         outbox: Outbox::default(),
+        head_due: Some(due),
         requests: 0,
         request_length: BodyLength::None,
         status: None,
@@ -86,12 +89,10 @@ pub(crate) fn serve(shard: Membership, transport: Transport, client: Client) -> 
 impl Http1 {
     async fn run(&mut self, client: &Client) {
         let mut deadline = Deadline::new();
-        // The first head has its deadline from the accept on.
-        let mut head_due = Some(ring::now() + self.shard.serving().plan.timeouts.head);
         loop {
-            let due = head_due.unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.keep_alive);
+            let due = self.head_due.unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.keep_alive);
             deadline.set_at(due);
-            let limit = if head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
+            let limit = if self.head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
             if !poll_fn(|cx| self.poll_idle(&mut deadline, limit, cx)).await {
                 // What was answered last may still be on its way, and TLS has a last word.
                 if self.transport.owes() {
@@ -100,7 +101,7 @@ impl Http1 {
                 return;
             }
             // What works on a request takes more room than an idle connection shall hold.
-            match ring::pooled(self.work(client, &mut deadline, head_due.take())).await {
+            match ring::pooled(self.work(client, &mut deadline)).await {
                 Then::Idle => {}
                 Then::Close => return ring::pooled(self.close(&mut deadline)).await,
                 Then::Drop => return,
@@ -129,7 +130,7 @@ impl Http1 {
     }
 
     /// Serves requests for as long as bytes are there.
-    async fn work(&mut self, client: &Client, deadline: &mut Deadline, mut head_due: Option<Instant>) -> Then {
+    async fn work(&mut self, client: &Client, deadline: &mut Deadline) -> Then {
         let mut request = self.shard.take_request();
         let then = loop {
             if let Err(error) = self.room(deadline).await {
@@ -138,7 +139,7 @@ impl Http1 {
             }
             // The exchange finishes with the Plan it began with.
             let serving = self.shard.serving();
-            let due = head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
+            let due = self.head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
             if let Err(then) = self.head(&serving.plan, client, &mut request, due, deadline).await {
                 break then;
             }
@@ -270,6 +271,8 @@ impl Http1 {
         let response = KeptFields::default();
         self.shard.record(&serving, serving.plan.access_logs.default, now, || Record {
             client: client.text(),
+            server_name: client.secure().and_then(|secure| secure.server_name.as_deref()),
+            tls: client.secure().map(|secure| &secure.negotiated),
             request: None,
             response: &response,
             status: error.status,
@@ -493,6 +496,8 @@ impl Downstream for Http1 {
         } else {
             // The rest is missing, and the connection's end says so.
             self.connection.force_close();
+            self.flush();
+            self.transport.break_off();
         }
     }
 

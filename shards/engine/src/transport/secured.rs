@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use ring::{Buffer, Chunk, ReadMode, Stream};
 use tls::{Negotiated, Session};
 
+use super::Transport;
+
 /// Room of the buffer that what is to be told the peer is written to, if anything is. Rarely anything is.
 const ASIDE_ROOM_BYTES: usize = 1024;
 
@@ -42,6 +44,13 @@ pub(super) fn mode(mode: ReadMode) -> ReadMode {
 impl Secured {
     pub(crate) fn new(stream: Stream, session: Session) -> Secured {
         Secured { stream, session, received: Chunk::default(), partial: None, has_ended: false, failure: None }
+    }
+
+    /// A connection that is refused before its handshake begins: nobody has the name that its client asks for.
+    pub(crate) fn refuse(mut stream: Stream) -> Transport {
+        // RFC 6066 §3: `unrecognized_name`, fatal, in the version that everybody understands before one is agreed on.
+        stream.write(Chunk::from_static(&[21, 3, 1, 0, 2, 2, 112]));
+        Transport::Plain(stream)
     }
 
     /// Why TLS has failed, if it has.
@@ -125,12 +134,19 @@ impl Secured {
     /// Says that nothing more is sent, and then sends nothing more.
     pub(super) fn end(&mut self) {
         if !self.has_ended {
-            let mut outgoing = Buffer::with_room(ASIDE_ROOM_BYTES);
-            self.session.close(&mut outgoing);
-            self.send(outgoing);
+            if self.failure.is_none() {
+                let mut outgoing = Buffer::with_room(ASIDE_ROOM_BYTES);
+                self.session.close(&mut outgoing);
+                self.send(outgoing);
+            }
             self.has_ended = true;
             self.stream.end();
         }
+    }
+
+    /// The connection's end will not be announced.
+    pub(super) fn break_off(&mut self) {
+        self.failure.get_or_insert(tls::Error::Ended);
     }
 
     pub(super) fn owes(&self) -> bool {

@@ -116,6 +116,16 @@ fields! {
     Upstream = "upstream",
     /// The request's name, where requests are named.
     RequestId = "request_id",
+    /// The name that the client's TLS asked for.
+    ServerName = "sni",
+    /// The version of TLS: `TLSv1.3`.
+    TlsVersion = "tls_version",
+    /// The cipher suite, as IANA names it: `TLS_AES_128_GCM_SHA256`.
+    TlsCipher = "tls_cipher",
+    /// What keys were exchanged with: `X25519MLKEM768`.
+    TlsGroup = "tls_group",
+    /// `yes` where a session was resumed, else `no`.
+    TlsResumed = "tls_resumed",
     /// Bytes of the request's body.
     BytesIn = "bytes_in",
     /// Bytes of the response's body.
@@ -163,6 +173,11 @@ impl Field {
                 | Field::Route
                 | Field::Upstream
                 | Field::RequestId
+                | Field::ServerName
+                | Field::TlsVersion
+                | Field::TlsCipher
+                | Field::TlsGroup
+                | Field::TlsResumed
                 | Field::BytesOutCommon
                 | Field::RequestHeader(_)
                 | Field::ResponseHeader(_)

@@ -1,0 +1,180 @@
+//! A connection from the first message of its TLS handshake to the last.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use ring::{Chunk, ReadMode, Stream};
+use tls::{Error, Negotiated, Reason, Session};
+use wire::tls_hello::{Alert, HelloReader, Progress as Hello};
+
+use super::http1;
+use crate::client::Client;
+use crate::deadline::Deadline;
+use crate::inbox::Inbox;
+use crate::outcome::Limit;
+use crate::secure::Secure;
+use crate::shard::Membership;
+use crate::transport::{Secured, Transport};
+
+/// How long a connection whose handshake has failed is read, so that the client gets the alert: data that arrives at a closed
+/// socket makes the kernel send a reset, which can overtake it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A client that has said hello.
+pub(crate) struct Greeted {
+    pub(crate) shard: Membership,
+    pub(crate) stream: Stream,
+    pub(crate) client: Client,
+    /// All that has come from it.
+    pub(crate) received: Chunk,
+    /// The name that it asks for, in lower case.
+    pub(crate) server_name: Option<Box<str>>,
+    /// By when the handshake and the head of the first request must be there.
+    pub(crate) due: Instant,
+}
+
+/// Reads the client's first message, as far as it tells which name it asks for.
+pub(crate) async fn greet(shard: Membership, stream: Stream, client: Client, due: Instant) {
+    let mut deadline = Deadline::new();
+    deadline.set_at(due);
+    let (mut transport, mut inbox, mut reader) = (Transport::Plain(stream), Inbox::default(), HelloReader::default());
+    let refusal = loop {
+        match reader.read(inbox.bytes()) {
+            Ok(Hello::Partial) => {}
+            Ok(Hello::Complete(hello)) => {
+                let received = inbox.take(inbox.bytes().len());
+                let Transport::Plain(stream) = transport else { return };
+                let server_name = hello.server_name().map(Into::into);
+                return serve(Greeted { shard, stream, client, received, server_name, due }).await;
+            }
+            Ok(Hello::NotTls) => break Alert::UnexpectedMessage,
+            Err(error) => break error.alert(),
+        }
+        inbox.settle();
+        let more = poll_fn(|cx| match inbox.poll_fill(&mut transport, cx, ReadMode::Head) {
+            Poll::Ready(filled) => Poll::Ready(filled.unwrap_or(false)),
+            Poll::Pending => poll_late(&shard, &mut deadline, cx).map(|()| false),
+        });
+        if !more.await {
+            let reason = if inbox.is_ended() { Reason::Ended } else { Reason::TimedOut };
+            return shard.handshake_failed(&client, reason);
+        }
+    };
+    shard.handshake_failed(&client, Reason::Malformed);
+    transport.write(Chunk::copy_of(&refusal.record()));
+    farewell(transport, &mut deadline).await;
+}
+
+/// Conducts the handshake and serves the client.
+pub(crate) async fn serve(greeted: Greeted) {
+    let mut deadline = Deadline::new();
+    deadline.set_at(greeted.due);
+    let Greeted { shard, stream, client, received, server_name, due } = greeted;
+    // It takes more room than the connection shall hold when it is over, whose task is another one.
+    match shake_hands(&shard, stream, received, server_name.as_deref(), &mut deadline).await {
+        Ok((secured, negotiated)) => {
+            shard.counters.tls_handshakes[negotiated.kind()].add(1);
+            let client = client.with_tls(Secure { server_name, negotiated: *negotiated });
+            ring::spawn(http1::serve(shard, Transport::Tls(secured), client, due));
+        }
+        Err(Failure { reason, transport }) => {
+            shard.handshake_failed(&client, reason);
+            if let Some(transport) = transport {
+                farewell(transport, &mut deadline).await;
+            }
+        }
+    }
+}
+
+/// Why there was no handshake, and who is to be told.
+struct Failure {
+    reason: Reason,
+    transport: Option<Transport>,
+}
+
+async fn shake_hands(
+    shard: &Membership,
+    stream: Stream,
+    received: Chunk,
+    server_name: Option<&str>,
+    deadline: &mut Deadline,
+) -> Result<(Box<Secured>, Box<Negotiated>), Failure> {
+    let nobody = |reason| Failure { reason, transport: None };
+    let mut turn = shard.turns.wait();
+    let waited = poll_fn(|cx| match turn.poll(cx) {
+        Poll::Ready(()) => Poll::Ready(true),
+        Poll::Pending => poll_late(shard, deadline, cx).map(|()| false),
+    });
+    if !waited.await {
+        return Err(nobody(Reason::TimedOut));
+    }
+    drop(turn);
+    // The connection keeps what its handshake was conducted by; the acceptor may be another one meanwhile.
+    let serving = shard.serving();
+    let acceptor = serving.acceptor.as_ref().ok_or(nobody(Reason::Internal))?;
+    let Some(host) = acceptor.choose(server_name) else {
+        return Err(Failure { reason: Reason::Name, transport: Some(Secured::refuse(stream)) });
+    };
+    let session = Session::server(Arc::clone(&host.config)).map_err(|error| nobody(error.reason()))?;
+    let mut secured = Box::new(Secured::new(stream, session));
+    secured.feed(received);
+    let shaken = poll_fn(|cx| match secured.poll_handshake(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => poll_late(shard, deadline, cx).map(|()| None),
+    });
+    match shaken.await {
+        Some(Ok(negotiated)) => Ok((secured, negotiated)),
+        Some(Err(error)) => {
+            let reason = reason_of(&error, secured.failure());
+            Err(Failure { reason, transport: Some(Transport::Tls(secured)) })
+        }
+        None => Err(nobody(Reason::TimedOut)),
+    }
+}
+
+/// Ready when the time is up, or when the shard stops and gives nobody more.
+fn poll_late(shard: &Membership, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<()> {
+    shard.register(cx);
+    if let Some(until) = shard.idle_until() {
+        deadline.bring_forward(until);
+    }
+    ready!(deadline.poll(cx));
+    if !shard.is_draining() {
+        shard.counters.hit(Limit::HeadTime);
+    }
+    Poll::Ready(())
+}
+
+fn reason_of(error: &io::Error, failure: Option<&Error>) -> Reason {
+    match failure {
+        Some(failure) => {
+            tracing::debug!(%failure, "handshake failed");
+            failure.reason()
+        }
+        None => {
+            tracing::debug!(%error, "connection lost during the handshake");
+            Reason::Ended
+        }
+    }
+}
+
+/// Closes so that the client can read the alert.
+async fn farewell(mut transport: Transport, deadline: &mut Deadline) {
+    transport.end();
+    deadline.set(LINGER);
+    poll_fn(|cx| {
+        if let Poll::Ready(Err(_)) = transport.poll_below(cx, 0) {
+            return Poll::Ready(());
+        }
+        while let Poll::Ready(received) = transport.poll_drain(cx) {
+            if !received {
+                return Poll::Ready(());
+            }
+        }
+        deadline.poll(cx)
+    })
+    .await;
+}
