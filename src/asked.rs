@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use plan::{Address, Listener};
 use tracing::Level;
 
-use crate::config::{self, Admin, Discovery, Loaded, Process, Written};
+use crate::config::{self, Admin, Certs, Discovery, Loaded, Process, Written};
 
 /// A configuration and what the command line changes in it.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,7 @@ impl Asked {
                 discovery: Discovery::default(),
                 process: Process::default(),
                 admin: Admin::default(),
+                certs: Certs::default(),
                 written: Written::default(),
             },
             (None, None) => anyhow::bail!("neither a configuration nor a demo upstream"),
@@ -44,18 +45,22 @@ impl Asked {
         Ok(self.changed(loaded))
     }
 
-    /// Checks a configuration that was read before, whatever is there now.
+    /// Checks a configuration that was read before, whatever is there now, and reads the certificates that it names anew; those
+    /// whose files are wrong are taken from `keep`, if that has them.
     ///
     /// # Errors
     /// When it is not valid any more.
-    pub(crate) fn load_again(&self, written: &Written) -> anyhow::Result<Loaded> {
-        Ok(self.changed(config::load_again(written, self.environment.as_deref())?))
+    pub(crate) fn load_again(&self, written: &Written, keep: Option<&plan::Tls>) -> anyhow::Result<Loaded> {
+        Ok(self.changed(config::load_again(written, self.environment.as_deref(), keep)?))
     }
 
     /// What the command line makes of a configuration.
     fn changed(&self, mut loaded: Loaded) -> Loaded {
         if !self.listen.is_empty() {
-            loaded.plan.listeners = self.listen.iter().cloned().map(Listener::new).collect();
+            // What the configuration's first listener speaks is spoken here.
+            let tls = loaded.plan.listeners.first().and_then(|listener| listener.tls);
+            let listener = |address: &Address| Listener { tls, ..Listener::new(address.clone()) };
+            loaded.plan.listeners = self.listen.iter().map(listener).collect();
         }
         if let Some(count) = self.shards {
             loaded.plan.shards.count = count;

@@ -9,6 +9,7 @@
 
 mod admin;
 mod asked;
+mod certs;
 pub mod cli;
 pub mod config;
 mod control;

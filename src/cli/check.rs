@@ -31,9 +31,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         Err(errors) => return Err(errors.into()),
     };
-    let (mut warnings, mut findings) = (Vec::new(), Vec::new());
+    let (mut warnings, mut findings) = (loaded.certs.warnings.clone(), Vec::new());
     if !args.offline {
-        warnings = unresolved(&loaded)?;
+        warnings.extend(unresolved(&loaded)?);
         // As with names: it may exist where the file will serve.
         warnings.extend(supervisor::missing_account(&loaded.process));
         findings = bind::bind(&loaded.plan.listeners);

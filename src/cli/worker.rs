@@ -22,7 +22,7 @@ pub(super) fn worker(args: ServeArgs) -> ExitCode {
     };
     let served = asked(args).and_then(|asked| {
         let loaded = match &assignment.written {
-            Some(written) => asked.load_again(written)?,
+            Some(written) => asked.load_again(written, None)?,
             None => asked.load()?,
         };
         telemetry::log::start(loaded.log_level)?;

@@ -29,6 +29,7 @@ mod spanned;
 mod tests;
 mod units;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -39,10 +40,12 @@ use plan::{Address, Plan};
 use toml::de::DeTable;
 
 pub use crate::admin::{Admin, AdminAddress};
+use crate::certs::Reader;
 pub use crate::discovery::{Discovery, Name};
-use diagnostic::Problems;
 pub use diagnostic::Report;
+use diagnostic::{Problems, Span};
 use environment::{Origins, Variables};
+use lower::Files;
 pub use reference::reference;
 pub use schema::schema;
 pub use show::{Effective, VariableValues};
@@ -63,14 +66,25 @@ pub struct Loaded {
     pub process: Process,
     /// Where and by whom it may be administered.
     pub admin: Admin,
+    /// The certificates and keys that it names.
+    pub(crate) certs: Certs,
     /// What was read.
     pub(crate) written: Written,
+}
+
+/// What is to be known of the files with certificates and keys, beside what is in the Plan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Certs {
+    /// The files and folders that were read.
+    pub(crate) files: BTreeSet<PathBuf>,
+    /// What is to be told though it is no error.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What it means; not as it was written, with all secrets that may be there.
 impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Loaded { plan, log_level, discovery, process, admin, written: _ } = self;
+        let Loaded { plan, log_level, discovery, process, admin, certs: _, written: _ } = self;
         let mut shown = f.debug_struct("Loaded");
         shown.field("plan", plan).field("log_level", log_level).field("discovery", discovery);
         shown.field("process", process).field("admin", admin).finish()
@@ -97,13 +111,15 @@ pub struct Surroundings<'a> {
     pub variables: &'a dyn Fn(&str) -> Option<OsString>,
     /// Number of shards where it names none.
     pub cores: u16,
+    /// The certificates that are kept where their files are wrong; without them, that is an error.
+    pub keep: Option<&'a plan::Tls>,
 }
 
 impl<'a> Surroundings<'a> {
     /// Those of this process.
     #[must_use]
     pub fn of_process(environment: Option<&'a str>) -> Surroundings<'a> {
-        Surroundings { environment, variables: &source::variable, cores: cores_available() }
+        Surroundings { environment, variables: &source::variable, cores: cores_available(), keep: None }
     }
 }
 
@@ -140,12 +156,17 @@ pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, E
     with_sources(path, surroundings, |understood| understood.loaded)
 }
 
-/// Checks what [`load`] has read before, whatever has become of the files.
+/// Checks what [`load`] has read before, whatever has become of the files. Certificates are read anew; those whose files are wrong
+/// are taken from `keep`, if that has them.
 ///
 /// # Errors
-/// When it is not valid any more: it was read in other surroundings.
-pub(crate) fn load_again(written: &Written, environment: Option<&str>) -> Result<Loaded, Errors> {
-    let surroundings = Surroundings::of_process(environment);
+/// When it is not valid any more: it was read in other surroundings, or names files that are not as they were.
+pub(crate) fn load_again(
+    written: &Written,
+    environment: Option<&str>,
+    keep: Option<&plan::Tls>,
+) -> Result<Loaded, Errors> {
+    let surroundings = Surroundings { keep, ..Surroundings::of_process(environment) };
     understand(Sources::of_written(written), Problems::default(), &surroundings, |understood| understood.loaded)
 }
 
@@ -228,8 +249,15 @@ fn understood<'s>(
     environment::overlay(&mut document, chosen, &mut origins, problems);
     shape::omit_unexpanded(&mut document, &origins, problems);
     let file = shape::read(&mut document, None, sources, &origins, problems)?;
-    let mut loaded = lower::lower(&file, surroundings.cores, problems)?;
+    let mut reader = surroundings.keep.map_or_else(Reader::new, Reader::keeping);
+    let folder_of = |span: &Span| {
+        let file = Path::new(sources.place(span).file);
+        file.parent().unwrap_or(Path::new("")).to_owned()
+    };
+    let mut files = Files { reader: &mut reader, folder_of: &folder_of };
+    let mut loaded = lower::lower(&file, surroundings.cores, &mut files, problems)?;
     loaded.written = sources.written();
+    loaded.certs = Certs { files: reader.files, warnings: reader.warnings };
     Some(Understood { sources, document, origins, loaded })
 }
 

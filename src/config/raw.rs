@@ -13,6 +13,7 @@
 //! That all of this is true of the lowering is tested in `schema/tests.rs`.
 
 mod forms;
+pub(super) mod tls;
 
 use std::collections::BTreeMap;
 
@@ -51,6 +52,9 @@ pub(super) struct File {
     /// When a shard that has too much to do refuses new requests.
     #[serde(default)]
     pub(super) overload: Overload,
+    /// Who Ringway is to clients that speak TLS, and what it insists on.
+    #[serde(default)]
+    pub(super) tls: tls::Tls,
     /// Whose forwarding headers are believed.
     #[serde(default)]
     pub(super) trust: Trust,
@@ -105,6 +109,13 @@ pub(super) struct Listener {
     /// Connections that the kernel holds until they are accepted.
     #[schemars(range(min = 1, max = 65_535), extend("default" = 4096))]
     pub(super) backlog: Option<Spanned<i64>>,
+    /// Whether clients speak TLS here, with the certificates of `tls`.
+    #[serde(default)]
+    pub(super) tls: bool,
+    /// What a client is told that speaks HTTP without TLS where `tls` is on: `refuse` is 400, `redirect` 308 to the same address
+    /// with `https`.
+    #[schemars(extend("default" = "refuse", "enum" = ["refuse", "redirect"]))]
+    pub(super) plain_http: Option<Spanned<String>>,
 }
 
 /// `[upstreams.NAME]`

@@ -108,7 +108,7 @@ fn check_two(texts: [&str; 2], environment: Option<&str>, value: Option<&str>) {
     let mut sources = Sources::new("two");
     texts.iter().zip(["one.toml", "other.toml"]).for_each(|(text, name)| sources.push(name, text));
     let variables = |_: &str| value.map(OsString::from);
-    let surroundings = Surroundings { environment, variables: &variables, cores: 2 };
+    let surroundings = Surroundings { environment, variables: &variables, cores: 2, keep: None };
     let shown = understand(sources, Problems::default(), &surroundings, |understood| {
         (
             show::effective(&understood, environment, VariableValues::Shown).to_string(),

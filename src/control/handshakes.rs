@@ -1,6 +1,7 @@
 //! What shards answer handshakes with.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plan::Plan;
 use plan::tls::Tickets;
@@ -11,23 +12,49 @@ use tls::{Acceptor, AcceptorError, TicketKeys};
 pub(super) struct Handshakes {
     acceptor: Option<Arc<Acceptor>>,
     /// Those that are drawn here; tickets of keys that were given leave them alone.
-    keys: Option<TicketKeys>,
+    drawn: Option<Drawn>,
+    /// Acceptors that shards may still have. They are held until nobody else does, so that no shard drops one.
+    retired: Vec<Arc<Acceptor>>,
+}
+
+#[derive(Debug)]
+struct Drawn {
+    keys: TicketKeys,
+    at: Instant,
 }
 
 impl Handshakes {
-    /// The acceptor for `plan`, if it has TLS. It is the one before the next.
+    /// The acceptor for `plan`, if it has TLS. The next one is made of what it has in common with this.
     pub(super) fn prepare(&mut self, plan: &Plan) -> Result<Option<Arc<Acceptor>>, AcceptorError> {
-        let Some(policy) = &plan.tls else {
-            self.acceptor = None;
-            return Ok(None);
+        self.retired.retain(|acceptor| Arc::strong_count(acceptor) > 1);
+        let next = match &plan.tls {
+            None => None,
+            Some(policy) => {
+                let keys = policy.tickets.as_ref().map(|tickets| self.keys(tickets));
+                Some(Arc::new(Acceptor::new(policy, keys.as_ref(), self.acceptor.as_deref())?))
+            }
         };
-        let keys = policy.tickets.as_ref().map(|tickets| self.keys_for(tickets));
-        let acceptor = Arc::new(Acceptor::new(policy, keys.as_ref(), self.acceptor.as_deref())?);
-        Ok(Some(Arc::clone(self.acceptor.insert(acceptor))))
+        self.retired.extend(std::mem::replace(&mut self.acceptor, next.clone()));
+        Ok(next)
     }
 
-    fn keys_for(&mut self, tickets: &Tickets) -> TicketKeys {
-        let drawn = || self.keys.get_or_insert_with(TicketKeys::random).clone();
-        TicketKeys::given(&tickets.keys).unwrap_or_else(drawn)
+    /// Draws other keys if tickets have been made with these for long enough. The next acceptor has them.
+    pub(super) fn rotate(&mut self, plan: &Plan) -> bool {
+        let tickets = plan.tls.as_ref().and_then(|policy| policy.tickets.as_ref());
+        let Some((tickets, drawn)) = tickets.filter(|tickets| tickets.keys.is_empty()).zip(self.drawn.as_mut()) else {
+            return false;
+        };
+        let is_due = drawn.at.elapsed() >= tickets.rotation.max(Duration::from_secs(1));
+        if is_due {
+            *drawn = Drawn { keys: drawn.keys.rotated(), at: Instant::now() };
+        }
+        is_due
+    }
+
+    fn keys(&mut self, tickets: &Tickets) -> TicketKeys {
+        TicketKeys::given(&tickets.keys).unwrap_or_else(|| {
+            let drawn = || Drawn { keys: TicketKeys::random(), at: Instant::now() };
+            self.drawn.get_or_insert_with(drawn).keys.clone()
+        })
     }
 }

@@ -28,7 +28,7 @@ use tokio::time::Interval;
 
 use crate::admin;
 use crate::asked::Asked;
-use crate::config::{Loaded, Written};
+use crate::config::{Certs, Loaded, Written};
 use crate::discovery::{Change, FirstAnswers, Resolution};
 use crate::listen::Sockets;
 use crate::systemd::Activated;
@@ -130,6 +130,9 @@ struct Control {
     answers: Option<admin::Answers>,
     resolution: Resolution,
     watch: Option<Watch>,
+    /// What there is to know of the files with certificates, and who notices that they change.
+    certs: Certs,
+    certs_watch: Option<Watch>,
     reading: Option<Reading>,
     /// Who asked for a reload while one was under way.
     queued: Option<Vec<oneshot::Sender<ReloadOutcome>>>,
@@ -166,6 +169,7 @@ enum Turn {
     Addresses(Change),
     Read(Result<Box<Prepared>, String>),
     Changed,
+    CertsChanged,
     Pulse,
 }
 
@@ -190,7 +194,7 @@ impl Control {
                 (Parent::service(), sockets)
             }
         };
-        let written = loaded.written.clone();
+        let (written, certs) = (loaded.written.clone(), loaded.certs.clone());
         let read = Read::new(loaded);
         let asked_now: Vec<String> = read.plan.listeners.iter().map(|listener| listener.address.to_string()).collect();
         anyhow::ensure!(sockets.asked() == asked_now, "the listeners have changed during the start");
@@ -219,7 +223,7 @@ impl Control {
         let (handle, requests) = Handle::new(metrics.clone(), is_whole.subscribe());
         let ready = Ready { listening: sockets.addresses(), cores: fleet.cores(), backend, admin: None };
         let pulse = tokio::time::interval(parent.tick_interval_max().map_or(PULSE, |max| max.min(PULSE)));
-        let control = Control {
+        let mut control = Control {
             asked,
             read,
             written,
@@ -235,6 +239,8 @@ impl Control {
             answers: None,
             resolution,
             watch,
+            certs: Certs::default(),
+            certs_watch: None,
             reading: None,
             queued: None,
             pulse,
@@ -250,6 +256,7 @@ impl Control {
             is_whole,
             handle,
         };
+        control.follow_certs(certs);
         Ok((control, sockets))
     }
 
@@ -284,6 +291,7 @@ impl Control {
                 change = self.resolution.changed() => Turn::Addresses(change),
                 read = Reading::done(&mut self.reading) => Turn::Read(read),
                 () = Watch::noticed(&mut self.watch) => Turn::Changed,
+                () = Watch::noticed(&mut self.certs_watch) => Turn::CertsChanged,
                 _ = self.pulse.tick() => Turn::Pulse,
             };
             self.take(turn).await?;
@@ -301,6 +309,7 @@ impl Control {
                 tracing::info!("the configuration's files have changed");
                 self.begin_reload(None);
             }
+            Turn::CertsChanged => self.begin_renewal(),
             Turn::Order(Order::ReopenLogs) | Turn::Wish(Wish::ReopenLogs) => self.fleet.reopen_logs(),
             Turn::Order(Order::Upgrade) => self.parent.want_upgrade(oneshot::channel().0),
             Turn::Wish(Wish::Inherit(both)) => {
@@ -329,7 +338,10 @@ impl Control {
                     }
                 }
             }
-            Turn::Pulse => self.beat(),
+            Turn::Pulse => {
+                self.beat();
+                self.rotate_ticket_keys().await;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 //! listeners, the number of shards or the way of moving bytes say cannot be changed in a running worker: that is for a new
 //! generation. A file that is wrong changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use super::handle::ReloadOutcome;
 use super::status::Phase;
 use super::watch::Watch;
 use super::{Began, Control};
-use crate::asked::Asked;
-use crate::config::{Admin, Discovery, Loaded, Process, Written};
+use crate::config::{Admin, Certs, Discovery, Loaded, Process, Written};
 use crate::discovery::FirstAnswers;
 use crate::telemetry::log;
 
 /// How long shards may take to serve by another Plan before that is worth a line in the log.
 const TAKEN_MAX: Duration = Duration::from_secs(5);
+/// Warnings that are told at once.
+const WARNINGS_MAX: usize = 50;
 
 /// A configuration as it was read, before names became addresses: what the next one is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) struct Prepared {
     pub(super) read: Read,
     /// As it was written.
     pub(super) written: Written,
+    /// Of the files with certificates.
+    pub(super) certs: Certs,
     /// Of the names that nobody followed before.
     pub(super) first: FirstAnswers,
 }
@@ -57,7 +61,7 @@ pub(super) enum Difference {
 
 impl Read {
     pub(super) fn new(loaded: Loaded) -> Read {
-        let Loaded { plan, log_level, discovery, process, admin, written: _ } = loaded;
+        let Loaded { plan, log_level, discovery, process, admin, certs: _, written: _ } = loaded;
         Read { plan, discovery, process, admin, log_level }
     }
 
@@ -116,8 +120,58 @@ impl Control {
     fn start_reading(&mut self, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
         self.parent.reloading();
         let asked = self.asked.clone();
-        let work = tokio::spawn(read(asked));
+        let work = tokio::spawn(read(move || asked.load()));
         self.reading = Some(Reading { work, has_looked_up: false, askers });
+    }
+
+    /// Has the files with certificates read again, and nothing else: what the configuration has become on the disk is not what was
+    /// asked for. A certificate whose file is wrong stays as it is.
+    pub(super) fn begin_renewal(&mut self) {
+        if self.phase == Phase::Draining {
+            return;
+        }
+        if self.reading.is_some() {
+            // What is being read may be older.
+            self.queued.get_or_insert_default();
+            return;
+        }
+        tracing::info!("files with certificates have changed");
+        self.parent.reloading();
+        let (asked, written, plan) = (self.asked.clone(), self.written.clone(), Arc::clone(&self.plan));
+        let work = tokio::spawn(read(move || asked.load_again(&written, plan.tls.as_ref())));
+        self.reading = Some(Reading { work, has_looked_up: false, askers: Vec::new() });
+    }
+
+    /// Makes session tickets with other keys, when it is time.
+    pub(super) async fn rotate_ticket_keys(&mut self) {
+        if self.phase != Phase::Serving || self.reading.is_some() || !self.handshakes.rotate(&self.plan) {
+            return;
+        }
+        let (read, written, certs) = (self.read.clone(), self.written.clone(), self.certs.clone());
+        let again = Prepared { read, written, certs, first: FirstAnswers::default() };
+        match self.put_in_force(again).await {
+            ReloadOutcome::Refused { reason } => tracing::error!("the keys of session tickets stay: {reason}"),
+            _ => tracing::info!("session tickets are made with another key"),
+        }
+    }
+
+    /// Tells what there is to warn of, and watches the files.
+    pub(super) fn follow_certs(&mut self, certs: Certs) {
+        for warning in certs.warnings.iter().filter(|warning| !self.certs.warnings.contains(warning)).take(WARNINGS_MAX)
+        {
+            tracing::warn!("{warning}");
+        }
+        let files: Result<BTreeSet<PathBuf>, _> = certs.files.iter().map(std::path::absolute).collect();
+        let files = files.unwrap_or_default();
+        if files.is_empty() {
+            self.certs_watch = None;
+        } else if !self.certs_watch.as_ref().is_some_and(|watch| watch.watches(&files)) {
+            // What has changed since they were read would be missed.
+            let watch = Watch::of(files, true);
+            let failed = |error: &anyhow::Error| tracing::error!("changed certificates will not be noticed: {error:#}");
+            self.certs_watch = watch.inspect_err(failed).ok();
+        }
+        self.certs = certs;
     }
 
     /// A configuration has been read: has it in force, or tells why not.
@@ -145,7 +199,10 @@ impl Control {
         let (outcome, askers) = match result {
             Err(reason) => (ReloadOutcome::Refused { reason }, askers),
             Ok(prepared) => match self.read.difference(&prepared.read) {
-                Difference::Nothing => (ReloadOutcome::Unchanged, askers),
+                Difference::Nothing => {
+                    self.follow_certs(prepared.certs);
+                    (ReloadOutcome::Unchanged, askers)
+                }
                 Difference::Plan => (self.put_in_force(*prepared).await, askers),
                 Difference::Generation(what) => match self.parent.want_generation(askers) {
                     Ok(()) => {
@@ -185,7 +242,7 @@ impl Control {
     }
 
     async fn put_in_force(&mut self, prepared: Prepared) -> ReloadOutcome {
-        let Prepared { read, written, first } = prepared;
+        let Prepared { read, written, certs, first } = prepared;
         let mut plan = read.plan.clone();
         if let Some(Err(error)) = self.admin.as_mut().map(|admin| admin.reconfigure(&read.admin)) {
             return ReloadOutcome::Refused { reason: format!("{error:#}") };
@@ -238,6 +295,7 @@ impl Control {
         }
         log::follow(read.log_level);
         self.watch_as(&read);
+        self.follow_certs(certs);
         self.retired.push(std::mem::replace(&mut self.plan, plan));
         self.read = read;
         self.written = written;
@@ -262,15 +320,15 @@ impl Control {
     }
 }
 
-/// Reads the configuration.
+/// Has the configuration read.
 ///
 /// # Errors
 /// All that is wrong with it, for people to read.
-async fn read(asked: Asked) -> Result<Box<Prepared>, String> {
-    let loading = tokio::task::spawn_blocking(move || asked.load().map_err(|error| format!("{error:#}")));
+async fn read(load: impl FnOnce() -> anyhow::Result<Loaded> + Send + 'static) -> Result<Box<Prepared>, String> {
+    let loading = tokio::task::spawn_blocking(move || load().map_err(|error| format!("{error:#}")));
     let mut loaded = loading.await.map_err(|error| error.to_string())??;
-    let written = std::mem::take(&mut loaded.written);
-    Ok(Box::new(Prepared { read: Read::new(loaded), written, first: FirstAnswers::default() }))
+    let (written, certs) = (std::mem::take(&mut loaded.written), std::mem::take(&mut loaded.certs));
+    Ok(Box::new(Prepared { read: Read::new(loaded), written, certs, first: FirstAnswers::default() }))
 }
 
 /// Looks up the names that nobody follows yet.

@@ -51,7 +51,11 @@ impl Watch {
     /// configurations, replace a file instead of writing to it. What else appears there or goes may be noticed as well; a reload
     /// finds that nothing changed. `has_changed` says that something may have changed already.
     pub(super) fn new(path: &Path, has_changed: bool) -> anyhow::Result<Watch> {
-        let files = files(path)?;
+        Watch::of(files(path)?, has_changed)
+    }
+
+    /// Watches these files and folders, in the same way.
+    pub(super) fn of(files: BTreeSet<PathBuf>, has_changed: bool) -> anyhow::Result<Watch> {
         let (sender, changes) = mpsc::channel(1);
         let known = files.clone();
         let notice = move |event: notify::Result<Event>| {
@@ -71,6 +75,11 @@ impl Watch {
     /// Whether it watches all that the configuration at `path` consists of now, and nothing else.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         files(path).is_ok_and(|files| files == self.files)
+    }
+
+    /// Whether it watches these files and folders, and nothing else.
+    pub(super) fn watches(&self, files: &BTreeSet<PathBuf>) -> bool {
+        self.files == *files
     }
 
     /// Waits until something has changed, and then nothing for a moment. May be dropped and called again as often as the caller

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use plan::tls::{Certificate, ClientAuth, KeyForm, Policy, PolicyId, Tickets};
+use plan::tls::{Certificate, ClientAuth, KeyForm, Policy, PolicyId, PrivateKey, Tickets};
 use plan::{HostIndex, HostPattern, Tls};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{
@@ -19,7 +19,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
 };
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm, SignatureScheme};
 
 use crate::provider::{provider, versions};
@@ -73,18 +73,28 @@ pub enum AcceptorError {
 /// When the key is not understood, or does not belong to the certificate.
 pub fn certify(certificate: &Certificate) -> Result<Arc<CertifiedKey>, rustls::Error> {
     let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.0.to_vec())).collect();
-    let der = certificate.key.secret_der().to_vec();
-    let key = match certificate.key.form {
-        KeyForm::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
-        KeyForm::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
-        KeyForm::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
-    };
-    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
-    let mut certified = CertifiedKey::new(chain, signer);
+    let mut certified = CertifiedKey::new(chain, signing_key(&certificate.key)?);
     // Not `from_der`, which lets a key pass that does not tell its public half.
     certified.keys_match()?;
     certified.ocsp = certificate.ocsp.as_ref().map(|der| der.0.to_vec());
     Ok(Arc::new(certified))
+}
+
+/// The public half of a key with its kind (SubjectPublicKeyInfo) in DER, as it stands in a certificate. `None` if the key is of
+/// no kind that is known.
+#[must_use]
+pub fn public_key(key: &PrivateKey) -> Option<Vec<u8>> {
+    signing_key(key).ok()?.public_key().map(|public| public.to_vec())
+}
+
+fn signing_key(key: &PrivateKey) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    let der = key.secret_der().to_vec();
+    let key = match key.form {
+        KeyForm::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+        KeyForm::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
+        KeyForm::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+    };
+    rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)
 }
 
 impl Acceptor {
@@ -171,8 +181,8 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// By the certificate's address, which is never followed; the certificate is held so that nothing else comes to stand there.
-type Signers = HashMap<usize, (Arc<Certificate>, Arc<CertifiedKey>)>;
+/// By what a certificate is made of: its digest.
+type Signers = HashMap<[u8; 32], Arc<CertifiedKey>>;
 
 /// Who answers to which name, as every config asks for it.
 #[derive(Debug)]
@@ -253,18 +263,22 @@ impl ResolvesServerCert for Resolver {
 
 /// What signs for `certificate`, made anew only where the acceptor `before` has not.
 fn signer(
-    certificate: &Arc<Certificate>,
+    certificate: &Certificate,
     signers: &mut Signers,
     before: Option<&Acceptor>,
 ) -> Result<Arc<CertifiedKey>, AcceptorError> {
-    let key = Arc::as_ptr(certificate).addr();
-    let known = signers.get(&key).or_else(|| before.and_then(|before| before.signers.get(&key)));
+    let Certificate { name, chain, key, ocsp, not_after_unix_s: _ } = certificate;
+    let digest = digest(|add| {
+        chain.iter().for_each(|der| add(b"chain", &der.0));
+        add(b"key", key.secret_der());
+        ocsp.iter().for_each(|der| add(b"ocsp", &der.0));
+    });
+    let known = signers.get(&digest).or_else(|| before.and_then(|before| before.signers.get(&digest)));
     let certified = match known {
-        Some((_, certified)) => Arc::clone(certified),
-        None => certify(certificate)
-            .map_err(|reason| AcceptorError::Certificate { name: certificate.name.clone(), reason })?,
+        Some(certified) => Arc::clone(certified),
+        None => certify(certificate).map_err(|reason| AcceptorError::Certificate { name: name.clone(), reason })?,
     };
-    signers.insert(key, (Arc::clone(certificate), Arc::clone(&certified)));
+    signers.insert(digest, Arc::clone(&certified));
     Ok(certified)
 }
 
@@ -318,24 +332,31 @@ fn verifier(auth: &ClientAuth, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn
     builder.build().map_err(|error: VerifierBuilderError| refused(error.to_string()))
 }
 
-/// All that a policy says, as 32 bytes: what tickets are bound to. The same on every machine.
+/// All that a policy says: what tickets are bound to. The same on every machine.
 fn binding(policy: &Policy) -> [u8; 32] {
+    let Policy { version_min, suites, groups, client_auth, alpn } = policy;
+    digest(|add| {
+        add(b"version", version_min.name().as_bytes());
+        suites.iter().for_each(|suite| add(b"suite", suite.name().as_bytes()));
+        groups.iter().for_each(|group| add(b"group", group.name().as_bytes()));
+        alpn.iter().for_each(|name| add(b"alpn", name.as_bytes()));
+        if let Some(ClientAuth { required, roots, crls }) = client_auth {
+            add(b"client", &[u8::from(*required)]);
+            roots.iter().for_each(|root| add(b"root", &root.0));
+            crls.iter().for_each(|crl| add(b"crl", &crl.0));
+        }
+    })
+}
+
+/// The SHA-256 of what is added, each with its kind and its length.
+fn digest(parts: impl FnOnce(&mut dyn FnMut(&[u8], &[u8]))) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
-    let mut add = |kind: &[u8], bytes: &[u8]| {
+    parts(&mut |kind, bytes| {
         context.update(kind);
         context.update(&(bytes.len() as u64).to_be_bytes());
         context.update(bytes);
-    };
-    add(b"version", &[policy.version_min as u8]);
-    policy.suites.iter().for_each(|suite| add(b"suite", suite.name().as_bytes()));
-    policy.groups.iter().for_each(|group| add(b"group", group.name().as_bytes()));
-    policy.alpn.iter().for_each(|name| add(b"alpn", name.as_bytes()));
-    if let Some(auth) = &policy.client_auth {
-        add(b"client", &[u8::from(auth.required)]);
-        auth.roots.iter().for_each(|root| add(b"root", &root.0));
-        auth.crls.iter().for_each(|crl| add(b"crl", &crl.0));
-    }
-    let mut binding = [0; 32];
-    binding.copy_from_slice(context.finish().as_ref());
-    binding
+    });
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
 }

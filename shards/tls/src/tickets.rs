@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use plan::tls::TicketKey;
 use rustls::server::ProducesTickets;
 
@@ -60,6 +60,14 @@ impl TicketKeys {
     pub fn secret_keys(&self) -> &[TicketKey] {
         &self.keys
     }
+}
+
+/// The key that a secret of any length stands for.
+#[must_use]
+pub fn key_of(secret: &[u8]) -> TicketKey {
+    let mut key = TicketKey([0; 32]);
+    key.0.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
+    key
 }
 
 fn drawn() -> TicketKey {

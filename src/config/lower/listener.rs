@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use plan::{Address, Listener};
+use plan::{Address, Listener, ListenerTls, PlainHttp};
 
-use super::{integer, too_many};
+use super::{integer, too_many, word};
 use crate::config::address;
 use crate::config::diagnostic::{Problem, Problems, Span};
 use crate::config::omitted::item;
@@ -26,6 +26,10 @@ pub(super) fn lower(file: &raw::File, problems: &mut Problems) -> Vec<Listener> 
     for section in &file.listeners {
         let listener = section.get_ref();
         let backlog = integer(listener.backlog.as_ref(), 1..=65_535, 4096, problems);
+        let answers = [("refuse", PlainHttp::Refuse), ("redirect", PlainHttp::Redirect)];
+        let plain_http =
+            word(listener.plain_http.as_ref(), "an answer to plain HTTP", &answers, PlainHttp::default(), problems);
+        let tls = listener.tls.then_some(ListenerTls { plain_http });
         let Some(written) = &listener.address else {
             if !problems.concern(&["listeners", &item(&section.span()), "address"]) {
                 let problem = Problem::new("this listener has no address");
@@ -46,7 +50,7 @@ pub(super) fn lower(file: &raw::File, problems: &mut Problems) -> Vec<Listener> 
                         seen.insert(address.clone(), written.span());
                     }
                 }
-                listeners.push(Listener { address, backlog, tls: None });
+                listeners.push(Listener { address, backlog, tls });
             }
         }
     }

@@ -13,6 +13,7 @@ mod listener;
 mod metrics;
 mod process;
 mod route;
+mod tls;
 mod trust;
 mod upstream;
 
@@ -26,6 +27,7 @@ use super::diagnostic::{Problem, Problems, quoted};
 use super::raw::{self, Quantity};
 use super::units::{self, ShowDuration, ShowSize};
 use super::{Loaded, diagnostic};
+pub(super) use tls::Files;
 
 /// The largest number of shards.
 pub(super) const SHARDS_MAX: u16 = 1024;
@@ -33,8 +35,9 @@ pub(super) const SHARDS_MAX: u16 = 1024;
 /// The times that a time-out may be set to, unless its section says otherwise.
 const TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
 
-/// Checks what `file` means and gives it out as a Plan. `cores` is the number of shards where the file names none.
-pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Option<Loaded> {
+/// Checks what `file` means and gives it out as a Plan. `cores` is the number of shards where the file names none; `files` are
+/// those that it names beside the configuration.
+pub(super) fn lower(file: &raw::File, cores: u16, files: &mut Files<'_>, problems: &mut Problems) -> Option<Loaded> {
     let names = upstream::Names::of(file);
     let mut discovery = dns::lower(&file.dns, problems);
     let (access_logs, logs) = access_log::lower(file, problems);
@@ -45,7 +48,7 @@ pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Op
         limits: limits::limits(&file.limits, problems),
         timeouts: limits::timeouts(&file.timeouts, problems),
         overload: limits::overload(&file.overload, problems),
-        tls: None,
+        tls: tls::lower(file, files, problems),
         trust: trust::lower(&file.trust, problems),
         forwarding: Forwarding {
             request_id: file.forwarding.request_id,
@@ -59,8 +62,8 @@ pub(super) fn lower(file: &raw::File, cores: u16, problems: &mut Problems) -> Op
     let log_level = log_level(&file.log, problems);
     let process = process::lower(&file.process, problems);
     let admin = admin::lower(&file.admin, problems);
-    let written = super::Written::default();
-    problems.is_empty().then_some(Loaded { plan, log_level, discovery, process, admin, written })
+    let (written, certs) = (super::Written::default(), super::Certs::default());
+    problems.is_empty().then_some(Loaded { plan, log_level, discovery, process, admin, certs, written })
 }
 
 fn shards(section: &raw::Shards, cores: u16, problems: &mut Problems) -> Shards {

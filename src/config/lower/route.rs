@@ -16,6 +16,8 @@ use crate::telemetry::metrics::{NO_ROUTE, OTHER};
 
 /// Routes of one file.
 const ROUTES_MAX: usize = 100_000;
+/// What a host may look like.
+pub(super) const HOST_FORMS: &str = "a host without scheme and port: `example.com`, `*.example.com`, `www.*`, `[::1]`";
 /// Hosts of one route.
 const HOSTS_MAX: usize = 10_000;
 /// A host is a name of the DNS. RFC 1035 §2.3.4
@@ -202,8 +204,7 @@ fn hosts(route: &Span, section: &raw::Route, problems: &mut Problems) -> Hosts {
         match host(written.get_ref()) {
             Ok(host) => hosts.known.push((host, written.span())),
             Err(problem) => {
-                let forms = "a host without scheme and port: `example.com`, `*.example.com`, `www.*`, `[::1]`";
-                problems.at(written.span(), problem.expected(forms));
+                problems.at(written.span(), problem.expected(HOST_FORMS));
                 hosts.is_whole = false;
             }
         }
@@ -212,7 +213,7 @@ fn hosts(route: &Span, section: &raw::Route, problems: &mut Problems) -> Hosts {
 }
 
 /// The host in the form in which it is matched: in lower case, without the dot at its end, an IPv6 address as RFC 5952 has it.
-fn host(written: &str) -> Result<HostPattern, Problem> {
+pub(super) fn host(written: &str) -> Result<HostPattern, Problem> {
     if let Some(literal) = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address = literal.parse::<Ipv6Addr>();
         let address = address.map_err(|_| Problem::new(format!("{} is not an IPv6 address", quoted(written))))?;

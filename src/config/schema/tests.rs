@@ -40,9 +40,17 @@ fn all(keys: &Keys) -> Vec<Written<'_>> {
 /// The base with `value` for the key at `path`.
 fn with(path: &str, value: &str) -> String {
     let last = path.rsplit('.').next().unwrap_or_default();
+    // Who is asked for a certificate is to be judged by something.
+    let beside =
+        |prefix: &str| if last == "mode" { format!("{prefix}client_auth.ca = 'ca.pem'") } else { String::new() };
+    if let Some(path) = path.strip_prefix("tls.hosts.") {
+        let beside = beside(", ");
+        return format!("{BASE}tls.hosts = [{{ host = 'a.example', {path} = {value}{beside} }}]\n");
+    }
     match path.split('.').next() {
         Some("listeners") => BASE.replace("8080' }", &format!("8080', {last} = {value} }}")),
         Some("routes") => BASE.replace("upstream = 'app' }", &format!("upstream = 'app', {} = {value} }}", &path[7..])),
+        Some("tls") => format!("{BASE}{path} = {value}\n{}\n", beside("tls.")),
         _ => format!("{BASE}{path} = {value}\n"),
     }
 }
