@@ -1,7 +1,7 @@
 //! Every body arrives byte for byte as over a direct connection: method × framing × version × keep-alive × size, both ways.
 //! The gigabyte is in `tests/long`.
 
-use kit::{Address, Config, Framing, Head, Peer, Ringway, standard};
+use kit::{Address, Config, Framing, Head, Peer, standard};
 
 use crate::start;
 
@@ -15,7 +15,7 @@ const PROXY_REQUEST_FIELDS: [&str; 5] =
 
 /// One kind of exchange. The request's body and the response's are both `size` bytes long.
 #[derive(Debug, Clone, Copy)]
-struct Cell {
+pub(crate) struct Cell {
     method: &'static str,
     version: &'static str,
     keep_alive: bool,
@@ -71,11 +71,11 @@ fn framing_last<T: std::fmt::Debug>(mut fields: Vec<T>) -> Vec<T> {
 }
 
 /// Runs each cell over the proxy and over a direct connection, and compares. Connections are kept where the cell says so.
-fn compare(ringway: &Ringway, origin: &Address, cells: &[Cell]) {
+pub(crate) fn compare(connect: impl Fn() -> Peer, origin: &Address, cells: &[Cell]) {
     let mut kept: Option<Peer> = None;
     for cell in cells {
         let direct = cell.run(&mut Peer::connect(origin));
-        let mut client = kept.take().unwrap_or_else(|| ringway.connect());
+        let mut client = kept.take().unwrap_or_else(&connect);
         let head = cell.run(&mut client);
         assert_eq!(cell.seen(&head), cell.seen(&direct), "{cell:?}");
         if cell.persists(&head) {
@@ -90,7 +90,7 @@ fn compare(ringway: &Ringway, origin: &Address, cells: &[Cell]) {
 }
 
 /// All cells of a method over `sizes`.
-fn cells(method: &'static str, request: Option<Framing>, sizes: &[u64]) -> Vec<Cell> {
+pub(crate) fn cells(method: &'static str, request: Option<Framing>, sizes: &[u64]) -> Vec<Cell> {
     let mut cells = Vec::new();
     for version in ["HTTP/1.1", "HTTP/1.0"] {
         if version == "HTTP/1.0" && request == Some(Framing::Chunked) {
@@ -109,7 +109,7 @@ fn cells(method: &'static str, request: Option<Framing>, sizes: &[u64]) -> Vec<C
 fn check(method: &'static str, request: Option<Framing>, sizes: &[u64]) {
     let origin = standard::start();
     let ringway = start(Config::to(origin.address()).shards(2));
-    compare(&ringway, origin.address(), &cells(method, request, sizes));
+    compare(|| ringway.connect(), origin.address(), &cells(method, request, sizes));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn responses_without_a_body_keep_the_connection() {
             cells.push(Cell { method, version, keep_alive, request, response, size: status });
         }
     }
-    compare(&ringway, origin.address(), &cells);
+    compare(|| ringway.connect(), origin.address(), &cells);
     assert_eq!(origin.accepted(), cells.len() + 1, "a direct connection for each cell, and one of the proxy");
 }
 

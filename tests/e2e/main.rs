@@ -43,6 +43,7 @@ mod slow_bodies;
 mod slow_clients;
 mod supervisor;
 mod systemd;
+mod tls;
 mod under_load;
 mod upgrade;
 mod upstream_failures;

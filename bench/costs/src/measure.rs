@@ -119,6 +119,7 @@ impl Bench<'_> {
             core,
             address: shard.address,
             path: "/",
+            tls: false,
             script: None,
             connections,
         }

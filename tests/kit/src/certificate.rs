@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// An authority, and a folder with its certificate and those that it has signed.
@@ -22,6 +22,7 @@ impl Authority {
         let folder = tempfile::tempdir().expect("a folder for certificates");
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters without names");
+        params.distinguished_name.push(DnType::CommonName, "an authority for tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate");
         fs::write(folder.path().join("ca.pem"), certificate.pem()).expect("a file");
@@ -43,7 +44,10 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let path = self.folder.path().join(format!("{}.pem", names[0].replace('*', "any")));
-        let params = CertificateParams::new(names).expect("names");
+        // Not the issuer's: whoever has that would have signed for itself.
+        let common_name = names[0].clone();
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, common_name);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         fs::write(&path, certificate.pem() + &key.serialize_pem()).expect("a file");
         path
