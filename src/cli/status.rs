@@ -86,10 +86,24 @@ fn head(text: &mut String, status: &Status) {
     }
     wrapped(text, "listening", &status.listening);
     line!(text, "  shards      {}, on {}", status.shards.len(), status.io);
+    certificates(text, status);
     if status.crashes.count > 0 {
         let last = status.crashes.last.as_deref().unwrap_or("unknown");
         let row = status.crashes.in_a_row;
         line!(text, "  crashes     {}, {row} in a row; the last: {last}", status.crashes.count);
+    }
+}
+
+fn certificates(text: &mut String, status: &Status) {
+    let told = &status.certificates;
+    if let Some((name, until)) = told.first_to_expire.as_ref().zip(told.expires_unix_s) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let days = (until - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(24 * 60 * 60);
+        let expires = if days < 0 { "has expired".to_owned() } else { format!("expires in {days} days") };
+        line!(text, "  certificates {}; the first {expires}: {name}", told.count);
+    }
+    for warning in &told.warnings {
+        line!(text, "              {warning}");
     }
 }
 

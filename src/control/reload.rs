@@ -25,7 +25,7 @@ use crate::telemetry::log;
 /// How long shards may take to serve by another Plan before that is worth a line in the log.
 const TAKEN_MAX: Duration = Duration::from_secs(5);
 /// Warnings that are told at once.
-const WARNINGS_MAX: usize = 50;
+pub(super) const WARNINGS_MAX: usize = 50;
 
 /// A configuration as it was read, before names became addresses: what the next one is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]

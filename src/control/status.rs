@@ -33,6 +33,9 @@ pub(crate) struct Status {
     pub(crate) counters: BTreeMap<String, u64>,
     /// How reloads have gone.
     pub(crate) reloads: Reloads,
+    /// What is shown to clients that speak TLS.
+    #[serde(default)]
+    pub(crate) certificates: Certificates,
     /// Workers that fell, if a supervisor has seen any.
     pub(crate) crashes: Crashes,
     /// What all shards have counted since the worker's start.
@@ -247,6 +250,19 @@ pub(crate) struct Reloads {
     pub(crate) last_refusal: Option<String>,
     /// Plans that were replaced and that exchanges still finish with.
     pub(crate) plans_retired: usize,
+}
+
+/// The certificates that clients are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Certificates {
+    /// How many there are.
+    pub(crate) count: usize,
+    /// The file of the one that expires first.
+    pub(crate) first_to_expire: Option<String>,
+    /// When that is, in seconds since 1970.
+    pub(crate) expires_unix_s: Option<i64>,
+    /// What there is to warn of: certificates that expire soon, files that are wrong and have left the old certificate in place.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Workers that fell.

@@ -12,8 +12,9 @@ use engine::{ServerSnapshot, Snapshot, Standing};
 use plan::{Balance, Plan};
 use tokio::sync::oneshot;
 
+use super::reload::WARNINGS_MAX;
 use super::status::{
-    Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus,
+    Certificates, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus,
 };
 use super::{Control, io_name};
 use crate::discovery::Resolution;
@@ -55,6 +56,21 @@ impl Control {
         Arc::new(plan)
     }
 
+    fn certificates(&self) -> Certificates {
+        let hosts = self.plan.tls.iter().flat_map(|tls| &tls.hosts);
+        let all: BTreeMap<&str, i64> = hosts
+            .flat_map(|host| &host.certificates)
+            .map(|certificate| (certificate.name.as_str(), certificate.not_after_unix_s))
+            .collect();
+        let first = all.iter().min_by_key(|(_, until)| **until);
+        Certificates {
+            count: all.len(),
+            first_to_expire: first.map(|(name, _)| (*name).to_owned()),
+            expires_unix_s: first.map(|(_, until)| *until),
+            warnings: self.certs.warnings.iter().take(WARNINGS_MAX).cloned().collect(),
+        }
+    }
+
     fn status(&self, digest: &Digest) -> Status {
         let (counters, shards) = (self.fleet.counters(&self.inherited.counters), self.fleet.statuses());
         Status {
@@ -74,6 +90,7 @@ impl Control {
             shards,
             counters,
             reloads: Reloads { plans_retired: self.retired.len(), ..self.reloads.clone() },
+            certificates: self.certificates(),
             crashes: self.crashes.clone(),
         }
     }

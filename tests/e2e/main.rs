@@ -7,6 +7,7 @@ mod backends;
 mod balance;
 mod binary_upgrade;
 mod bodies;
+mod certificates;
 mod cli;
 mod client_failures;
 mod clients;

@@ -3,7 +3,8 @@
 //! `X-Forwarded-For`, `-Proto` and `-Host`, `X-Real-IP`, and where the Plan asks for them `Forwarded` and `X-Request-Id` are
 //! Ringway's word. From a peer that is not trusted they are removed first, together with everything else that is called
 //! `X-Forwarded-…`; a trusted peer's are kept, and the peer's own address is appended to the lists. Spellings with underscores
-//! are removed from everybody's. `Via` (RFC 9110 §7.6.3) is appended in both directions.
+//! are removed from everybody's. `X-Client-Cert-…` tell who a client has proved to be where it was asked; else they, and `Client-Cert`
+//! of RFC 9440, are treated alike. `Via` (RFC 9110 §7.6.3) is appended in both directions.
 
 use std::fmt::Write as _;
 
@@ -17,6 +18,7 @@ use crate::filter;
 use crate::outcome::Error;
 use crate::request_id::RequestIds;
 use crate::route;
+use crate::secure::Identified;
 
 /// Headers by which an upstream learns who the client is: never a stranger's word.
 const IDENTITY: FieldNames = FieldNames::of(&[
@@ -85,6 +87,7 @@ fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request:
     {
         edits.add(FieldName::XRequestId, id)?;
     }
+    add_certificate(edits, client)?;
     if let Ok(Some(hops)) = hops_left(head, bytes) {
         edits.replace(FieldName::MaxForwards, (hops - 1).to_string().as_bytes())?;
     }
@@ -155,7 +158,9 @@ fn remove_by_name(edits: &mut Edits, client: &Client, head: &RequestHead, bytes:
     }
     for field in head.fields().iter().filter(|field| field.token == FieldName::Other) {
         let name = field.name.of(bytes);
-        if is_identity(name) && (!client.trusted || name.contains(&b'_')) {
+        // Of a client that was asked itself, nobody else has anything to say.
+        let is_believed = client.trusted && !(is_certificate(name) && identified(client).is_some());
+        if is_identity(name) && (!is_believed || name.contains(&b'_')) {
             edits.remove_named(name)?;
         }
     }
@@ -168,7 +173,33 @@ fn is_identity(name: &[u8]) -> bool {
     let begins =
         |with: &[u8]| name.len() >= with.len() && name.iter().map(fold).zip(with).all(|(one, other)| one == *other);
     let is = |other: &[u8]| name.len() == other.len() && begins(other);
-    begins(b"x-forwarded-") || is(b"x-real-ip") || is(b"x-request-id")
+    begins(b"x-forwarded-") || is(b"x-real-ip") || is(b"x-request-id") || is_certificate(name)
+}
+
+/// Whether a name, in any case and with underscores for hyphens, is one of those by which a client's certificate is told: ours,
+/// and those of RFC 9440.
+fn is_certificate(name: &[u8]) -> bool {
+    let fold = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let begins =
+        |with: &[u8]| name.len() >= with.len() && name.iter().map(fold).zip(with).all(|(one, other)| one == *other);
+    begins(b"x-client-cert") || begins(b"client-cert")
+}
+
+fn identified(client: &Client) -> Option<&Identified> {
+    client.secure().and_then(|secure| secure.identified.as_ref())
+}
+
+/// Tells who a client has proved to be, if it was asked.
+fn add_certificate(edits: &mut Edits, client: &Client) -> Result<(), EditError> {
+    let Some(identified) = identified(client) else { return Ok(()) };
+    let mut add = |name: &[u8], value: &str| edits.append_joined(name, &[value.as_bytes()], b"");
+    let Identified::Client(identity) = identified else { return add(b"X-Client-Cert-Verify", "NONE") };
+    add(b"X-Client-Cert-Verify", "SUCCESS")?;
+    add(b"X-Client-Cert-Subject", &identity.subject)?;
+    add(b"X-Client-Cert-Issuer", &identity.issuer)?;
+    add(b"X-Client-Cert-Serial", &identity.serial)?;
+    add(b"X-Client-Cert-Fingerprint", &identity.fingerprint)?;
+    add(b"X-Client-Cert-SAN", &identity.names)
 }
 
 /// Appends to a list: where a trusted peer's is kept, one line in the place of all its lines, the new element at its end.
@@ -212,7 +243,15 @@ mod tests {
 
     #[test]
     fn identity_is_recognised_in_every_spelling() {
-        for name in ["X-Forwarded-Ssl", "x_forwarded_for", "X-Forwarded_Client-Cert", "X_REAL_IP", "x-request_id"] {
+        for name in [
+            "X-Forwarded-Ssl",
+            "x_forwarded_for",
+            "X-Forwarded_Client-Cert",
+            "X_REAL_IP",
+            "x-request_id",
+            "x_client-cert_subject",
+            "Client-Cert-Chain",
+        ] {
             assert!(is_identity(name.as_bytes()), "{name}");
         }
         for name in ["X-Forwarded", "X-Real-IPs", "Y-Forwarded-For", "X-Request-Idle", ""] {

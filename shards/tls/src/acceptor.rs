@@ -46,6 +46,8 @@ pub struct Host {
     /// Which policy it is, the same as long as versions, suites, authentication of clients and trust in them are. Two names with
     /// the same identity may share a connection; two with different ones never do.
     pub identity: u64,
+    /// Whether clients are asked who they are.
+    pub asks_clients: bool,
 }
 
 /// Why there is no acceptor.
@@ -313,8 +315,9 @@ fn host(
             config.ticketer = Ticketer::new(keys, &binding, lifetime_s);
         }
     }
+    let asks_clients = policy.client_auth.is_some();
     let [a, b, c, d, e, f, g, h, ..] = binding;
-    Ok(Host { config: Arc::new(config), identity: u64::from_be_bytes([a, b, c, d, e, f, g, h]) })
+    Ok(Host { config: Arc::new(config), identity: u64::from_be_bytes([a, b, c, d, e, f, g, h]), asks_clients })
 }
 
 /// Who judges clients' certificates. Without lists of revocations none is taken for revoked; with some, what they do not

@@ -103,9 +103,8 @@ impl Handshake {
         step
     }
 
-    /// Has rustls tell the peer what was wrong.
+    /// Has rustls tell the peer what was wrong. What it has not read stays where it is: it remembers places there.
     fn take_alerts(&mut self, outgoing: &mut Vec<u8>) {
-        self.records.clear();
         while let Ok(Step::More) = self.step(outgoing) {}
     }
 

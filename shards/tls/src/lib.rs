@@ -22,6 +22,7 @@
 pub mod acceptor;
 pub mod error;
 mod handshake;
+pub mod identity;
 pub mod negotiated;
 mod pace;
 mod provider;
@@ -34,6 +35,7 @@ mod traffic;
 
 pub use acceptor::{Acceptor, AcceptorError, Host, certify};
 pub use error::{Error, Reason};
+pub use identity::{Identity, IdentityError};
 pub use negotiated::{Group, Negotiated, Version};
 pub use rustls;
 pub use session::{Progress, Session};

@@ -39,15 +39,16 @@ pub(super) fn lower(file: &raw::File, files: &mut Files<'_>, problems: &mut Prob
     let mut lowering =
         Lowering { files, problems, is_used: listener.is_some(), policies: Vec::new(), hosts: Vec::new() };
     let policy = lowering.policy(&Rules::of(section), None);
-    let default = lowering.shown(&section.certificate, &section.key);
-    let in_folders = lowering.folders(section.certificates.as_ref());
+    let mut found = lowering.shown(&section.certificate, &section.key);
+    let default = like_first(&found);
+    found.extend(lowering.folders(section.certificates.as_ref()));
     let mut taken = HashMap::new();
     for host in &section.hosts {
-        lowering.host(host, &policy, &default, &in_folders, &mut taken);
+        lowering.host(host, &policy, &found, &mut taken);
     }
     let tickets = lowering.tickets(&section.tickets);
     let policy = lowering.id_of(policy);
-    lowering.add_named(in_folders, policy, &taken);
+    lowering.add_named(found, policy, &taken);
     let default = (!default.is_empty()).then(|| {
         lowering.hosts.push(made(Vec::new(), default, policy));
         lowering.hosts.len() - 1
@@ -250,8 +251,7 @@ impl Lowering<'_, '_> {
         &mut self,
         written: &Spanned<raw::tls::TlsHost>,
         above: &Policy,
-        default: &[Found],
-        in_folders: &[Found],
+        found: &[Found],
         taken: &mut HashMap<HostPattern, Span>,
     ) {
         let section = written.get_ref();
@@ -277,11 +277,7 @@ impl Lowering<'_, '_> {
                 && !lowering.problems.concern(&["tls", "hosts", &item(&written.span()), "certificate"])
         };
         for (name, span) in names {
-            let of = |found: &[Found]| found.iter().filter(|found| found.covers(&name)).cloned().collect::<Vec<_>>();
-            let mut found = self.best(&name, of(in_folders));
-            if found.is_empty() {
-                found = of(default);
-            }
+            let found = self.best(&name, found.iter().filter(|found| found.covers(&name)).cloned().collect());
             if found.is_empty() {
                 if misses_nothing(self) {
                     let problem = Problem::new(format!("no certificate is for {}", quoted(&name.to_string())));
@@ -352,7 +348,7 @@ impl Lowering<'_, '_> {
         names
     }
 
-    /// Adds the certificates in folders for the names that they have themselves, but for those that are `taken`.
+    /// Adds the certificates of `tls` for the names that they have themselves, but for those that are `taken`.
     fn add_named(&mut self, found: Vec<Found>, policy: PolicyId, taken: &HashMap<HostPattern, Span>) {
         let mut by_name: BTreeMap<HostPattern, Vec<Found>> = BTreeMap::new();
         for one in found {
@@ -383,6 +379,7 @@ impl Lowering<'_, '_> {
         for one in found {
             match best.iter().find(|best| best.algorithm == one.algorithm) {
                 None => best.push(one),
+                Some(best) if best.certificate.chain[0] == one.certificate.chain[0] => {}
                 Some(best) => {
                     let (left, used) = (&one.certificate.name, &best.certificate.name);
                     let warning = format!("{left}: {used} is for {name} as well, and is used as it is valid longer");
@@ -444,6 +441,18 @@ impl Lowering<'_, '_> {
         let problem = Problem::new(format!("{}: {message}", path.display()));
         self.problems.at(span, note.into_iter().fold(problem, Problem::note));
     }
+}
+
+/// The first certificate, and those of other kinds for a name of its.
+fn like_first(found: &[Found]) -> Vec<Found> {
+    let Some((first, others)) = found.split_first() else { return Vec::new() };
+    let mut like = vec![first.clone()];
+    for other in others.iter().filter(|other| other.names.iter().any(|name| first.names.contains(name))) {
+        if like.iter().all(|like| like.algorithm != other.algorithm) {
+            like.push(other.clone());
+        }
+    }
+    like
 }
 
 fn made(names: Vec<HostPattern>, found: Vec<Found>, policy: PolicyId) -> Host {

@@ -11,8 +11,9 @@ use crate::config::spanned::Spanned;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(in crate::config) struct Tls {
-    /// The certificate for clients that ask for a host which no other is for, or for none; with those that lead towards its root
-    /// behind it. Several in a list, of different kinds (ECDSA, RSA), are shown to those who can verify them.
+    /// Certificates, each for the hosts that it names itself, with those that lead towards its root behind it. The first is also for
+    /// clients that ask for a host which none is for, or for none. Of those for the same host, of different kinds (ECDSA, RSA),
+    /// a client is shown one that it can verify.
     #[schemars(extend("x-default" = "none: such clients are refused", "x-type" = "path"))]
     pub(in crate::config) certificate: Option<Spanned<Values>>,
     /// The files of the keys of `certificate`.
@@ -55,8 +56,8 @@ pub(in crate::config) struct TlsHost {
     /// Several of them, in place of `host`; at most 10,000.
     #[schemars(length(max = 10_000), extend("x-default" = "none, if there is a `host`"))]
     pub(in crate::config) hosts: Option<Spanned<Vec<Spanned<String>>>>,
-    /// Its certificate, as that of `tls`.
-    #[schemars(extend("x-default" = "one of `tls` that is for the host", "x-type" = "path"))]
+    /// Its certificates, of different kinds.
+    #[schemars(extend("x-default" = "those of `tls` that are for the host", "x-type" = "path"))]
     pub(in crate::config) certificate: Option<Spanned<Values>>,
     /// The files of the keys of `certificate`.
     #[schemars(extend("x-default" = "the same files", "x-type" = "path"))]

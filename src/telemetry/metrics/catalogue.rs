@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 72] = [
+pub(crate) static METRICS: [Metric; 73] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -102,6 +102,7 @@ pub(crate) static METRICS: [Metric; 72] = [
     counter("ringway_access_records_refused_total", &["log"], "Access records that a target did not take, because its disk is full for instance; the log is a path, or what else it goes to."),
     counter("ringway_reloads_total", &["outcome"], "Reloads of the configuration: done or refused."),
     gauge("ringway_config_loaded_timestamp_seconds", &[], "When the configuration in force was loaded, in seconds since 1970."),
+    gauge("ringway_certificate_not_after_timestamp_seconds", &["certificate"], "Until when a certificate is valid, in seconds since 1970, by the file that it was read from; beyond metrics.series_max, the soonest of the others is told under the label other."),
     gauge("ringway_generation", &[], "Which worker this is of those that its supervisor has started, from 1."),
     counter("ringway_worker_crashes_total", &[], "Workers that fell, as their supervisor has seen."),
     gauge("ringway_metrics_label_sets", &["kind"], "Listeners, routes, upstreams and servers that are counted each by itself."),

@@ -33,6 +33,8 @@ pub(super) struct Registry {
     pub(super) logs: Series<LogTally>,
     pub(super) latency: LatencyBuckets,
     pub(super) reloads: Reloads,
+    /// Until when each certificate is valid, in seconds since 1970; the soonest first.
+    pub(super) certificates: Vec<(String, i64)>,
     pub(super) generation: u64,
     pub(super) crashes: u64,
 }
@@ -112,6 +114,7 @@ impl Registry {
             logs: Series::new(1),
             latency: LatencyBuckets::default(),
             reloads: Reloads { done: 0, refused: 0, loaded: SystemTime::now() },
+            certificates: Vec::new(),
             generation: 1,
             crashes: 0,
         }
@@ -125,6 +128,7 @@ impl Registry {
         let shards = self.shards.len();
         self.latency = plan.metrics.latency;
         let bound = plan.metrics.series_max as usize;
+        self.certificates = certificates(plan, bound);
         let logs = plan.access_logs.targets.iter().map(|target| vec![access::name(&target.place)]);
         self.logs.name(logs.collect(), usize::MAX, 1);
         if !plan.metrics.enabled {
@@ -210,6 +214,22 @@ impl Registry {
 
 fn server_labels<'a>(upstream: &'a str, servers: &'a [Server]) -> impl Iterator<Item = Labels> + 'a {
     servers.iter().map(move |server| vec![upstream.to_owned(), server.address.to_string()])
+}
+
+/// Until when the certificates of `plan` are valid: as many as the bound allows by themselves, and the first of the rest.
+fn certificates(plan: &Plan, bound: usize) -> Vec<(String, i64)> {
+    let hosts = plan.tls.iter().flat_map(|tls| &tls.hosts);
+    let all: BTreeMap<&str, i64> = hosts
+        .flat_map(|host| &host.certificates)
+        .map(|certificate| (certificate.name.as_str(), certificate.not_after_unix_s))
+        .collect();
+    let mut certificates: Vec<_> = all.into_iter().map(|(name, until)| (name.to_owned(), until)).collect();
+    certificates.sort_by_key(|(_, until)| *until);
+    if let Some(rest) = certificates.get_mut(bound) {
+        OTHER.clone_into(&mut rest.0);
+    }
+    certificates.truncate(bound + 1);
+    certificates
 }
 
 impl<T: Default> Series<T> {

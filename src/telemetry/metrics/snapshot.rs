@@ -172,6 +172,9 @@ fn worker(families: &mut Families, registry: &Registry) {
     let by_outcome = reloads.map(|(outcome, count)| number(vec![outcome.to_owned()], count));
     families.add("ringway_reloads_total", by_outcome.into_iter());
     families.single("ringway_config_loaded_timestamp_seconds", unix_s(registry.reloads.loaded));
+    let until = |(name, until): &(String, i64)| sample(vec![name.clone()], Reading::Number(*until as f64));
+    let certificates = registry.certificates.iter().map(until);
+    families.add("ringway_certificate_not_after_timestamp_seconds", certificates);
     families.single("ringway_generation", registry.generation as f64);
     families.single("ringway_worker_crashes_total", registry.crashes as f64);
     let kinds = [

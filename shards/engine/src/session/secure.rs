@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::inbox::Inbox;
 use crate::outcome::Limit;
-use crate::secure::Secure;
+use crate::secure::{Identified, Secure};
 use crate::shard::Membership;
 use crate::transport::{Secured, Transport};
 
@@ -75,9 +75,9 @@ pub(crate) async fn serve(greeted: Greeted) {
     let Greeted { shard, stream, client, received, server_name, due } = greeted;
     // It takes more room than the connection shall hold when it is over, whose task is another one.
     match shake_hands(&shard, stream, received, server_name.as_deref(), &mut deadline).await {
-        Ok((secured, negotiated)) => {
+        Ok((secured, negotiated, identified)) => {
             shard.counters.tls_handshakes[negotiated.kind()].add(1);
-            let client = client.with_tls(Secure { server_name, negotiated: *negotiated });
+            let client = client.with_tls(Secure { server_name, negotiated: *negotiated, identified });
             ring::spawn(http1::serve(shard, Transport::Tls(secured), client, due));
         }
         Err(Failure { reason, transport }) => {
@@ -101,7 +101,7 @@ async fn shake_hands(
     received: Chunk,
     server_name: Option<&str>,
     deadline: &mut Deadline,
-) -> Result<(Box<Secured>, Box<Negotiated>), Failure> {
+) -> Result<(Box<Secured>, Box<Negotiated>, Option<Identified>), Failure> {
     let nobody = |reason| Failure { reason, transport: None };
     let mut turn = shard.turns.wait();
     let waited = poll_fn(|cx| match turn.poll(cx) {
@@ -126,7 +126,13 @@ async fn shake_hands(
         Poll::Pending => poll_late(shard, deadline, cx).map(|()| None),
     });
     match shaken.await {
-        Some(Ok(negotiated)) => Ok((secured, negotiated)),
+        Some(Ok(negotiated)) => match Identified::of(host.asks_clients, &negotiated) {
+            Ok(identified) => Ok((secured, negotiated, identified)),
+            Err(error) => {
+                tracing::debug!(%error, "a client cannot be identified");
+                Err(Failure { reason: Reason::Certificate, transport: Some(Transport::Tls(secured)) })
+            }
+        },
         Some(Err(error)) => {
             let reason = reason_of(&error, secured.failure());
             Err(Failure { reason, transport: Some(Transport::Tls(secured)) })
