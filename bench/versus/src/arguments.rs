@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// of the body upload-SIZE; a message of 125 bytes (ws) or of ws-SIZE, there and back through a WebSocket; connect, small GETs
     /// with a connection each; pipelined-DEPTH, small GETs so many in a write; open-RATE, small GETs by the clock, so many a second
     /// (11k) or half as many as the first target can answer (half); idle, connections held for what memory they cost; or batched, which is small
-    /// from an upstream that answers all it has received in one write.
+    /// from an upstream that answers all it has received in one write, as pipelined-DEPTH-batched is pipelined-DEPTH from such a one.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
@@ -107,7 +107,10 @@ impl Arguments {
         {
             bail!("{target} is not set for TLS here: measure without it");
         }
-        let pipelines = self.scenarios.iter().any(|scenario| matches!(scenario.work, Work::Pipelined(_)));
+        let pipelines = self
+            .scenarios
+            .iter()
+            .any(|scenario| matches!(scenario.work, Work::Pipelined(_) | Work::PipelinedBatched(_)));
         ensure!(
             !(pipelines && self.targets.contains(&Target::Pingora)),
             "Pingora closes a connection on which requests are pipelined, with the first answer: measure without it"

@@ -26,6 +26,8 @@ const CONNECT: &str = "connect";
 /// How the name of a scenario begins whose requests come so many in a write, and how many at most.
 const PIPELINED_PREFIX: &str = "pipelined-";
 const DEPTH_MAX: u32 = 256;
+/// How it ends where the upstream answers all it has received in one write.
+const BATCHED_SUFFIX: &str = "-batched";
 /// How the name of a scenario begins whose requests come by the clock; behind it stands how many a second.
 const OPEN_PREFIX: &str = "open-";
 const OPEN_HALF: &str = "half";
@@ -66,6 +68,8 @@ pub enum Work {
     Connect,
     /// GETs of the small body, so many in one write; their answers are awaited before the next write.
     Pipelined(u32),
+    /// The same, from an upstream that answers all it has received in one write.
+    PipelinedBatched(u32),
     /// GETs of the small body that become due by the clock, whether or not the earlier ones have been answered.
     Open(Pace),
     /// A GET of the small body on a TLS connection of its own.
@@ -99,18 +103,16 @@ impl Work {
     pub fn answer(self) -> Option<Body> {
         match self {
             Self::Download(body) => Some(body),
-            Self::Upload(_) | Self::Batched | Self::Connect | Self::Handshake(_) | Self::Pipelined(_) => {
-                Some(Body::SMALL)
-            }
-            Self::Open(_) | Self::Idle => Some(Body::SMALL),
             Self::Echo(_) => None,
+            _ => Some(Body::SMALL),
         }
     }
 
     /// Whether there are clients for it that speak TLS.
     fn may_be_secured(self) -> bool {
         match self {
-            Self::Download(_) | Self::Batched | Self::Upload(_) | Self::Pipelined(_) | Self::Open(_) => true,
+            Self::Download(_) | Self::Batched | Self::Upload(_) | Self::Open(_) => true,
+            Self::Pipelined(_) | Self::PipelinedBatched(_) => true,
             Self::Handshake(_) | Self::Idle => true,
             Self::Echo(_) | Self::Connect => false,
         }
@@ -123,11 +125,8 @@ impl Scenario {
     pub fn length_bytes(self) -> usize {
         match self.work {
             Work::Download(body) | Work::Upload(body) => body.length_bytes(),
-            Work::Batched => Body::SMALL.length_bytes(),
             Work::Echo(message_bytes) => message_bytes,
-            Work::Connect | Work::Handshake(_) | Work::Pipelined(_) | Work::Open(_) | Work::Idle => {
-                Body::SMALL.length_bytes()
-            }
+            _ => Body::SMALL.length_bytes(),
         }
     }
 
@@ -136,10 +135,9 @@ impl Scenario {
     pub fn path(self) -> String {
         match self.work {
             Work::Download(body) => body.path(),
-            Work::Batched => Body::SMALL.path(),
             Work::Upload(_) => UPLOAD_PATH.to_owned(),
             Work::Echo(_) => "/".to_owned(),
-            Work::Connect | Work::Handshake(_) | Work::Pipelined(_) | Work::Open(_) | Work::Idle => Body::SMALL.path(),
+            _ => Body::SMALL.path(),
         }
     }
 
@@ -152,7 +150,7 @@ impl Scenario {
                 Some(format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"0123456789abcdef\", {repeated})\n"))
             }
             // wrk finds out how many requests a write has, counts each answer, and writes again when the last has come.
-            Work::Pipelined(depth) => Some(format!(
+            Work::Pipelined(depth) | Work::PipelinedBatched(depth) => Some(format!(
                 "init = function(arguments)\n    local requests = {{}}\n    \
                  for request = 1, {depth} do requests[request] = wrk.format() end\n    \
                  pipeline = table.concat(requests)\nend\nrequest = function() return pipeline end\n"
@@ -176,6 +174,7 @@ impl fmt::Display for Work {
             Self::Handshake(Handshake::Full) => formatter.write_str(HANDSHAKE),
             Self::Handshake(Handshake::Resumed) => formatter.write_str(RESUMED),
             Self::Pipelined(depth) => write!(formatter, "{PIPELINED_PREFIX}{depth}"),
+            Self::PipelinedBatched(depth) => write!(formatter, "{PIPELINED_PREFIX}{depth}{BATCHED_SUFFIX}"),
             Self::Open(pace) => write!(formatter, "{OPEN_PREFIX}{pace}"),
             Self::Idle => formatter.write_str(IDLE),
         }
@@ -228,8 +227,12 @@ impl FromStr for Work {
         } else if name == IDLE {
             Ok(Self::Idle)
         } else if let Some(depth) = name.strip_prefix(PIPELINED_PREFIX) {
+            let (depth, work): (_, fn(u32) -> Self) = match depth.strip_suffix(BATCHED_SUFFIX) {
+                Some(depth) => (depth, Self::PipelinedBatched),
+                None => (depth, Self::Pipelined),
+            };
             let depth = depth.parse().ok().filter(|depth| (2..=DEPTH_MAX).contains(depth));
-            depth.map(Self::Pipelined).with_context(|| format!("a pipeline is 2 to {DEPTH_MAX} deep"))
+            depth.map(work).with_context(|| format!("a pipeline is 2 to {DEPTH_MAX} deep"))
         } else if let Some(pace) = name.strip_prefix(OPEN_PREFIX) {
             pace.parse().map(Self::Open)
         } else if let Some(size) = name.strip_prefix(ECHO_PREFIX) {
@@ -290,7 +293,11 @@ mod tests {
             "handshake@64",
             "resumed@64",
         ];
-        for text in names.into_iter().chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64"]).chain(others).chain(tls)
+        for text in names
+            .into_iter()
+            .chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64", "pipelined-16-batched@64"])
+            .chain(others)
+            .chain(tls)
         {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
         }
@@ -301,8 +308,16 @@ mod tests {
     fn what_is_no_scenario_is_refused() {
         let sizes =
             ["65m@4", "0k@1", "body-@4", "upload-@4", "upload@4", "upload-2m@1", "ws-@4", "ws-0k@1", "ws-1025k@1"];
-        let others =
-            ["pipelined-1@4", "pipelined-257@4", "pipelined@4", "open@4", "open-0@4", "open-2000k@4", "idle@16001"];
+        let others = [
+            "pipelined-1@4",
+            "pipelined-257@4",
+            "pipelined@4",
+            "pipelined-batched@4",
+            "open@4",
+            "open-0@4",
+            "open-2000k@4",
+            "idle@16001",
+        ];
         let connections = ["small", "small@", "small@0", "small@2049", "@4", "connect@2049"];
         let tls = ["tls-@4", "tls-ws@4", "tls-connect@4", "tls-idle@16001", "tls-handshake@4", "tls-tls-small@4"];
         for text in sizes.into_iter().chain(others).chain(connections).chain(tls) {

@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
                 let server = EchoServer::start(self.directory, self.load_core, self.interrupt)?;
                 Ok(Behind { address: server.address, pid: server.process.pid(), _process: Some(server.process) })
             }
-            Work::Batched => {
+            Work::Batched | Work::PipelinedBatched(_) => {
                 let server = BatchingServer::start(self.directory, self.load_core, self.interrupt)?;
                 Ok(Behind { address: server.address, pid: server.process.pid(), _process: Some(server.process) })
             }
@@ -121,7 +121,7 @@ impl<'a> Stage<'a> {
             Work::Open(Pace::PerSecond(rate)) => self.generator(proxy, scenario)?.by_the_clock(rate, seconds),
             Work::Open(Pace::HalfLoad) => bail!("half of the load is not known yet: see Stage::settle"),
             Work::Idle => bail!("idle connections are no load: see Stage::hold_idle"),
-            Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Pipelined(_) => {
+            Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Pipelined(_) | Work::PipelinedBatched(_) => {
                 self.wrk(proxy, scenario, seconds)
             }
         }
