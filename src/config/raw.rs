@@ -176,7 +176,7 @@ pub(super) struct Coalesce {
     #[schemars(range(min = 1, max = 64), extend("default" = 4))]
     pub(super) connections: Option<Spanned<i64>>,
     /// Requests that one of them carries at once; one that finds no room gets a connection of its own.
-    #[schemars(range(min = 2, max = 1024), extend("default" = 128))]
+    #[schemars(range(min = 2, max = 1024), extend("default" = 256))]
     pub(super) depth: Option<Spanned<i64>>,
     /// Requests under way from which on connections are shared.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 24))]

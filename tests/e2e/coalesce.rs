@@ -10,21 +10,21 @@ use kit::{Config, Gate, Origin, Peer, Ringway, astray, eventually, standard};
 use crate::start;
 
 /// The shared connection is the second that an origin accepts: the request that has it opened takes its own at once.
-const SHARED: usize = 1;
+pub(crate) const SHARED: usize = 1;
 
 /// One shared connection, from the first request on.
-const AT_ONCE: &str = "{ engage_at = 1, connections = 1, stall_timeout = \"10s\" }";
+pub(crate) const AT_ONCE: &str = "{ engage_at = 1, connections = 1, stall_timeout = \"10s\" }";
 
-fn config(origin: &Origin, coalesce: &str) -> Config {
+pub(crate) fn config(origin: &Origin, coalesce: &str) -> Config {
     Config::to(origin.address()).upstream_option("coalesce", coalesce).route_option("coalesce", true)
 }
 
 /// Runs the proxy before `origin` until the shared connection is open.
-fn sharing(origin: &Origin, coalesce: &str) -> Ringway {
+pub(crate) fn sharing(origin: &Origin, coalesce: &str) -> Ringway {
     sharing_by(origin, config(origin, coalesce))
 }
 
-fn sharing_by(origin: &Origin, config: Config) -> Ringway {
+pub(crate) fn sharing_by(origin: &Origin, config: Config) -> Ringway {
     let ringway = start(config);
     assert_eq!(ringway.connect().exchange("GET", &standard::get("/warm")).unwrap().text(), "/warm");
     eventually("the shared connection is open", || origin.accepted() == 2);
@@ -32,11 +32,11 @@ fn sharing_by(origin: &Origin, config: Config) -> Ringway {
 }
 
 /// The answer that says what was asked for.
-fn echo(target: &str) -> Vec<u8> {
+pub(crate) fn echo(target: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}", target.len()).into_bytes()
 }
 
-fn echo_all(peer: &mut Peer) -> io::Result<()> {
+pub(crate) fn echo_all(peer: &mut Peer) -> io::Result<()> {
     while let Some(head) = peer.read_head()? {
         peer.send(&echo(head.target()))?;
     }
@@ -44,12 +44,12 @@ fn echo_all(peer: &mut Peer) -> io::Result<()> {
 }
 
 /// An origin that follows `script` on its shared connection, and echoes on all others.
-fn origin(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Origin {
+pub(crate) fn origin(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Origin {
     Origin::start(move |peer, number| if number == SHARED { script(peer) } else { echo_all(peer) })
 }
 
 /// Sends a request for each target, from a client of its own; each is on its way before the next is sent.
-fn ask(ringway: &Ringway, origin: &Origin, targets: &[&str]) -> Vec<Peer> {
+pub(crate) fn ask(ringway: &Ringway, origin: &Origin, targets: &[&str]) -> Vec<Peer> {
     let sent = |target: &str| {
         let mut client = ringway.connect();
         client.send(&standard::get(target)).unwrap();
@@ -63,7 +63,7 @@ fn ask(ringway: &Ringway, origin: &Origin, targets: &[&str]) -> Vec<Peer> {
 }
 
 /// Reads the requests for `count` targets.
-fn targets(peer: &mut Peer, count: usize) -> io::Result<Vec<String>> {
+pub(crate) fn targets(peer: &mut Peer, count: usize) -> io::Result<Vec<String>> {
     let mut targets = Vec::new();
     while targets.len() < count {
         let head = peer.read_head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -73,7 +73,7 @@ fn targets(peer: &mut Peer, count: usize) -> io::Result<Vec<String>> {
 }
 
 #[track_caller]
-fn assert_answered(clients: &mut [Peer], targets: &[&str]) {
+pub(crate) fn assert_answered(clients: &mut [Peer], targets: &[&str]) {
     for (client, target) in clients.iter_mut().zip(targets) {
         assert_eq!(client.read_response("GET").unwrap().text(), *target);
     }
@@ -362,13 +362,14 @@ fn a_reload_and_a_drain_lose_no_answer() {
 #[test]
 fn no_answer_goes_astray() {
     const REQUESTS: u64 = 24_000;
-    let origin = astray::origin(400);
+    let crossed = astray::Crossed::default();
+    let origin = astray::origin(400, &crossed);
     let coalesce = "{ engage_at = 4, connections = 3, stall_timeout = \"20ms\" }";
     let retry = "{ budget = 100, budget_min = 1000 }";
     let config = config(&origin, coalesce).upstream_option("retry", retry);
     // It closes and stalls again and again: what a server is ejected for is not the question here.
     let ringway = start(config.upstream_option("health", "{ failures = 0 }"));
-    let tally = astray::run(ringway.address(), 24, REQUESTS);
+    let tally = astray::run(ringway.address(), &crossed, 24, REQUESTS);
     let right = tally.right.load(Ordering::Relaxed);
     assert!(right > REQUESTS * 9 / 10, "{tally:?}");
     let counts = ringway.stop_and_count();

@@ -1,5 +1,7 @@
 //! Requests that come together, and messages that come in pieces.
 
+mod ahead;
+
 use std::io;
 use std::thread;
 use std::time::Duration;

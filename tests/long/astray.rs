@@ -7,7 +7,8 @@ use kit::{Config, astray};
 #[test]
 fn of_four_million_answers_none_goes_astray() {
     const REQUESTS: u64 = 4_000_000;
-    let origin = astray::origin(4_000);
+    let crossed = astray::Crossed::default();
+    let origin = astray::origin(4_000, &crossed);
     let config = Config::to(origin.address())
         .upstream_option("coalesce", "{ engage_at = 4, connections = 3 }")
         .upstream_option("retry", "{ budget = 100, budget_min = 1000 }")
@@ -15,7 +16,8 @@ fn of_four_million_answers_none_goes_astray() {
         .route_option("coalesce", true)
         .set("log", "access", "\"off\"");
     let ringway = super::start(config);
-    let tally = astray::run(ringway.address(), 64, REQUESTS);
+    let tally = astray::run(ringway.address(), &crossed, 64, REQUESTS);
+    println!("{tally:?}");
     assert!(tally.right.load(Ordering::Relaxed) > REQUESTS * 9 / 10, "{tally:?}");
     let counts = ringway.stop_and_count();
     assert!(counts["coalesced_requests"] > REQUESTS / 4 && counts["coalesced_resent"] > 0, "{counts:?}");

@@ -49,7 +49,7 @@ pub(crate) struct Request {
 }
 
 /// What becomes of a request.
-enum Way<'a> {
+pub(crate) enum Way<'a> {
     /// It goes to this upstream.
     Upstream(&'a Route, &'a Rc<Pool>),
     /// It asked about the server, not the upstream: this is the answer.
@@ -86,15 +86,12 @@ pub(crate) fn run<'a, D: Downstream>(
     deadline: &'a mut Deadline,
 ) -> impl Future<Output = Outcome> + use<'a, D> {
     async move {
-        let started = ring::now();
         let forwarding = serving.plan.forwarding;
-        request.route = None;
         let mut tunnel_opened = None;
-        request.kept.get_mut().clear();
-        forward::name(forwarding, &shard.request_ids, client, request);
-        let way = shard.overload.admit().and_then(|()| find_way(serving, client, request));
-        // From here on the head may have to wait for as long as the upstream takes.
-        request.bytes.settle();
+        let (started, way) = match down.sent_ahead() {
+            None => (ring::now(), begin(shard, serving, client, request)),
+            Some(sent) => (sent, way_of(serving, request)),
+        };
         let result = match &way {
             Ok(Way::Upstream(route, pool)) => {
                 let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
@@ -153,6 +150,63 @@ pub(crate) fn run<'a, D: Downstream>(
         record(shard, serving, &ended, down);
         outcome
     }
+}
+
+/// Takes a request up: gives it its name, and finds out what becomes of it.
+#[inline]
+pub(crate) fn begin<'a>(
+    shard: &Shard,
+    serving: &'a Serving,
+    client: &Client,
+    request: &mut Request,
+) -> Result<Way<'a>, Error> {
+    request.route = None;
+    request.kept.get_mut().clear();
+    forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
+    let way = shard.overload.admit().and_then(|()| find_way(serving, client, request));
+    // From here on the head may have to wait for as long as the upstream takes.
+    request.bytes.settle();
+    way
+}
+
+/// Where a request has gone that was sent ahead of its turn.
+fn way_of<'a>(serving: &'a Serving, request: &Request) -> Result<Way<'a>, Error> {
+    let route = &serving.plan.routes[request.route.expect("what was sent had a route")];
+    Ok(Way::Upstream(route, serving.pool(route.upstream)))
+}
+
+/// Writes down a request that was sent ahead of its turn, at `started`, and that nobody will answer.
+pub(crate) fn abandon(
+    shard: &Shard,
+    serving: &Serving,
+    client: &Client,
+    request: &Request,
+    started: Instant,
+    error: Error,
+) {
+    let outcome = Outcome::Failed(error);
+    shard.note(client, outcome);
+    let now = ring::now();
+    if let Some(tally) = serving.tallies.route(request.route) {
+        tally.note(error.status, outcome, (0, 0), now.saturating_duration_since(started));
+    }
+    let route = request.route.map(|id| &serving.plan.routes[id]);
+    let kept = request.kept.borrow();
+    shard.record(serving, route.and_then(|route| route.access_log), now, || Record {
+        client: client.text(),
+        request: Some((&request.head, &request.bytes)),
+        response: &kept,
+        status: error.status,
+        outcome,
+        route: route.map(|route| route.name.as_str()),
+        upstream: route.map(|route| serving.pool(route.upstream).policy().name.as_str()),
+        request_id: request.id_text(),
+        bytes_in: 0,
+        bytes_out: 0,
+        duration: now.saturating_duration_since(started),
+        server_name: client.secure().and_then(|secure| secure.server_name.as_deref()),
+        tls: client.secure().map(|secure| &secure.negotiated),
+    });
 }
 
 /// The future's result, unless `limit` passes before.

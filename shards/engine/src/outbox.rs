@@ -27,6 +27,11 @@ impl Outbox {
         self.gathered.get_or_insert_with(|| Buffer::with_room(ROOM_BYTES))
     }
 
+    /// Whether another small answer may be gathered behind what is there.
+    pub(crate) fn has_room(&self) -> bool {
+        self.gathered.as_ref().is_none_or(|gathered| gathered.len() <= ROOM_BYTES - COPIED_BYTES_MAX)
+    }
+
     /// Appends data with its framing.
     pub(crate) fn data(&mut self, transport: &mut Transport, framing: &DataFraming, data: Chunk) {
         if !framing.prefix.is_empty() {

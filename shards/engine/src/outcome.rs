@@ -82,6 +82,8 @@ impl Error {
         Error::new(Side::Client, Kind::Gone, 499)
     }
 
+    /// The client's connection has ended before the answer's turn.
+    pub(crate) const CLIENT_LEFT: Error = Error::new(Side::Client, Kind::Gone, 499);
     /// The upstream's connection ended or failed.
     pub(crate) const UPSTREAM_GONE: Error = Error::new(Side::Upstream, Kind::Gone, 502);
     /// The upstream broke the protocol.

@@ -13,12 +13,16 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use ring::{Chunk, Stream};
 use wire::h1::{Edits, Trailers};
 use wire::{BodyLength, RequestHead, ResponseHead};
 
+use crate::handler::coalesce::Lead;
 use crate::outcome::Error;
+use crate::upstream::coalesce::Seat;
+use crate::upstream::server::Ticket;
 
 /// The next part of a body.
 #[derive(Debug)]
@@ -139,6 +143,20 @@ pub(crate) trait Downstream: Source + Sink {
     fn body_bytes_received(&self) -> u64;
     /// Bytes of the response's body sent so far, without framing.
     fn body_bytes_sent(&self) -> u64;
+    /// Whether the client has sent more behind this request, which waits for its turn.
+    fn is_followed(&self) -> bool {
+        false
+    }
+    /// Sends the requests behind this one ahead of their turn, as far as `lead` lets them.
+    fn look_ahead(&mut self, _lead: &Lead<'_>) {}
+    /// When this request was sent to the upstream, if that was ahead of its turn.
+    fn sent_ahead(&self) -> Option<Instant> {
+        None
+    }
+    /// The place that such a request has there, once.
+    fn take_place(&mut self) -> Option<(Seat, Ticket)> {
+        None
+    }
 }
 
 /// One request's place in a connection to an upstream server.

@@ -188,6 +188,6 @@ pub struct Coalesce {
 
 impl Default for Coalesce {
     fn default() -> Coalesce {
-        Coalesce { connections_max: 4, depth_max: 128, engage_at: 24, stall_timeout: Duration::from_millis(20) }
+        Coalesce { connections_max: 4, depth_max: 256, engage_at: 24, stall_timeout: Duration::from_millis(20) }
     }
 }

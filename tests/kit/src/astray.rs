@@ -2,15 +2,17 @@
 //!
 //! Each request has an id of its own. The [`origin`] says it in the answer's head and fills the body with it; now and then it
 //! closes, announced or not, in the middle of an answer or between two, stalls, sends nonsense, or answers what nobody asked.
-//! [`run`] sends requests from many clients, some of which leave before they are answered, and demands that whoever gets an
+//! [`run`] sends requests from many clients, half of which pipeline, and some of which leave before they are answered, and demands that whoever gets an
 //! answer gets his own. Answers may be missing; they may not be another's.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::{Address, Head, Origin, Peer, Random, standard};
+use crate::{Address, Head, Origin, Peer, Random, eventually, standard};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -21,17 +23,39 @@ pub struct Tally {
     pub missing: AtomicU64,
     /// Requests whose clients left.
     pub left: AtomicU64,
+    /// Requests that were on their way when the origin answered what nobody had asked: HTTP/1.1 knows no difference between that
+    /// and their answer.
+    pub crossed: AtomicU64,
+}
+
+/// The ids of requests that came to the origin behind an answer that nobody had asked for, with which they may have crossed.
+#[derive(Debug, Default, Clone)]
+pub struct Crossed(Arc<Mutex<HashSet<String>>>);
+
+impl Crossed {
+    fn add(&self, head: &Head) {
+        self.ids().insert(id_of(head).to_owned());
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.ids().contains(id)
+    }
+
+    fn ids(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.0.lock().expect("no thread panics while it notes an id")
+    }
 }
 
 /// An origin that answers by the id in the target, and misbehaves about once in `calm` answers.
 #[must_use]
-pub fn origin(calm: u64) -> Origin {
+pub fn origin(calm: u64, crossed: &Crossed) -> Origin {
+    let crossed = crossed.clone();
     Origin::start_forgetful(move |peer, number| {
         let mut random = Random::new(number as u64);
         let mut answers = Vec::new();
         while let Some(head) = peer.read_head()? {
             if random.once_in(calm) {
-                return misbehave(peer, &mut random, &head, answers);
+                return misbehave(peer, &mut random, &head, answers, &crossed);
             }
             answer(&mut answers, &head, &mut random, "");
             // What has come together is answered together, mostly.
@@ -43,8 +67,12 @@ pub fn origin(calm: u64) -> Origin {
     })
 }
 
+fn id_of(head: &Head) -> &str {
+    head.target().rsplit('/').next().unwrap_or_default()
+}
+
 fn answer(out: &mut Vec<u8>, head: &Head, random: &mut Random, extra: &str) {
-    let id = head.target().rsplit('/').next().unwrap_or_default();
+    let id = id_of(head);
     let body = id.repeat(match random.below(100) {
         0 => 4_000,
         few => few as usize % 20,
@@ -65,7 +93,13 @@ fn answer(out: &mut Vec<u8>, head: &Head, random: &mut Random, extra: &str) {
 }
 
 /// Ends the connection, or holds it up, in one of many ways. `answers` are those that are due before this one.
-fn misbehave(peer: &mut Peer, random: &mut Random, head: &Head, mut answers: Vec<u8>) -> io::Result<()> {
+fn misbehave(
+    peer: &mut Peer,
+    random: &mut Random,
+    head: &Head,
+    mut answers: Vec<u8>,
+    crossed: &Crossed,
+) -> io::Result<()> {
     match random.below(8) {
         // Announced: what is behind it is not answered.
         0 | 1 => {
@@ -95,7 +129,11 @@ fn misbehave(peer: &mut Peer, random: &mut Random, head: &Head, mut answers: Vec
                 answer(&mut one, &head, random, "");
                 peer.send(&one)?;
             }
-            peer.send(b"HTTP/1.1 200 OK\r\nX-Id: astray\r\nContent-Length: 6\r\n\r\nastray")
+            peer.send(b"HTTP/1.1 200 OK\r\nX-Id: astray\r\nContent-Length: 6\r\n\r\nastray")?;
+            while let Some(head) = peer.read_head()? {
+                crossed.add(&head);
+            }
+            Ok(())
         }
         // Too slow for those behind.
         _ => {
@@ -123,54 +161,89 @@ fn standard_end(peer: &mut Peer, random: &mut Random) -> io::Result<()> {
 ///
 /// # Panics
 /// If an answer reaches a client that did not ask for it.
-pub fn run(address: &Address, clients: u64, requests: u64) -> Tally {
+pub fn run(address: &Address, crossed: &Crossed, clients: u64, requests: u64) -> Tally {
     let tally = Tally::default();
     thread::scope(|scope| {
         for client in 0..clients {
             let tally = &tally;
-            scope.spawn(move || ask(address, client, requests / clients, tally));
+            scope.spawn(move || ask(address, crossed, client, requests / clients, tally));
         }
     });
     tally
 }
 
-fn ask(address: &Address, client: u64, requests: u64, tally: &Tally) {
+/// One request: every other client sends several at once, pipelined.
+struct Question {
+    id: String,
+    method: &'static str,
+}
+
+impl Question {
+    fn draw(client: u64, number: u64, random: &mut Random) -> Question {
+        let method = if random.once_in(20) { "HEAD" } else { "GET" };
+        Question { id: format!("{client}-{number}-"), method }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let request = String::from_utf8(standard::get(&format!("/{}", self.id))).expect("a head is text");
+        request.replacen("GET", self.method, 1).into_bytes()
+    }
+
+    /// Reads the answer. Returns whether more may follow.
+    fn read(&self, peer: &mut Peer, crossed: &Crossed, tally: &Tally) -> bool {
+        let Ok(answer) = peer.read_response(self.method) else {
+            tally.missing.fetch_add(1, Ordering::Relaxed);
+            return false;
+        };
+        if answer.head.field("x-id") == Some("astray") {
+            eventually("the request crossed with it", || crossed.has(&self.id));
+            tally.crossed.fetch_add(1, Ordering::Relaxed);
+        } else if answer.status() == 200 {
+            let id = &self.id;
+            assert_eq!(answer.head.field("x-id"), Some(&id[..]), "an answer went astray");
+            let copies = answer.body.len() / id.len();
+            assert!(answer.body == id.repeat(copies).as_bytes(), "a body went astray: {id} got {:?}", answer.text());
+            tally.right.fetch_add(1, Ordering::Relaxed);
+        } else {
+            assert!(matches!(answer.status(), 502..=504), "{:?}", answer.head);
+            tally.missing.fetch_add(1, Ordering::Relaxed);
+        }
+        !answer.head.lists("connection", "close")
+    }
+}
+
+fn ask(address: &Address, crossed: &Crossed, client: u64, requests: u64, tally: &Tally) {
     let mut random = Random::new(client + 1_000_000);
-    let mut peer = None;
-    for number in 0..requests {
-        let id = format!("{client}-{number}-");
+    let (mut peer, mut number) = (None, 0);
+    while number < requests {
+        let depth = if client.is_multiple_of(2) { 1 } else { (1 + random.below(24)).min(requests - number) };
+        let questions: Vec<_> = (number..number + depth).map(|n| Question::draw(client, n, &mut random)).collect();
+        number += depth;
         let mut connected = match peer.take() {
             Some(connected) => connected,
             None => Peer::try_connect(address).expect("the proxy accepts"),
         };
-        let method = if random.once_in(20) { "HEAD" } else { "GET" };
-        let request = String::from_utf8(standard::get(&format!("/{id}"))).expect("a head is text");
-        if connected.send(request.replacen("GET", method, 1).as_bytes()).is_err() {
-            tally.missing.fetch_add(1, Ordering::Relaxed);
+        if connected.send(&questions.iter().flat_map(Question::bytes).collect::<Vec<_>>()).is_err() {
+            tally.missing.fetch_add(depth, Ordering::Relaxed);
             continue;
         }
-        if random.once_in(60) {
-            tally.left.fetch_add(1, Ordering::Relaxed);
+        // Some leave before the last answer, and some before the first.
+        let is_leaving = random.once_in(60);
+        let awaited = if is_leaving { random.below(depth) } else { depth };
+        let read = questions[..awaited as usize]
+            .iter()
+            .take_while(|question| question.read(&mut connected, crossed, tally))
+            .count() as u64;
+        if is_leaving && read == awaited {
+            tally.left.fetch_add(depth - awaited, Ordering::Relaxed);
             if random.once_in(2) {
                 drop(connected.reset());
             }
-            continue;
-        }
-        let Ok(answer) = connected.read_response(method) else {
-            tally.missing.fetch_add(1, Ordering::Relaxed);
-            continue;
-        };
-        if !answer.head.lists("connection", "close") {
+        } else if read == depth {
             peer = Some(connected);
+        } else {
+            // The one that was the last has been counted.
+            tally.missing.fetch_add(awaited - read - 1, Ordering::Relaxed);
         }
-        if answer.status() != 200 {
-            assert!(matches!(answer.status(), 502..=504), "{:?}", answer.head);
-            tally.missing.fetch_add(1, Ordering::Relaxed);
-            continue;
-        }
-        assert_eq!(answer.head.field("x-id"), Some(&id[..]), "an answer went astray");
-        let copies = answer.body.len() / id.len();
-        assert!(answer.body == id.repeat(copies).as_bytes(), "a body went astray: {id} got {:?}", answer.text());
-        tally.right.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,17 +1,20 @@
 //! Asking an upstream over a connection that other requests share.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 
 use wire::{BodyLength, FieldName, FieldNames, Method};
 
 use super::proxy::{Attempt, Attempts, Proxy};
 use super::relay::{Ended, Relay};
 use crate::deadline::Deadline;
-use crate::exchange::Request;
+use crate::exchange::{self, Request, Way};
 use crate::forward;
 use crate::outcome::{Error, Kind, Side};
+use crate::shard::Serving;
 use crate::streams::{Downstream, Upstream as _};
 use crate::upstream::coalesce::{Ending, Seat};
+use crate::upstream::pool::Chosen;
 use crate::upstream::retry::Replay;
 use crate::upstream::server::Ticket;
 
@@ -25,9 +28,58 @@ pub(super) fn may_share(request: &Request) -> bool {
         && request.head.names().intersection(NOT_SHARED).is_empty()
 }
 
+/// A request on a shared connection, for those behind it on its client's connection to follow.
+pub(crate) struct Lead<'a> {
+    proxy: &'a Proxy<'a>,
+    /// What it was balanced by.
+    key: u64,
+    seat: &'a Seat,
+    ticket: &'a Ticket,
+}
+
+impl Lead<'_> {
+    /// Sends `request` behind this one over the same connection, if it may share one, would go to the same server, and finds
+    /// room: then it is not answered any later than it would be if it waited for its turn. `serving` is what is served now.
+    pub(crate) fn follow(&self, serving: &Serving, request: &mut Request) -> Option<(Seat, Ticket)> {
+        let Proxy { shard, pool, client, .. } = *self.proxy;
+        // Where another Plan has come meanwhile, its requests wait until those under the old one are over.
+        let Ok(Way::Upstream(route, its_pool)) = exchange::begin(shard, serving, client, request) else { return None };
+        let follows = route.coalesce && Rc::ptr_eq(pool, its_pool) && may_share(request);
+        if !follows || pool.key(client, request) != self.key {
+            return None;
+        }
+        let (mut seat, ticket) = pool.join_behind(self.seat, self.ticket)?;
+        Proxy { shard, plan: &serving.plan, route, pool, client }.send(request, &mut seat, &ticket);
+        Some((seat, ticket))
+    }
+}
+
 impl Proxy<'_> {
-    /// Sends `request` over a shared connection and passes the answer on. Returns whether that is done; if not, nothing of an
-    /// answer has been passed on, and the request is to be sent on a connection of its own, as `attempts` says.
+    /// Sends `request` over a shared connection, unless that has been done ahead of its turn. If it is to have a connection of its
+    /// own, returns only the choice of the server.
+    pub(super) fn sit<D: Downstream>(
+        &self,
+        request: &Request,
+        key: u64,
+        down: &mut D,
+    ) -> Result<(Seat, Ticket), Option<Chosen>> {
+        if let Some(place) = down.take_place() {
+            return Ok(place);
+        }
+        let (mut seat, ticket) = self.pool.join(key, down.is_followed())?;
+        self.send(request, &mut seat, &ticket);
+        Ok((seat, ticket))
+    }
+
+    fn send(&self, request: &Request, seat: &mut Seat, ticket: &Ticket) {
+        self.pool.begin(ticket);
+        let mut edits = self.shard.request_edits.borrow_mut();
+        forward::edit_request(&mut edits, self.plan, self.route, self.client, request);
+        seat.send_head(&request.head, &request.bytes, &edits);
+    }
+
+    /// Passes on the answer to `request`, which was sent over a shared connection. Returns whether that is done; if not, nothing of
+    /// an answer has been passed on, and the request is to be sent on a connection of its own, as `attempts` says.
     ///
     /// # Errors
     /// As [`Proxy::run`].
@@ -39,19 +91,16 @@ impl Proxy<'_> {
         down: &mut D,
         deadline: &mut Deadline,
     ) -> Result<bool, Error> {
-        self.pool.begin(&ticket);
+        down.look_ahead(&Lead { proxy: self, key: attempts.key, seat: &seat, ticket: &ticket });
         let policy = &self.pool.policy().retry;
         let judge = || self.pool.judge_of(&ticket);
         let ended = {
             let is_repeatable = policy.attempts > 1 && judge().has_other(&attempts.tried);
             let attempt = Attempt::new(self.pool, judge(), is_repeatable);
-            {
-                let mut edits = self.shard.request_edits.borrow_mut();
-                forward::edit_request(&mut edits, self.plan, self.route, self.client, request);
-                seat.send_head(&request.head, &request.bytes, &edits);
-            }
             let mut replay = Replay::new(policy, request);
+            let sent = seat.sent();
             let mut relay = Relay::new(self, request, down, &mut seat, deadline, &mut replay, attempt);
+            relay.sent_at(sent);
             poll_fn(|cx| self.unless_cut(relay.poll(cx))).await
         };
         attempts.sent = 1;
@@ -68,6 +117,8 @@ impl Proxy<'_> {
             Ok(Ended::Switched) => unreachable!("the pipeline takes no switch"),
             Err(error) => error,
         };
+        // What was answered before does not wait for this.
+        down.flush();
         match seat.ending() {
             Some(Ending::Unread) => {
                 attempts.sent = 0;

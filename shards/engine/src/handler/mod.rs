@@ -2,7 +2,7 @@
 //! [`passage`] lets large ones pass from socket to socket, [`timing`] knows how long that may take, and [`tunnel`] joins what
 //! has left HTTP. [`coalesce`] is an attempt over a connection that requests share.
 
-mod coalesce;
+pub(crate) mod coalesce;
 mod passage;
 pub(crate) mod proxy;
 mod relay;

@@ -39,7 +39,7 @@ pub(crate) struct Proxy<'a> {
 /// How far the attempts at one request have come.
 pub(super) struct Attempts {
     /// What the request is balanced by.
-    key: u64,
+    pub(super) key: u64,
     /// Servers that are not asked again.
     pub(super) tried: Tried,
     /// How often a server has seen the request.
@@ -78,7 +78,7 @@ impl Proxy<'_> {
             let mut replay = Replay::new(policy, request);
             self.pool.earn_retry();
             if self.route.coalesce && may_share(request) {
-                match self.pool.join(key) {
+                match self.sit(request, key, down) {
                     Ok(share) => {
                         if ring::pooled(self.share(request, share, &mut attempts, down, deadline)).await? {
                             return Ok(None);

@@ -102,6 +102,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
         }
     }
 
+    /// The request was sent before its answer's turn came.
+    pub(super) fn sent_at(&mut self, sent: Instant) {
+        (self.began, self.sent) = (sent, sent);
+    }
+
     /// Ready when the response has been passed on whole, or is not to be passed on.
     pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Ended, Error>> {
         // The request first: so that its end is not later than an answer to it (an early answer costs the connection).

@@ -1,4 +1,7 @@
-//! A client's connection in HTTP/1: one exchange after another, in order.
+//! A client's connection in HTTP/1: one exchange after another, in order. Requests that are pipelined may be with the upstream
+//! before their turn comes ([`ahead`]).
+
+mod ahead;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -10,10 +13,13 @@ use ring::{Chunk, ReadMode, Stream};
 use wire::h1::{ConnectionOption, Edits, Line, Next, Parsed, ServerConnection, Trailers, write};
 use wire::{BodyLength, FieldName, RequestError, ResponseHead};
 
+use ahead::Ahead;
+
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Request};
 use crate::forward;
+use crate::handler::coalesce::Lead;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
@@ -23,6 +29,8 @@ use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
 use crate::transport::Transport;
 use crate::tuning::{WAITING_BYTES_MAX, expected_mode, poll_run, read_mode, wire_limits};
+use crate::upstream::coalesce::Seat;
+use crate::upstream::server::Ticket;
 
 /// Bytes of a request's body that are read and thrown away so that its connection can be kept; a client that sends more
 /// than that after it was answered is cut off.
@@ -38,6 +46,8 @@ struct Http1 {
     connection: ServerConnection,
     inbox: Inbox,
     outbox: Outbox,
+    /// Requests that were read before their turn.
+    ahead: Ahead,
     /// By when the first request's head has to be there, until it is waited for.
     head_due: Option<Instant>,
     /// How many requests it has carried.
@@ -73,6 +83,7 @@ pub(crate) fn serve(shard: Membership, transport: Transport, client: Client, due
         connection: ServerConnection::new(),
         inbox: Inbox::default(),
         outbox: Outbox::default(),
+        ahead: Ahead::default(),
         head_due: Some(due),
         requests: 0,
         request_length: BodyLength::None,
@@ -132,31 +143,38 @@ impl Http1 {
     /// Serves requests for as long as bytes are there.
     async fn work(&mut self, client: &Client, deadline: &mut Deadline) -> Then {
         let mut request = self.shard.take_request();
-        let then = loop {
+        let (then, outcome) = loop {
             if let Err(error) = self.room(deadline).await {
                 error.limit.inspect(|limit| self.shard.counters.hit(*limit));
-                break Then::Drop;
+                break (Then::Drop, Outcome::Failed(error));
             }
             // The exchange finishes with the Plan it began with.
-            let serving = self.shard.serving();
-            let due = self.head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
-            if let Err(then) = self.head(&serving.plan, client, &mut request, due, deadline).await {
-                break then;
-            }
+            let ahead = if self.ahead.is_begun() { self.take_ahead(&mut request) } else { None };
+            let serving = match ahead {
+                Some(serving) => serving,
+                None => {
+                    let serving = self.shard.serving();
+                    let due = self.head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
+                    if let Err(then) = self.head(&serving.plan, client, &mut request, due, deadline).await {
+                        break (then, Outcome::Completed);
+                    }
+                    serving
+                }
+            };
             self.count_request(&serving.plan.limits);
-            if self.inbox.is_ended() {
+            if self.inbox.is_ended() && self.inbox.is_empty() && !self.ahead.is_waiting() {
                 self.connection.force_close();
             }
             let shard = Rc::clone(&self.shard);
-            exchange::run(&shard, &serving, client, &mut request, self, deadline).await;
+            let outcome = exchange::run(&shard, &serving, client, &mut request, self, deadline).await;
             self.expected = expected_mode(self.connection.body_received(), &serving.plan);
             match self.after_exchange(deadline).await {
-                Next::KeepAlive if self.inbox.is_empty() && !self.inbox.is_ended() => break Then::Idle,
-                Next::KeepAlive if self.inbox.is_empty() => break Then::Close,
-                Next::KeepAlive => {}
-                Next::Close | Next::Drain => break Then::Close,
+                Next::KeepAlive if !self.inbox.is_empty() || self.ahead.is_waiting() => {}
+                Next::KeepAlive if !self.inbox.is_ended() => break (Then::Idle, outcome),
+                Next::KeepAlive | Next::Close | Next::Drain => break (Then::Close, outcome),
             }
         };
+        self.abandon_ahead(client, outcome);
         self.shard.give_back(request);
         then
     }
@@ -166,6 +184,8 @@ impl Http1 {
         if self.transport.bytes_waiting() <= WAITING_BYTES_MAX {
             return Ok(());
         }
+        // The answer to the next request is not waited for.
+        self.outbox.flush(&mut self.transport);
         deadline.set(self.shard.serving().plan.timeouts.body_idle);
         poll_fn(|cx| match self.poll_writable(cx) {
             Poll::Ready(writable) => Poll::Ready(writable),
@@ -214,9 +234,8 @@ impl Http1 {
         };
         match parsed {
             Ok(len) => {
-                self.request_length = request.head.body();
-                (self.status, self.body_bytes_sent, self.passed) = (None, 0, false);
                 request.bytes = self.inbox.take(len);
+                self.begin_request(request);
                 Ok(())
             }
             Err(error) => {
@@ -224,6 +243,11 @@ impl Http1 {
                 Err(if error.kind == Kind::Gone { Then::Drop } else { Then::Close })
             }
         }
+    }
+
+    fn begin_request(&mut self, request: &Request) {
+        self.request_length = request.head.body();
+        (self.status, self.body_bytes_sent, self.passed) = (None, 0, false);
     }
 
     fn poll_more(&mut self, deadline: &mut Deadline, cx: &Context<'_>) -> Poll<Result<bool, Error>> {
@@ -334,9 +358,9 @@ impl Http1 {
         .await;
     }
 
-    /// A shard that stops says so in the last answer.
+    /// A shard that stops says so in the last answer. Requests that are with the upstream already are still answered.
     fn end_if_draining(&mut self) {
-        if self.shard.is_draining() {
+        if self.shard.is_draining() && !self.ahead.is_waiting() {
             self.connection.force_close();
         }
     }
@@ -502,6 +526,10 @@ impl Downstream for Http1 {
     }
 
     fn flush(&mut self) {
+        // What answers the next request leaves with this, and is written as soon as that has to wait.
+        if self.ahead.is_waiting() && self.connection.is_done() && self.outbox.has_room() {
+            return;
+        }
         self.outbox.flush(&mut self.transport);
     }
 
@@ -529,5 +557,23 @@ impl Downstream for Http1 {
 
     fn body_bytes_sent(&self) -> u64 {
         self.body_bytes_sent
+    }
+
+    fn is_followed(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    fn look_ahead(&mut self, lead: &Lead<'_>) {
+        if !self.inbox.is_empty() || self.transport.bytes_queued() > 0 {
+            self.send_ahead(lead);
+        }
+    }
+
+    fn sent_ahead(&self) -> Option<Instant> {
+        self.ahead.sent()
+    }
+
+    fn take_place(&mut self) -> Option<(Seat, Ticket)> {
+        self.ahead.take_place()
     }
 }

@@ -265,10 +265,14 @@ fn echo_one(mut stream: TcpStream, barrier: &Barrier) {
 fn plan(upstream: SocketAddr, connections_max: u32) -> Arc<Plan> {
     let server = Server::new(Address::Tcp(upstream));
     let upstream = Policy { connections_max, ..Policy::new("echo".to_owned(), vec![server]) };
+    plan_of(upstream, Route::new(None, "/", UpstreamId(0)))
+}
+
+pub(super) fn plan_of(upstream: Policy, route: Route) -> Arc<Plan> {
     Arc::new(Plan {
         listeners: vec![Listener::new(Address::Tcp(([127, 0, 0, 1], 0).into()))],
         upstreams: vec![upstream],
-        routes: RouteTable::new(vec![Route::new(None, "/", UpstreamId(0))]),
+        routes: RouteTable::new(vec![route]),
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         overload: plan::Overload::default(),

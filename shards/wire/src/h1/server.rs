@@ -2,7 +2,8 @@
 //!
 //! The caller owns the buffers and the socket. It hands in the bytes that came, sends the bytes that were written, and
 //! asks [`next`](ServerConnection::next) what becomes of the connection once a response is complete. Pipelined requests
-//! need nothing special: their bytes wait in the caller's buffer until `next` says [`Next::KeepAlive`].
+//! need nothing special: their bytes wait in the caller's buffer until `next` says [`Next::KeepAlive`]. A caller that wants to know
+//! them sooner reads their heads itself, and has each [taken up](ServerConnection::take_up) in its turn.
 
 use super::body::{Decoded, Decoder, Trailers};
 use super::edits::Edits;
@@ -109,18 +110,29 @@ impl ServerConnection {
         }
         let parsed = parse_request(bytes, limits, head);
         self.scan.note(bytes, &parsed);
-        if parsed == Ok(Parsed::Partial) {
-            return parsed;
+        if parsed != Ok(Parsed::Partial) {
+            self.begin(parsed.is_ok(), head, limits);
         }
+        parsed
+    }
+
+    /// Takes up the next request, whose head has been read by [`parse_request`] before its turn came. The next bytes are those
+    /// behind it.
+    pub fn take_up(&mut self, head: &RequestHead, limits: &Limits) {
+        assert!(self.state == State::Idle, "a request is taken up between two exchanges");
+        self.begin(true, head, limits);
+    }
+
+    #[inline]
+    fn begin(&mut self, is_sound: bool, head: &RequestHead, limits: &Limits) {
         self.state = State::Awaited;
         self.method = head.method();
         self.version = head.version();
-        self.persistent &= parsed.is_ok() && head.persistent();
-        let body = if parsed.is_ok() { head.body() } else { BodyLength::None };
+        self.persistent &= is_sound && head.persistent();
+        let body = if is_sound { head.body() } else { BodyLength::None };
         self.decoder.reset(body, limits);
-        self.continue_awaited = parsed.is_ok() && head.expect_continue();
+        self.continue_awaited = is_sound && head.expect_continue();
         self.continue_sent = false;
-        parsed
     }
 
     /// Goes on with the request's body, as [`Decoder::decode`].
@@ -185,6 +197,13 @@ impl ServerConnection {
     #[must_use]
     pub fn response_awaited(&self) -> bool {
         self.state == State::Awaited
+    }
+
+    /// Whether both messages of the exchange are complete and the next request may follow, as things stand.
+    #[inline]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.state == State::Complete && self.persistent && self.decoder.is_complete()
     }
 
     /// Whether no exchange is under way.

@@ -13,6 +13,10 @@
 //! ```
 //!
 //! [`Lanes`] are those to one server: whether they are used at all, which takes the next request, when another is opened.
+//! Requests that a client has pipelined behind one with a seat are seated behind it, on the same lane: so their answers become
+//! due in the order in which the client gets them, and none waits on one lane for the turn of another's. Waits go from later
+//! seats to earlier ones only, and so never in a circle.
+//!
 //! A request whose lane fails it, through no fault of its own answer, leaves it with the [`Ending`] that says what is known,
 //! and is sent again on a connection of its own, never on a lane: so it cannot go round.
 
@@ -28,8 +32,10 @@ use std::time::{Duration, Instant};
 use plan::Coalesce as Policy;
 use wire::h1::pipeline::Lesson;
 
-use lane::Lane;
+use lane::{Lane, Load};
 use level::Level;
+
+use super::pool::Pool;
 
 pub(super) use keeper::open;
 pub(crate) use seat::{Ending, Seat};
@@ -67,10 +73,11 @@ pub(super) struct Choice {
 }
 
 impl Lanes {
-    /// Where the next request goes, when `active` are under way, it included.
-    pub(super) fn choose(&self, policy: &Policy, active: u32, now: Instant) -> Choice {
-        let is_engaged = self.level.note(active, now) >= policy.engage_at;
-        if !is_engaged || self.pause.get().is_some_and(|(until, _)| now < until) {
+    /// Where the next request goes, when `active` are under way, it included. One that `is_followed` by others of its client gains
+    /// from sharing however few they are: those would wait for it.
+    pub(super) fn choose(&self, policy: &Policy, active: u32, is_followed: bool, now: Instant) -> Choice {
+        let is_engaged = self.level.note(active, now) >= policy.engage_at || is_followed;
+        if !is_engaged || self.is_resting(now) {
             return Choice::default();
         }
         let lanes = self.lanes.borrow();
@@ -88,6 +95,18 @@ impl Lanes {
         // Those that drain or are held up make room for others, within a bound.
         let opens = open < connections_max && lanes.len() < 2 * connections_max;
         Choice { lane: best.map(|(_, lane)| Rc::clone(lane)), opens }
+    }
+
+    /// A place on the same connection behind `seat` and all others, if there is room.
+    pub(super) fn behind(&self, seat: &Seat, pool: &Rc<Pool>, now: Instant) -> Option<Seat> {
+        let (lane, policy) = (seat.lane(), &pool.policy().coalesce);
+        let has_room = |load: Load| load.waiting < usize::from(policy.depth_max);
+        let takes = !self.is_resting(now) && lane.load(policy).is_some_and(has_room);
+        takes.then(|| Seat::new(Rc::clone(lane), pool))
+    }
+
+    fn is_resting(&self, now: Instant) -> bool {
+        self.pause.get().is_some_and(|(until, _)| now < until)
     }
 
     /// Requests that a new connection may carry.
@@ -129,7 +148,7 @@ mod tests {
 
     /// Whether another connection would be opened, which tells whether the server is asked this way at all.
     fn engages(lanes: &Lanes, active: u32, now: Instant) -> bool {
-        lanes.choose(&Policy { engage_at: 10, ..Policy::default() }, active, now).opens
+        lanes.choose(&Policy { engage_at: 10, ..Policy::default() }, active, false, now).opens
     }
 
     #[test]
@@ -141,6 +160,7 @@ mod tests {
         // All were answered at once, and come again one by one.
         assert!(engages(&lanes, 1, at(2)));
         assert!(!engages(&lanes, 1, at(100)));
+        assert!(lanes.choose(&Policy::default(), 1, true, at(100)).opens, "one that others wait behind");
     }
 
     #[test]

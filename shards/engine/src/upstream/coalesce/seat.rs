@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use ring::{Chunk, ReadMode};
 use wire::h1::pipeline::{Fate, Ticket};
@@ -28,6 +29,8 @@ pub(crate) struct Seat {
     trailers: Option<Box<Trailers>>,
     method: Method,
     length: BodyLength,
+    /// When the request was sent.
+    sent: Instant,
     /// Whether anything of its answer has arrived.
     is_answered: bool,
     /// It stays behind an answer that takes too long, since the budget allows no other way.
@@ -57,10 +60,20 @@ impl Seat {
             trailers: None,
             method: Method::Get,
             length: BodyLength::None,
+            sent: ring::now(),
             is_answered: false,
             stays: false,
             ending: None,
         }
+    }
+
+    pub(super) fn lane(&self) -> &Rc<Lane> {
+        &self.lane
+    }
+
+    /// When the request was sent, which may be long before its answer's turn.
+    pub(crate) fn sent(&self) -> Instant {
+        self.sent
     }
 
     /// Why the lane failed the request, if that was not about its own answer.

@@ -6,12 +6,12 @@ use plan::Plan;
 
 use super::{Chosen, Held, Place, Pool};
 use crate::upstream::coalesce::{self, Seat};
-use crate::upstream::server::{Ticket, Tried};
+use crate::upstream::server::{Server, Ticket, Tried};
 
 impl Pool {
     /// A place on a connection that requests share, to the server whose turn it is; if that has none, only the choice of the
-    /// server, for a connection of the request's own.
-    pub(crate) fn join(self: &Rc<Self>, key: u64) -> Result<(Seat, Ticket), Option<Chosen>> {
+    /// server, for a connection of the request's own. `is_followed` says that its client has sent more behind it.
+    pub(crate) fn join(self: &Rc<Self>, key: u64, is_followed: bool) -> Result<(Seat, Ticket), Option<Chosen>> {
         let servers = self.servers.borrow();
         let now = (!self.ward.is_empty()).then(ring::now);
         let picked = self.choose(&servers, key, &Tried::default(), now).ok_or(None)?;
@@ -20,7 +20,7 @@ impl Pool {
         if now.is_some() && !server.health.is_in() {
             return alone;
         }
-        let choice = server.lanes.choose(&self.policy().coalesce, server.active() + 1, ring::now());
+        let choice = server.lanes.choose(&self.policy().coalesce, server.active() + 1, is_followed, ring::now());
         if choice.opens {
             coalesce::open(self, server);
         }
@@ -28,6 +28,18 @@ impl Pool {
             Some(lane) => Ok((Seat::new(lane, self), Ticket::new(server, now))),
             None => alone,
         }
+    }
+
+    /// A place behind `seat` on its connection, for a request that its client pipelined behind, if the server is still to be
+    /// asked this way and there is room.
+    pub(crate) fn join_behind(self: &Rc<Self>, seat: &Seat, ticket: &Ticket) -> Option<(Seat, Ticket)> {
+        let server: &Rc<Server> = ticket;
+        let is_trusted = self.ward.is_empty() || server.health.is_in();
+        if server.keeps_none() || self.held.is_closing() || !is_trusted {
+            return None;
+        }
+        let seat = server.lanes.behind(seat, self, ring::now())?;
+        Some((seat, Ticket::new(server, None)))
     }
 
     /// A request is sent again that shared its connection.
