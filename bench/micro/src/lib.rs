@@ -10,4 +10,5 @@
 pub mod engine;
 pub mod plan;
 pub mod ring;
+pub mod tls;
 pub mod wire;

@@ -103,9 +103,12 @@ impl Handshake {
         step
     }
 
-    /// Has rustls tell the peer what was wrong. What it has not read stays where it is: it remembers places there.
+    /// Has rustls tell the peer what was wrong. It is asked no further than for what it has to say: it would read on, where it
+    /// has failed already, in records that it remembers places of.
     fn take_alerts(&mut self, outgoing: &mut Vec<u8>) {
-        while let Ok(Step::More) = self.step(outgoing) {}
+        while self.common().wants_write()
+            && let Ok(Step::More) = self.step(outgoing)
+        {}
     }
 
     fn common(&self) -> &CommonState {

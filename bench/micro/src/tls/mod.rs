@@ -1,0 +1,3 @@
+//! `shards/tls`.
+
+pub mod session;
