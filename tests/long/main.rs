@@ -1,7 +1,8 @@
-//! Tests of minutes, which `tests/run.sh --long` runs: a gigabyte each way in each framing, byte for byte; [`storm`]; and
-//! [`astray`].
+//! Tests of minutes, which `tests/run.sh --long` runs: a gigabyte each way in each framing, byte for byte; [`storm`];
+//! [`astray`]; and [`scanners`].
 
 mod astray;
+mod scanners;
 mod storm;
 
 use std::thread;
