@@ -70,6 +70,8 @@ pub(crate) struct Reader {
     pub(crate) files: BTreeSet<PathBuf>,
     /// What is to be told though it is no error.
     pub(crate) warnings: Vec<String>,
+    /// The same of certificates that have expired or will soon.
+    pub(crate) expiring: Vec<String>,
 }
 
 impl Found {
@@ -301,15 +303,33 @@ impl Reader {
         let lifetime_s = facts.not_after_unix_s.saturating_sub(facts.not_before_unix_s);
         let told = if left_s < 0 {
             format!("the certificate has expired on {}", facts.not_after)
-        } else if facts.not_before_unix_s > self.now_unix_s {
-            format!("the certificate is not valid before {}", facts.not_before)
         } else if left_s < (EXPIRES_SOON.as_secs() as i64).min(lifetime_s / 5) {
             format!("the certificate expires in {} days, on {}", left_s / (24 * 60 * 60), facts.not_after)
+        } else if facts.not_before_unix_s > self.now_unix_s {
+            let warning = format!("{}: the certificate is not valid before {}", path.display(), facts.not_before);
+            return self.warnings.push(warning);
         } else {
             return;
         };
-        self.warnings.push(format!("{}: {told}", path.display()));
+        self.expiring.push(format!("{}: {told}", path.display()));
     }
+}
+
+/// What there is to warn of in the certificates of `tls` as time goes by: those that expire soon, or have.
+pub(crate) fn expiring(tls: &plan::Tls, now: SystemTime) -> Vec<String> {
+    let now_unix_s = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let soon_unix_s = i64::try_from(now_unix_s + EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
+    let certificates = tls.hosts.iter().flat_map(|host| &host.certificates);
+    let ending = certificates.filter(|certificate| certificate.not_after_unix_s < soon_unix_s);
+    let ending: BTreeSet<(i64, &str)> = ending.map(|one| (one.not_after_unix_s, one.name.as_str())).collect();
+    let told = |(until_unix_s, name): (i64, &str)| {
+        let days = (until_unix_s - (soon_unix_s - EXPIRES_SOON.as_secs() as i64)).div_euclid(24 * 60 * 60);
+        match days {
+            ..0 => format!("{name}: the certificate has expired"),
+            _ => format!("{name}: the certificate expires in {days} days"),
+        }
+    };
+    ending.into_iter().map(told).collect()
 }
 
 impl Trouble {

@@ -78,7 +78,23 @@ fn what_has_expired_or_will_soon_is_told_and_used() {
     fs::write(folder.path().join("x.pem"), certificate + &key).unwrap();
     let mut reader = Reader::new();
     reader.folder(folder.path()).unwrap();
-    assert!(reader.warnings[0].ends_with("x.pem: the certificate has expired on 2020-01-01"), "{:?}", reader.warnings);
+    assert!(reader.expiring[0].ends_with("x.pem: the certificate has expired on 2020-01-01"), "{:?}", reader.expiring);
+}
+
+#[test]
+fn what_will_expire_soon_is_told_as_time_goes_by() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
+    let path = folder.path().join("x.pem");
+    let (certificate, key) = pair(&authority, &["a.example"], 2030);
+    fs::write(&path, certificate + &key).unwrap();
+    let certificates = vec![Reader::new().certificate(&path, &[]).unwrap().certificate];
+    let host = plan::tls::Host { names: Vec::new(), certificates, policy: plan::tls::PolicyId(0) };
+    let tls = plan::Tls { hosts: vec![host], default: Some(0), policies: Vec::new(), tickets: None };
+    let until = SystemTime::UNIX_EPOCH + Duration::from_secs(1_893_456_000);
+    let day = Duration::from_secs(24 * 60 * 60);
+    assert_eq!(expiring(&tls, until - 15 * day), [""; 0]);
+    assert!(expiring(&tls, until - 3 * day)[0].ends_with("x.pem: the certificate expires in 3 days"));
+    assert!(expiring(&tls, until + day)[0].ends_with("x.pem: the certificate has expired"));
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         Err(errors) => return Err(errors.into()),
     };
-    let (mut warnings, mut findings) = (loaded.certs.warnings.clone(), Vec::new());
+    let (mut warnings, mut findings) = (loaded.certs.told().cloned().collect::<Vec<_>>(), Vec::new());
     if !args.offline {
         warnings.extend(unresolved(&loaded)?);
         // As with names: it may exist where the file will serve.

@@ -79,6 +79,15 @@ pub(crate) struct Certs {
     pub(crate) files: BTreeSet<PathBuf>,
     /// What is to be told though it is no error.
     pub(crate) warnings: Vec<String>,
+    /// The same of certificates that have expired or will soon, as things stood then.
+    pub(crate) expiring: Vec<String>,
+}
+
+impl Certs {
+    /// All that is to be told.
+    pub(crate) fn told(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().chain(&self.expiring)
+    }
 }
 
 /// What it means; not as it was written, with all secrets that may be there.
@@ -257,7 +266,7 @@ fn understood<'s>(
     let mut files = Files { reader: &mut reader, folder_of: &folder_of };
     let mut loaded = lower::lower(&file, surroundings.cores, &mut files, problems)?;
     loaded.written = sources.written();
-    loaded.certs = Certs { files: reader.files, warnings: reader.warnings };
+    loaded.certs = Certs { files: reader.files, warnings: reader.warnings, expiring: reader.expiring };
     Some(Understood { sources, document, origins, loaded })
 }
 

@@ -1,11 +1,16 @@
 //! What shards answer handshakes with.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plan::Plan;
 use plan::tls::Tickets;
 use tls::{Acceptor, AcceptorError, TicketKeys};
+
+use crate::certs;
+
+/// How often is told that a certificate expires soon.
+const WARNING_INTERVAL: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The acceptor in force, and the keys of its tickets.
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ pub(super) struct Handshakes {
     drawn: Option<Drawn>,
     /// Acceptors that shards may still have. They are held until nobody else does, so that no shard drops one.
     retired: Vec<Arc<Acceptor>>,
+    /// When certificates that expire were looked for.
+    warned: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,19 @@ impl Handshakes {
         };
         self.retired.extend(std::mem::replace(&mut self.acceptor, next.clone()));
         Ok(next)
+    }
+
+    /// What there is to warn of in the certificates of `plan`, now and then.
+    pub(super) fn warnings(&mut self, plan: &Plan) -> Vec<String> {
+        if self.warned.is_some_and(|at| at.elapsed() < WARNING_INTERVAL) {
+            return Vec::new();
+        }
+        // At the start the reading of the files has told of them.
+        let is_first = self.warned.replace(Instant::now()).is_none();
+        match &plan.tls {
+            Some(tls) if !is_first => certs::expiring(tls, SystemTime::now()),
+            _ => Vec::new(),
+        }
     }
 
     /// Draws other keys if tickets have been made with these for long enough. The next acceptor has them.

@@ -419,6 +419,9 @@ impl Control {
     /// Looks after what takes care of itself, once in a while.
     fn beat(&mut self) {
         self.retired.retain(|plan| Arc::strong_count(plan) > 1);
+        for warning in self.handshakes.warnings(&self.plan).into_iter().take(reload::WARNINGS_MAX) {
+            tracing::warn!("{warning}");
+        }
         if self.fleet.ticks() {
             self.parent.tick();
         }

@@ -157,8 +157,8 @@ impl Control {
 
     /// Tells what there is to warn of, and watches the files.
     pub(super) fn follow_certs(&mut self, certs: Certs) {
-        for warning in certs.warnings.iter().filter(|warning| !self.certs.warnings.contains(warning)).take(WARNINGS_MAX)
-        {
+        let is_new = |warning: &&String| self.certs.told().all(|told| told != *warning);
+        for warning in certs.told().filter(is_new).take(WARNINGS_MAX) {
             tracing::warn!("{warning}");
         }
         let files: Result<BTreeSet<PathBuf>, _> = certs.files.iter().map(std::path::absolute).collect();

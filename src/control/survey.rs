@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use engine::{ServerSnapshot, Snapshot, Standing};
 use plan::{Balance, Plan};
@@ -17,6 +17,7 @@ use super::status::{
     Certificates, Phase, Reloads, RouteStatus, ServerState, ServerStatus, ShardStatus, Status, Totals, UpstreamStatus,
 };
 use super::{Control, io_name};
+use crate::certs;
 use crate::discovery::Resolution;
 use crate::telemetry::metrics::Digest;
 
@@ -63,11 +64,14 @@ impl Control {
             .map(|certificate| (certificate.name.as_str(), certificate.not_after_unix_s))
             .collect();
         let first = all.iter().min_by_key(|(_, until)| **until);
+        // Files that are wrong, as they were when they were read; and what expires, as it is now.
+        let told = self.certs.warnings.iter().cloned();
+        let told = told.chain(self.plan.tls.iter().flat_map(|tls| certs::expiring(tls, SystemTime::now())));
         Certificates {
             count: all.len(),
             first_to_expire: first.map(|(name, _)| (*name).to_owned()),
             expires_unix_s: first.map(|(_, until)| *until),
-            warnings: self.certs.warnings.iter().take(WARNINGS_MAX).cloned().collect(),
+            warnings: told.take(WARNINGS_MAX).collect(),
         }
     }
 

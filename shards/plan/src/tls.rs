@@ -293,3 +293,22 @@ impl fmt::Debug for TicketKey {
         f.write_str("TicketKey(…)")
     }
 }
+
+/// How TLS is spoken with the servers of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The name that servers are asked for, and have to prove; `None` goes by the address of each.
+    pub server_name: Option<String>,
+    /// The certificates that theirs must lead to. Where there are none, [`UpstreamTls::pins`] alone say who they are.
+    pub roots: Vec<Arc<Der>>,
+    /// The SHA-256 of the public keys (SubjectPublicKeyInfo) of which a server must have one; none takes any that the roots do.
+    pub pins: Vec<[u8; 32]>,
+    /// The certificate that servers are shown if they ask.
+    pub certificate: Option<Arc<Certificate>>,
+    /// The oldest version that is spoken.
+    pub version_min: Version,
+    /// The protocols that are offered, best first.
+    pub alpn: Vec<String>,
+    /// Whether sessions are resumed.
+    pub resumes: bool,
+}

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acceptor;
+pub mod connector;
 pub mod error;
 mod handshake;
 pub mod identity;
@@ -34,6 +35,7 @@ pub mod tickets;
 mod traffic;
 
 pub use acceptor::{Acceptor, AcceptorError, Host, certify};
+pub use connector::{Connector, ConnectorError};
 pub use error::{Error, Reason};
 pub use identity::{Identity, IdentityError};
 pub use negotiated::{Group, Negotiated, Version};
