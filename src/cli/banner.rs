@@ -95,17 +95,21 @@ impl Banner<'_> {
     fn request(&self) -> Option<String> {
         let routes = self.plan.routes.routes();
         let route = routes.iter().find(|route| route.hosts.is_empty()).or(routes.first())?;
-        let host = route.hosts.first().map(|host| match host {
+        let listener = self.plan.listeners.first()?;
+        let tls = self.plan.tls.as_ref().filter(|_| listener.tls.is_some());
+        // Where any host will do, one that there is a certificate for.
+        let certified = || tls?.hosts.iter().find_map(|host| host.names.first());
+        let host = route.hosts.first().or_else(certified).map(|host| match host {
             HostPattern::Exact(host) => host.clone(),
             HostPattern::Suffix(suffix) => format!("www.{suffix}"),
             HostPattern::Prefix(prefix) => format!("{prefix}.example"),
         });
-        let address = match self.plan.listeners.first()?.address.clone() {
+        let address = match listener.address.clone() {
             // It may be another than was asked for: the kernel chooses where the port is 0.
             Address::Tcp(_) => Address::Tcp(self.ready.listening.first()?.parse().ok()?),
             unix @ Address::Unix(_) => unix,
         };
-        Some(request_command(&address, host.as_deref(), route.path.text()))
+        Some(request_command(&address, tls.is_some(), host.as_deref(), route.path.text()))
     }
 }
 
@@ -245,8 +249,18 @@ target/release/ringway serve --config ringway.toml
 
     #[test]
     fn a_unix_socket_is_tried_by_its_path() {
-        let command = request_command(&Address::Unix("/run/r.sock".into()), None, "/api");
+        let command = request_command(&Address::Unix("/run/r.sock".into()), false, None, "/api");
         assert_eq!(command, "curl --unix-socket /run/r.sock http://localhost/api");
+    }
+
+    #[test]
+    fn tls_is_tried_by_a_name_that_has_a_certificate() {
+        let address: Address = Address::Tcp("0.0.0.0:443".parse().unwrap());
+        let command = request_command(&address, true, Some("a.example"), "/");
+        assert_eq!(command, "curl --insecure --connect-to ::127.0.0.1:443 https://a.example/");
+        assert_eq!(request_command(&address, true, None, "/"), "curl --insecure https://127.0.0.1:443/");
+        let command = request_command(&Address::Unix("/run/r.sock".into()), true, Some("a.example"), "/");
+        assert_eq!(command, "curl --insecure --unix-socket /run/r.sock https://a.example/");
     }
 
     #[test]

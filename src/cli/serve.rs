@@ -89,11 +89,17 @@ fn print(banner: &Banner<'_>) {
     };
 }
 
-/// The command that shows a first answer of a server at `address`.
-pub(super) fn request_command(address: &Address, host: Option<&str>, path: &str) -> String {
-    let host_option = host.map(|host| format!("-H 'Host: {host}' ")).unwrap_or_default();
+/// The command that shows a first answer of a server at `address`. Over `tls`, a name is what the server is asked for before HTTP
+/// begins; who vouches for its certificate is not for a first answer.
+pub(super) fn request_command(address: &Address, tls: bool, host: Option<&str>, path: &str) -> String {
+    let (scheme, insecure) = if tls { ("https", "--insecure ") } else { ("http", "") };
+    let host_option = host.filter(|_| !tls).map(|host| format!("-H 'Host: {host}' ")).unwrap_or_default();
+    let name = host.filter(|_| tls);
     match address {
-        Address::Unix(socket) => format!("curl --unix-socket {} {host_option}http://localhost{path}", socket.display()),
+        Address::Unix(socket) => {
+            let name = name.unwrap_or("localhost");
+            format!("curl {insecure}--unix-socket {} {host_option}{scheme}://{name}{path}", socket.display())
+        }
         Address::Tcp(address) => {
             let mut reachable = *address;
             if reachable.ip().is_unspecified() {
@@ -103,7 +109,10 @@ pub(super) fn request_command(address: &Address, host: Option<&str>, path: &str)
                     std::net::Ipv6Addr::LOCALHOST.into()
                 });
             }
-            format!("curl {host_option}http://{reachable}{path}")
+            match name {
+                Some(name) => format!("curl {insecure}--connect-to ::{reachable} {scheme}://{name}{path}"),
+                None => format!("curl {insecure}{host_option}{scheme}://{reachable}{path}"),
+            }
         }
     }
 }

@@ -135,7 +135,7 @@ impl Control {
             self.queued.get_or_insert_default();
             return;
         }
-        tracing::info!("files with certificates have changed");
+        tracing::info!("files with certificates are read again");
         self.parent.reloading();
         let (asked, written, plan) = (self.asked.clone(), self.written.clone(), Arc::clone(&self.plan));
         let work = tokio::spawn(read(move || asked.load_again(&written, plan.tls.as_ref())));
