@@ -8,9 +8,9 @@
 set -eu
 
 # prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
-packages="ca-certificates curl ethtool goaccess iproute2 nghttp2-client nginx procps prometheus python3 python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
+packages="ca-certificates curl ethtool goaccess haproxy iproute2 nghttp2-client nginx openssl procps prometheus python3 python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
-    packages="$packages bpftrace caddy cmake h2o haproxy linux-perf python3-pip valgrind"
+    packages="$packages bpftrace caddy cmake h2o linux-perf python3-pip valgrind"
 fi
 echo "The tests need these Debian packages: $packages"
 

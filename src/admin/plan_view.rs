@@ -14,7 +14,8 @@ use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::tls::Certificate;
 use plan::{
     AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
-    Overload, PathPattern, PlainHttp, Plan, Retry, Route, Server, Shards, Timeouts, Tls, TrustPolicy, Upstream,
+    Overload, Passthrough, PathPattern, PlainHttp, Plan, Protocols, ProxyProtocol, Retry, Route, SendProxy, Server,
+    Shards, Timeouts, Tls, TrustPolicy, Upstream, UpstreamId,
 };
 use serde_json::{Map, Value, json};
 
@@ -31,6 +32,7 @@ impl PlanView {
             listeners,
             upstreams,
             routes,
+            passthrough,
             limits,
             timeouts,
             overload,
@@ -41,11 +43,12 @@ impl PlanView {
             access_logs,
             metrics,
         } = plan;
-        let upstream_name = |route: &Route| upstreams[usize::from(route.upstream.0)].name.as_str();
+        let upstream_name = |id: UpstreamId| upstreams[usize::from(id.0)].name.as_str();
         PlanView(json!({
             "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
             "upstreams": upstreams.iter().map(|one| (one.name.clone(), upstream(one))).collect::<Map<_, _>>(),
-            "routes": routes.routes().iter().map(|one| route(one, upstream_name(one))).collect::<Vec<_>>(),
+            "routes": routes.routes().iter().map(|one| route(one, upstream_name(one.upstream))).collect::<Vec<_>>(),
+            "passthrough": passthrough.rules().iter().map(|one| rule(one, upstream_name(one.upstream))).collect::<Vec<_>>(),
             "limits": limits_view(limits),
             "timeouts": timeouts_view(timeouts),
             "overload": overload_view(overload),
@@ -64,12 +67,38 @@ fn seconds(duration: &Duration) -> f64 {
 }
 
 fn listener(listener: &Listener) -> Value {
-    let Listener { address, backlog, tls } = listener;
-    let plain_http = tls.map(|tls| match tls.plain_http {
+    let Listener { address, backlog, proxy_protocol, protocols, tls: terminated } = listener;
+    let plain_http = terminated.map(|tls| match tls.plain_http {
         PlainHttp::Refuse => "refuse",
         PlainHttp::Redirect => "redirect",
     });
-    json!({ "address": address.to_string(), "backlog": backlog, "tls": tls.is_some(), "plain_http": plain_http })
+    let Protocols { http1, tls } = protocols;
+    let (mode, trust) = match proxy_protocol {
+        ProxyProtocol::Off => ("off", None),
+        ProxyProtocol::Optional(trust) => ("optional", Some(trust)),
+        ProxyProtocol::Required(trust) => ("required", Some(trust)),
+    };
+    let protocols = [("http1", http1), ("tls", tls)].into_iter().filter(|(_, is_served)| **is_served);
+    json!({
+        "address": address.to_string(),
+        "backlog": backlog,
+        "tls": terminated.is_some(),
+        "plain_http": plain_http,
+        "proxy_protocol": mode,
+        "proxy_trust": trust.map(trust_view),
+        "protocols": protocols.map(|(name, _)| name).collect::<Vec<_>>(),
+    })
+}
+
+fn rule(rule: &Passthrough, upstream_name: &str) -> Value {
+    let Passthrough { name, names, listeners, upstream: _, access_log } = rule;
+    json!({
+        "name": name,
+        "names": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "listeners": listeners,
+        "upstream": upstream_name,
+        "access_log": access_log.map(|id| id.0),
+    })
 }
 
 /// Certificates by their names: their keys are nobody's business.
@@ -239,6 +268,7 @@ fn upstream(upstream: &Upstream) -> Value {
         idle_connections_max,
         connections_max,
         coalesce,
+        send_proxy,
     } = upstream;
     let hash = match by {
         plan::Balance::ConsistentHash(HashKey::Source) => json!("source"),
@@ -260,6 +290,10 @@ fn upstream(upstream: &Upstream) -> Value {
         "idle_connections": idle_connections_max,
         "connections": connections_max,
         "coalesce": coalesce_view(coalesce),
+        "send_proxy": send_proxy.map(|version| match version {
+            SendProxy::V1 => "v1",
+            SendProxy::V2 => "v2",
+        }),
     })
 }
 

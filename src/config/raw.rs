@@ -43,6 +43,9 @@ pub(super) struct File {
     /// Which upstream serves which host and path. At least one.
     #[serde(default)]
     pub(super) routes: Vec<Spanned<Route>>,
+    /// Which connections of TLS go to an upstream as they are, by the name that the client asks for.
+    #[serde(default)]
+    pub(super) passthrough: Vec<Spanned<Passthrough>>,
     /// How much a peer may send or hold.
     #[serde(default)]
     pub(super) limits: Limits,
@@ -116,6 +119,36 @@ pub(super) struct Listener {
     /// with `https`.
     #[schemars(extend("default" = "refuse", "enum" = ["refuse", "redirect"]))]
     pub(super) plain_http: Option<Spanned<String>>,
+    /// What clients may speak: `http1`, which is HTTP/1 without TLS, and `tls`, which is terminated here if `tls` is on, and sent
+    /// on by `[[passthrough]]`. Of both, the first bytes of a connection tell which it is.
+    #[schemars(inner(regex(pattern = "^(http1|tls)$")), extend("x-default" = "`[\"tls\"]` where `tls` is on, else `[\"http1\"]`"))]
+    pub(super) protocols: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Whether connections begin with a header of the PROXY protocol, version 1 or 2: `optional` believes those of trusted peers
+    /// and refuses all others, `required` refuses in addition every connection without one and every peer that is not trusted.
+    #[schemars(extend("default" = "off", "enum" = ["off", "optional", "required"]))]
+    pub(super) proxy_protocol: Option<Spanned<String>>,
+    /// Peers whose header is believed.
+    #[schemars(extend("x-default" = "those of `[trust]`", "x-type" = "network"))]
+    pub(super) proxy_networks: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+/// TLS that is not terminated here: connections that ask for these names (SNI) go to an upstream byte for byte.
+/// [detection.md](detection.md#tls-pass-through) tells more.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+#[schemars(extend("required" = ["upstream"]))]
+pub(super) struct Passthrough {
+    /// The names, as hosts of routes are written: `example.com`, `*.example.com`, `www.*`; at most 10,000.
+    #[schemars(length(min = 1, max = 10_000), extend("x-default" = "any, and clients that name none"))]
+    pub(super) names: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The name of the upstream.
+    pub(super) upstream: Option<Spanned<String>>,
+    /// Addresses of listeners that it holds for, as they stand there.
+    #[schemars(length(min = 1), extend("x-default" = "all that take TLS", "x-type" = "address"))]
+    pub(super) listeners: Option<Spanned<Vec<Spanned<String>>>>,
+    /// Where its connections are written down: the name of one of `access_logs`, or `off`.
+    #[schemars(extend("x-default" = "what `access_log` says"))]
+    pub(super) access_log: Option<Spanned<String>>,
 }
 
 /// `[upstreams.NAME]`
@@ -156,6 +189,10 @@ pub(super) struct Upstream {
     #[schemars(regex(pattern = r"^(source|path|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})$"),
         extend("x-default" = "`source`"))]
     pub(super) hash: Option<Spanned<String>>,
+    /// The version of the PROXY protocol by which servers are told who a connection was opened for. Such a connection is for one
+    /// request, or one pass-through, since the next one is of another client.
+    #[schemars(extend("x-default" = "they are not told", "enum" = ["v1", "v2"]))]
+    pub(super) send_proxy: Option<Spanned<String>>,
     /// When a server is passed over.
     #[serde(default)]
     pub(super) health: Health,

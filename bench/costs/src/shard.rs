@@ -128,6 +128,7 @@ fn plan(listener: Listener, upstream: SocketAddr, connections: u32, (is_edited, 
             filters: if is_edited { edits() } else { Filters::default() },
             ..Route::new(None, "/", UpstreamId(0))
         }]),
+        passthrough: plan::PassthroughTable::default(),
         limits: Limits::default(),
         timeouts: Timeouts { keep_alive: IDLE_TIMEOUT, ..Timeouts::default() },
         overload: plan::Overload::default(),

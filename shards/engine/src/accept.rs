@@ -5,6 +5,7 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
+use plan::Address;
 use ring::{Listener, Stream};
 
 use crate::client::Client;
@@ -89,11 +90,17 @@ fn admit(shard: &Acceptance, stream: Stream) {
     shard.counters.connections_accepted.add(1);
     shard.tally.as_ref().inspect(|tally| tally.connections.add(1));
     let serving = shard.serving();
-    let client = Client::new(stream.peer(), &serving.plan);
+    let (peer, listener) = (stream.peer(), serving.plan.listeners.get(shard.place));
+    let client = match listener.map(|listener| &listener.address) {
+        // It has gone already, and shall not be taken for a peer on a Unix socket, which may be trusted.
+        Some(Address::Tcp(_)) if peer.is_none() => Client::unknown(),
+        _ => Client::new(peer, &serving.plan).with_ends(serving.ends_of(&stream)),
+    };
+    if let Some(listener) = listener.filter(|listener| listener.detects()) {
+        return session::detect::admit(shard, &serving, listener, stream, client);
+    }
     let due = ring::now() + serving.plan.timeouts.head;
-    let tls = serving.plan.listeners.get(shard.place).and_then(|listener| listener.tls);
     match shard.enter(&client, shard.tally.as_ref()) {
-        Ok(membership) if tls.is_some() => ring::spawn(session::secure::greet(membership, stream, client, due)),
         Ok(membership) => ring::spawn(session::http1::serve(membership, Transport::Plain(stream), client, due)),
         Err(limit) => shard.counters.hit(limit),
     }

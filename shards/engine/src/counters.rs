@@ -7,6 +7,7 @@ use ring::{Count, Histogram};
 use tls::{Negotiated, Reason};
 
 use crate::outcome::{Limit, Outcome};
+use crate::refusal::Refusal;
 
 /// The counters of one shard.
 #[derive(Debug, Default)]
@@ -41,7 +42,13 @@ pub struct Counters {
     pub tls_handshakes: [Count; Negotiated::KINDS],
     /// Those that failed, in the order of [`Reason::NAMES`].
     pub tls_handshakes_failed: [Count; Reason::NAMES.len()],
-    /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to.
+    /// Connections that were refused by their first bytes, in the order of [`Refusal::WORDS`].
+    pub refusals: [Count; Refusal::WORDS.len()],
+    /// Headers of the PROXY protocol that were believed.
+    pub proxy_headers: Count,
+    /// Connections of TLS that were passed through to a server.
+    pub passthroughs: Count,
+    /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to, and connections that were passed through.
     pub tunnels: Count,
     /// Tunnels open; rises and falls.
     pub tunnels_open: Count,
@@ -104,6 +111,8 @@ impl Counters {
             ("coalesced_requests", &self.coalesced_requests),
             ("coalesced_batches", &self.coalesced_batches),
             ("coalesced_resent", &self.coalesced_resent),
+            ("proxy_headers", &self.proxy_headers),
+            ("passthroughs", &self.passthroughs),
             ("tunnels", &self.tunnels),
             ("clients_cut_off", &self.clients_cut_off),
             ("plan_swaps", &self.plan_swaps),
@@ -130,7 +139,8 @@ impl Counters {
         let exchanges = family("exchanges", &Outcome::WORDS, &self.exchanges);
         let limits = family("limits", &Limit::NAMES, &self.limits);
         let failed = family("tls_handshakes_failed", &Reason::NAMES, &self.tls_handshakes_failed);
-        exchanges.chain(limits).chain(failed).chain(handshakes).chain(singles)
+        let refusals = family("refusals", &Refusal::WORDS, &self.refusals);
+        exchanges.chain(limits).chain(failed).chain(handshakes).chain(refusals).chain(singles)
     }
 }
 

@@ -43,7 +43,7 @@ const PSEUDONYM: &[u8] = b"ringway";
 /// Gives `request` the name that it goes on under: a trusted peer's is kept.
 pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
     let named = forwarding.names_requests();
-    request.keeps_id = named && client.trusted && request.head.names().contains(FieldName::XRequestId);
+    request.keeps_id = named && client.is_trusted() && request.head.names().contains(FieldName::XRequestId);
     request.id = (named && !request.keeps_id).then(|| ids.next());
 }
 
@@ -59,9 +59,9 @@ pub(crate) fn edit_request(edits: &mut Edits, plan: &Plan, route: &Route, client
 fn try_edit(edits: &mut Edits, forwarding: Forwarding, client: &Client, request: &Request) -> Result<(), EditError> {
     let Request { head, bytes, .. } = request;
     remove_by_name(edits, client, head, bytes)?;
-    let kept = if client.trusted { head.names() } else { FieldNames::EMPTY };
+    let kept = if client.is_trusted() { head.names() } else { FieldNames::EMPTY };
     let keeps = |name| kept.contains(name);
-    if !client.trusted {
+    if !client.is_trusted() {
         edits.remove(IDENTITY);
     }
     let address = client.bytes();
@@ -159,7 +159,7 @@ fn remove_by_name(edits: &mut Edits, client: &Client, head: &RequestHead, bytes:
     for field in head.fields().iter().filter(|field| field.token == FieldName::Other) {
         let name = field.name.of(bytes);
         // Of a client that was asked itself, nobody else has anything to say.
-        let is_believed = client.trusted && !(is_certificate(name) && identified(client).is_some());
+        let is_believed = client.is_trusted() && !(is_certificate(name) && identified(client).is_some());
         if is_identity(name) && (!is_believed || name.contains(&b'_')) {
             edits.remove_named(name)?;
         }

@@ -5,14 +5,15 @@
 //! control thread are counters that it alone writes, a mailbox, and a ring of access records.
 //!
 //! # The path of a request
-//! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `http1.rs`) →
+//! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `detect.rs`, `http1.rs`) →
 //! [`exchange`] (THE file: one request and its response, from head to record) → [`route`] → [`forward`] (headers about the
-//! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade) → [`upstream`]
+//! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade; `passthrough.rs`: without any request) → [`upstream`]
 //! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`; `coalesce/` where requests share connections) →
 //! back through the session → [`record`].
 //!
 //! An exchange sees its two sides through the traits of [`streams`], never a socket: a session may carry one exchange at a
-//! time or many. [`outcome`] names every way in which an exchange ends, [`limit`] every limit that it may have met.
+//! time or many. [`outcome`] names every way in which an exchange ends, [`limit`] every limit that it may have met; [`refusal`] why a connection never came
+//! to one.
 //! Who is let in is decided by [`admission`] (clients) and [`overload`] (requests). What passed is counted in [`counters`] (the
 //! shard as a whole) and [`tally`] (by listener, route, upstream and server).
 
@@ -37,6 +38,7 @@ mod overload;
 mod plain;
 mod random;
 mod record;
+mod refusal;
 mod request_id;
 mod route;
 mod secure;
@@ -58,6 +60,7 @@ pub use complaint::Complaint;
 pub use counters::{Counters, Reading};
 pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{KeptFields, NextOutlet, Outlet, Outlets, Record, Recorder, Records, Utc, outlet};
+pub use refusal::Refusal;
 pub use ring::{
     Backend, Config as RingConfig, Count, Histogram, Sender, StartError, bind_tcp, listen, listen_tcp, listen_unix,
     probe, steer,

@@ -164,7 +164,11 @@ fn write_value(
         // Words of ours, and tokens (RFC 9110 §5.6.2), have nothing to escape.
         Field::Client => line.extend_from_slice(record.client.as_bytes()),
         Field::Method => line.extend_from_slice(record.request.map_or(b"", |(head, bytes)| head.method_name(bytes))),
-        Field::Host => text(record.request.map_or(b"", |(head, bytes)| head.host(bytes))),
+        Field::Host => text(match record.request {
+            Some((head, bytes)) => head.host(bytes),
+            // TLS that was passed through asked for nothing else.
+            None => record.server_name.filter(|_| record.tls.is_none()).unwrap_or_default().as_bytes(),
+        }),
         Field::Path => text(record.request.map_or(b"", |(head, bytes)| head.path_and_query(bytes))),
         Field::PathOnly => text(record.request.map_or(b"", |(head, bytes)| head.path(bytes))),
         Field::Query => {

@@ -11,13 +11,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use plan::{AccessLogId, Plan, UpstreamId};
-use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError};
+use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError, Stream};
 use tls::Reason;
 use wire::h1::Edits;
 
 use crate::accept::accept;
 use crate::admission::{Census, ClientKey, Glitches};
-use crate::client::Client;
+use crate::client::{Client, Ends};
 use crate::command::{Accepting, Command, Drain, Report, ServerHealth};
 use crate::complaint::Complaint;
 use crate::counters::Counters;
@@ -27,6 +27,7 @@ use crate::forward;
 use crate::outcome::{Limit, Outcome};
 use crate::overload::Overload;
 use crate::record::{NextOutlet, Outlets, Record, Recorder};
+use crate::refusal::Refusal;
 use crate::request_id::RequestIds;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, Tallies};
@@ -98,6 +99,8 @@ pub(crate) struct Shard {
     pub(crate) turns: Rc<Turns>,
     /// About handshakes that fail.
     handshakes_failed: Complaint,
+    /// About connections that are refused by their first bytes.
+    refusals: Complaint,
     /// About clients that are cut off.
     cut_off: Complaint,
     /// About bodies that are copied for want of pipes, and how many of those have been told of or counted.
@@ -128,6 +131,8 @@ pub(crate) struct Serving {
     outlets: Outlets,
     /// Who answers handshakes, if the Plan has TLS.
     pub(crate) acceptor: Option<Arc<tls::Acceptor>>,
+    /// Whether any server is told whom a connection is opened for.
+    pub(crate) announces: bool,
 }
 
 /// A drain that has begun.
@@ -169,7 +174,7 @@ impl Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
         let pools = ids.map(|id| Pool::new(plan, id, counters, tally(id), janitor)).collect();
-        Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor }
+        Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor, announces: announces(plan) }
     }
 
     /// Believes what another shard has learned of the servers.
@@ -183,6 +188,14 @@ impl Serving {
 
     pub(crate) fn pool(&self, id: UpstreamId) -> &Rc<Pool> {
         &self.pools[usize::from(id.0)]
+    }
+
+    /// Both ends of a client's connection, if servers are to be told of them.
+    pub(crate) fn ends_of(&self, stream: &Stream) -> Option<Ends> {
+        if !self.announces {
+            return None;
+        }
+        Some(Ends { source: stream.peer()?, destination: stream.local()? })
     }
 
     fn snapshot(&self) -> Snapshot {
@@ -222,6 +235,7 @@ impl Shard {
             scarcity: Complaint::default(),
             turns: Rc::default(),
             handshakes_failed: Complaint::default(),
+            refusals: Complaint::default(),
             cut_off: Complaint::default(),
             pipes: Complaint::default(),
             pipes_refused: Cell::default(),
@@ -250,19 +264,7 @@ impl Shard {
         client: &Client,
         listener: Option<&Arc<ListenerTally>>,
     ) -> Result<Membership, Limit> {
-        let limits = self.serving.borrow().plan.limits;
-        let mut counted = None;
-        if let Some(key) = client.key {
-            if !self.glitches.is_empty() && self.glitches.refuses(key, limits.glitches_per_client_max, ring::now()) {
-                return Err(Limit::GlitchesPerClient);
-            }
-            if limits.connections_per_client_max > 0 {
-                if !self.census.enter(key, limits.connections_per_client_max) {
-                    return Err(Limit::ConnectionsPerClient);
-                }
-                counted = Some(key);
-            }
-        }
+        let counted = self.count(client)?;
         self.sessions.set(self.sessions.get() + 1);
         self.counters.connections_open.add(1);
         listener.inspect(|tally| tally.connections_open.add(1));
@@ -275,6 +277,28 @@ impl Shard {
         self.counters.tls_handshakes_failed[reason.index()].add(1);
         if let Some(untold) = self.handshakes_failed.due(ring::now()) {
             tracing::info!(client = client.text(), reason = reason.as_str(), untold, "a TLS handshake has failed");
+        }
+    }
+
+    /// Counts a connection of `client`, if its connections are. Returns under whose name it was.
+    fn count(&self, client: &Client) -> Result<Option<ClientKey>, Limit> {
+        let limits = self.serving.borrow().plan.limits;
+        let Some(key) = client.key else { return Ok(None) };
+        if !self.glitches.is_empty() && self.glitches.refuses(key, limits.glitches_per_client_max, ring::now()) {
+            return Err(Limit::GlitchesPerClient);
+        }
+        if limits.connections_per_client_max == 0 {
+            return Ok(None);
+        }
+        let enters = self.census.enter(key, limits.connections_per_client_max);
+        if enters { Ok(Some(key)) } else { Err(Limit::ConnectionsPerClient) }
+    }
+
+    /// Takes note of a connection of `peer` that is refused before it came to a request.
+    pub(crate) fn refused(&self, peer: &Client, refusal: Refusal) {
+        self.counters.refusals[refusal.index()].add(1);
+        if let Some(untold) = self.refusals.due(ring::now()) {
+            tracing::warn!(peer = peer.text(), reason = refusal.as_str(), untold, "connection refused");
         }
     }
 
@@ -472,6 +496,11 @@ impl Drop for Acceptance {
     }
 }
 
+/// Whether any server is told whom a connection is opened for.
+fn announces(plan: &Plan) -> bool {
+    plan.upstreams.iter().any(|upstream| upstream.send_proxy.is_some())
+}
+
 /// Lets all tasks that are ready have their turn.
 async fn yield_now() {
     let mut yielded = false;
@@ -489,6 +518,16 @@ impl Membership {
     /// Has the session's task woken when the shard drains.
     pub(crate) fn register(&self, cx: &Context<'_>) {
         self.task.set(cx.waker());
+    }
+
+    /// The client is not the peer, whose connection has been nobody's so far.
+    ///
+    /// # Errors
+    /// The limit that keeps this client out. Its connection is to be closed at once.
+    pub(crate) fn identify(&mut self, client: &Client) -> Result<(), Limit> {
+        debug_assert!(self.client.is_none(), "a connection is put down to one client");
+        self.client = self.shard.count(client)?;
+        Ok(())
     }
 
     /// Counts a request that came over this connection.

@@ -5,8 +5,9 @@
 //! knows neither TOML nor serde nor sockets, so that a Plan can be built by hand in a test, or by another front end.
 //!
 //! Read [`Plan`] first; then [`route`] (which route serves a request), [`filter`] (what is done to it on the way),
-//! [`upstream`] (where it goes), [`limits`] (how much and how long), [`trust`] (whose word about the client is believed),
-//! [`forwarding`] (what is said about it), [`tls`] (who Ringway is to its clients, and who they have to be) and [`access_log`] (what is written down).
+//! [`upstream`] (where it goes), [`passthrough`] (which connections of TLS go there as they are), [`limits`] (how much and how
+//! long), [`trust`] (whose word about the client is believed), [`forwarding`] (what is said about it), [`tls`] (who Ringway is to
+//! its clients, and who they have to be) and [`access_log`] (what is written down).
 
 pub mod access_log;
 pub mod filter;
@@ -14,6 +15,7 @@ pub mod forwarding;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod passthrough;
 pub mod route;
 pub mod tls;
 pub mod trust;
@@ -23,12 +25,13 @@ pub use access_log::{AccessLog, AccessLogId, AccessLogs, LogTarget, LogTargetId}
 pub use filter::{Filters, HeaderEdits};
 pub use forwarding::Forwarding;
 pub use limits::{Limits, Overload, Timeouts};
-pub use listener::{Address, Listener, ListenerTls, PlainHttp};
+pub use listener::{Address, Listener, ListenerTls, PlainHttp, Protocols, ProxyProtocol};
 pub use metrics::{LatencyBuckets, Metrics};
+pub use passthrough::{Passthrough, PassthroughTable};
 pub use route::{HostIndex, HostPattern, PathPattern, Route, RouteId, RouteTable, UpstreamId};
 pub use tls::Tls;
 pub use trust::{Network, TrustPolicy};
-pub use upstream::{Balance, Coalesce, HashKey, Health, Retry, Server, Upstream};
+pub use upstream::{Balance, Coalesce, HashKey, Health, Retry, SendProxy, Server, Upstream};
 
 /// Everything a shard needs to know to serve. Shared by all shards, read only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Plan {
     pub upstreams: Vec<Upstream>,
     /// Which route serves which host and path.
     pub routes: RouteTable,
+    /// Which connections of TLS go to an upstream as they are.
+    pub passthrough: PassthroughTable,
     /// How much a peer may send or hold.
     pub limits: Limits,
     /// How long a peer may take.

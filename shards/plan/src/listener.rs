@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::TrustPolicy;
+
 /// One listening socket, opened once by each shard (`SO_REUSEPORT`) for TCP, and shared by them for a Unix path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
@@ -11,7 +13,11 @@ pub struct Listener {
     pub address: Address,
     /// Length of the kernel's queue of connections not yet accepted; 1 to 65,535.
     pub backlog: u32,
-    /// Whether clients speak TLS here, as [`crate::Plan::tls`] says; `None` for those who do not.
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+    /// What clients may speak.
+    pub protocols: Protocols,
+    /// How TLS ends here that is not passed through, as [`crate::Plan::tls`] says; `None` where none does.
     pub tls: Option<ListenerTls>,
 }
 
@@ -33,10 +39,49 @@ pub enum PlainHttp {
 }
 
 impl Listener {
-    /// A listener at `address`, with the default backlog and without TLS.
+    /// A listener at `address`, with the default backlog, for HTTP without anything ahead of it.
     #[must_use]
     pub fn new(address: Address) -> Listener {
-        Listener { address, backlog: 4096, tls: None }
+        Listener {
+            address,
+            backlog: 4096,
+            proxy_protocol: ProxyProtocol::default(),
+            protocols: Protocols::default(),
+            tls: None,
+        }
+    }
+
+    /// Whether the first bytes of a connection are looked at before they are taken for a request.
+    #[must_use]
+    pub fn detects(&self) -> bool {
+        self.proxy_protocol != ProxyProtocol::Off || self.protocols != Protocols::default()
+    }
+}
+
+/// Whether connections to a listener begin with a header of the PROXY protocol, and whose header is believed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ProxyProtocol {
+    /// None does: what looks like one is a malformed request.
+    #[default]
+    Off,
+    /// Connections of these peers may begin with one. One of anybody else's is refused.
+    Optional(TrustPolicy),
+    /// Every connection has to begin with one. Who is not one of these peers is refused at once.
+    Required(TrustPolicy),
+}
+
+/// What clients may speak on a listener. At least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocols {
+    /// HTTP/1 without TLS.
+    pub http1: bool,
+    /// TLS, which is passed through ([`crate::Passthrough`]) or ends here ([`Listener::tls`]).
+    pub tls: bool,
+}
+
+impl Default for Protocols {
+    fn default() -> Protocols {
+        Protocols { http1: true, tls: false }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Upstream {
     pub connections_max: u32,
     /// How requests of routes that coalesce share connections.
     pub coalesce: Coalesce,
+    /// In which form a server is told by the PROXY protocol who a connection was opened for, if it is. Such a connection then
+    /// belongs to one client: it is not kept for another request, and routes to the upstream do not coalesce.
+    pub send_proxy: Option<SendProxy>,
 }
 
 impl Upstream {
@@ -55,8 +58,18 @@ impl Upstream {
             idle_connections_max: 512,
             connections_max: 16_384,
             coalesce: Coalesce::default(),
+            send_proxy: None,
         }
     }
+}
+
+/// The version of a header of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendProxy {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// One server of an upstream.

@@ -11,6 +11,7 @@ mod filter;
 mod limits;
 mod listener;
 mod metrics;
+mod passthrough;
 mod process;
 mod route;
 mod tls;
@@ -41,15 +42,22 @@ pub(super) fn lower(file: &raw::File, cores: u16, files: &mut Files<'_>, problem
     let names = upstream::Names::of(file);
     let mut discovery = dns::lower(&file.dns, problems);
     let (access_logs, logs) = access_log::lower(file, problems);
+    let trust = trust::lower(&file.trust, problems);
+    let listeners = listener::lower(file, &trust, problems);
+    let passthrough = passthrough::lower(file, &listeners, &names, &logs, problems);
+    // Where all is passed through, no request is ever seen.
+    let takes_requests =
+        listeners.is_empty() || listeners.iter().any(|listener| listener.protocols.http1 || listener.tls.is_some());
     let plan = Plan {
-        listeners: listener::lower(file, problems),
+        listeners,
+        passthrough,
         upstreams: upstream::lower(file, &names, &mut discovery.names, problems),
-        routes: route::lower(file, &names, &logs, problems),
+        routes: route::lower(file, &names, &logs, takes_requests, problems),
         limits: limits::limits(&file.limits, problems),
         timeouts: limits::timeouts(&file.timeouts, problems),
         overload: limits::overload(&file.overload, problems),
         tls: tls::lower(file, files, problems),
-        trust: trust::lower(&file.trust, problems),
+        trust,
         forwarding: Forwarding {
             request_id: file.forwarding.request_id,
             return_request_id: file.forwarding.return_request_id,

@@ -34,8 +34,15 @@ const NAME_BYTES_MAX: usize = 128;
 /// default have a `/`, and are none of these.
 const NAMES_OF_METRICS: [&str; 2] = [NO_ROUTE, OTHER];
 
-pub(super) fn lower(file: &raw::File, names: &Names<'_>, logs: &Logs<'_>, problems: &mut Problems) -> RouteTable {
-    if file.routes.is_empty() && !problems.concern(&["routes"]) {
+/// The routes; `takes_requests` says whether there have to be any.
+pub(super) fn lower(
+    file: &raw::File,
+    names: &Names<'_>,
+    logs: &Logs<'_>,
+    takes_requests: bool,
+    problems: &mut Problems,
+) -> RouteTable {
+    if takes_requests && file.routes.is_empty() && !problems.concern(&["routes"]) {
         let problem = Problem::new("no route is configured, so every request would be answered with 404");
         problems.in_file(problem.expected("at least one: [[routes]] with upstream = \"…\""));
     }
@@ -155,13 +162,13 @@ fn upstream(span: Span, section: &raw::Route, names: &Names<'_>, problems: &mut 
         }
         return None;
     };
-    let name = written.get_ref();
-    let found = names.find(name);
-    if found.is_none() && !problems.concern(&["upstreams", name]) {
-        let problem = Problem::new(format!("no upstream is named {}", quoted(name)));
-        problems.at(written.span(), problem.expected_one_of(name, names.iter()));
+    let found = names.named(written, problems)?;
+    if section.coalesce && names.sends_proxy(found) {
+        let problem = Problem::new("requests cannot share connections to an upstream that is told whom each is for");
+        let problem = problem.note("either `coalesce` of the route or `send_proxy` of the upstream");
+        problems.at(written.span(), problem);
     }
-    found
+    Some(found)
 }
 
 /// The hosts of a route and where they stand, as far as they are right.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::spanned::Spanned;
-use plan::{Balance, Coalesce, HashKey, Health, Retry, Server, Upstream, UpstreamId};
+use plan::{Balance, Coalesce, HashKey, Health, Retry, SendProxy, Server, Upstream, UpstreamId};
 
 use super::limits::{RATE_RANGE, bytes};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
@@ -47,8 +47,20 @@ impl<'f> Names<'f> {
         Names { entries, ids }
     }
 
-    pub(super) fn find(&self, name: &str) -> Option<UpstreamId> {
-        self.ids.get(name).copied()
+    /// The upstream that is written there.
+    pub(super) fn named(&self, written: &Spanned<String>, problems: &mut Problems) -> Option<UpstreamId> {
+        let name = written.get_ref();
+        let found = self.ids.get(name.as_str()).copied();
+        if found.is_none() && !problems.concern(&["upstreams", name]) {
+            let problem = Problem::new(format!("no upstream is named {}", quoted(name)));
+            problems.at(written.span(), problem.expected_one_of(name, self.iter()));
+        }
+        found
+    }
+
+    /// Whether its servers are told who a connection is opened for.
+    pub(super) fn sends_proxy(&self, id: UpstreamId) -> bool {
+        self.entries.get(usize::from(id.0)).is_some_and(|(_, section)| section.send_proxy.is_some())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &'f str> {
@@ -102,6 +114,8 @@ fn one(
         let problem = Problem::new(format!("{idle_max} idle connections are more than may be open"));
         problems.at(written.span(), problem.expected(format!("at most `connections`, which is {connections_max}")));
     }
+    let versions = [("v1", Some(SendProxy::V1)), ("v2", Some(SendProxy::V2))];
+    let send_proxy = word(section.send_proxy.as_ref(), "a version of the PROXY protocol", &versions, None, problems);
     let body_rate_min = bytes(section.body_rate_min.as_ref(), RATE_RANGE, default.body_rate_min, problems);
     let mut timeout = |written: &Option<_>, default| duration(written.as_ref(), TIMEOUT_RANGE, default, problems);
     Upstream {
@@ -116,6 +130,7 @@ fn one(
         health,
         retry,
         coalesce,
+        send_proxy,
         ..default
     }
 }

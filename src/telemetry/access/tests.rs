@@ -35,9 +35,9 @@ impl Shard {
     fn write(&mut self, log: usize, client: &str) {
         let record = Record {
             client,
-            server_name: None,
             tls: None,
             request: None,
+            server_name: None,
             response: &KeptFields::default(),
             status: 200,
             outcome: Outcome::Completed,

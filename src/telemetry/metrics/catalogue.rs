@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 73] = [
+pub(crate) static METRICS: [Metric; 76] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -95,8 +95,11 @@ pub(crate) static METRICS: [Metric; 73] = [
     counter("ringway_limits_hit_total", &["limit"], "Limits that were met, by the name that they have in the configuration."),
     counter("ringway_tls_handshakes_total", &["version", "group", "resumed"], "Handshakes of TLS with clients: the version, what keys were exchanged with, and whether a session was resumed."),
     counter("ringway_tls_handshakes_failed_total", &["reason"], "Handshakes of TLS with clients that failed."),
-    counter("ringway_tunnels_total", &[], "Tunnels opened: upgrades such as WebSocket, and CONNECT."),
+    counter("ringway_tunnels_total", &[], "Tunnels opened: upgrades such as WebSocket, CONNECT, and TLS that is passed through."),
     gauge("ringway_tunnels_open", &[], "Tunnels open."),
+    counter("ringway_passthroughs_total", &[], "Connections of TLS that were passed through to a server."),
+    counter("ringway_proxy_headers_total", &[], "Headers of the PROXY protocol that were believed."),
+    counter("ringway_connections_refused_total", &["reason"], "Connections refused for what their first bytes were, or were not."),
     counter("ringway_clients_cut_off_total", &[], "Clients that broke the protocol so often that they are refused for a while."),
     counter("ringway_access_records_dropped_total", &[], "Access records that were lost because their writer fell behind."),
     counter("ringway_access_records_refused_total", &["log"], "Access records that a target did not take, because its disk is full for instance; the log is a path, or what else it goes to."),

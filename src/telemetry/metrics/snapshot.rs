@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use engine::{Count, Counters, Histogram, Limit, Outcome, RouteTally};
+use engine::{Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally};
 use plan::LatencyBuckets;
 use tls::{Negotiated, Reason};
 
@@ -165,6 +165,9 @@ fn worker(families: &mut Families, registry: &Registry) {
     );
     families.single("ringway_tunnels_total", total(|counters| &counters.tunnels) as f64);
     families.single("ringway_tunnels_open", total(|counters| &counters.tunnels_open) as f64);
+    families.single("ringway_passthroughs_total", total(|counters| &counters.passthroughs) as f64);
+    families.single("ringway_proxy_headers_total", total(|counters| &counters.proxy_headers) as f64);
+    families.add("ringway_connections_refused_total", by_word(&Refusal::WORDS, |counters| &counters.refusals));
     families.single("ringway_clients_cut_off_total", total(|counters| &counters.clients_cut_off) as f64);
     families.single("ringway_access_records_dropped_total", total(|counters| &counters.records_dropped) as f64);
     families.counts("ringway_access_records_refused_total", &registry.logs, |tally| &tally.records);

@@ -14,6 +14,8 @@ pub struct Config {
     listener_options: Vec<(String, String)>,
     upstreams: Vec<Upstream>,
     routes: Vec<Route>,
+    /// Rules for TLS that is passed through, as TOML.
+    passthroughs: Vec<String>,
     sections: BTreeMap<&'static str, Vec<(String, String)>>,
 }
 
@@ -43,6 +45,7 @@ impl Config {
             listener_options: vec![],
             upstreams: vec![],
             routes: vec![],
+            passthroughs: vec![],
             sections: BTreeMap::new(),
         };
         let config = config.shards(1).set("shards", "pin", "false").set("log", "access", "\"json\"");
@@ -67,7 +70,7 @@ impl Config {
         self
     }
 
-    /// Sets an option of all listeners. `value` is a TOML value.
+    /// Sets an option of all listeners, that of the harness too. `value` is a TOML value: text stands in quotes.
     #[must_use]
     pub fn listener_option(mut self, key: &str, value: impl Display) -> Config {
         self.listener_options.push((key.to_owned(), value.to_string()));
@@ -78,6 +81,14 @@ impl Config {
     #[must_use]
     pub fn tls(self, certificates: &[&Path]) -> Config {
         self.listener_option("tls", true).set("tls", "certificate", format!("{certificates:?}"))
+    }
+
+    /// Has TLS for these names passed through to `upstream`; for any name, and none, if there are none.
+    #[must_use]
+    pub fn passthrough(mut self, names: &[&str], upstream: &str) -> Config {
+        let names = if names.is_empty() { String::new() } else { format!("names = {names:?}\n") };
+        self.passthroughs.push(format!("{names}upstream = {upstream:?}"));
+        self
     }
 
     /// Adds an upstream.
@@ -197,6 +208,9 @@ impl Config {
             options.iter().for_each(|(key, value)| line(&mut text, format_args!("{key} = {value}")));
             host.iter().for_each(|host| line(&mut text, format_args!("host = {host:?}")));
             line(&mut text, format_args!("{key} = {path:?}\nupstream = {upstream:?}\n"));
+        }
+        for rule in &self.passthroughs {
+            line(&mut text, format_args!("[[passthrough]]\n{rule}\n"));
         }
         // A test that says more about the access log says it in a section of its own.
         let is_said = self.sections.contains_key("access_log");

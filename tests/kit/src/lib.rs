@@ -16,7 +16,7 @@
 //!   what may come of them; [`astray`] asks whether each answer reaches who asked;
 //! - [`Authority`] signs certificates, and [`TlsFront`] speaks TLS for a [`Peer`];
 //! - [`SlowClients`] come by the thousand and send or read a byte a second;
-//! - [`Nginx`] and [`PythonServer`] are servers that we did not write, [`WebSocketServer`] and [`WebSocketClients`] both ends of
+//! - [`Nginx`], [`PythonServer`] and [`Haproxy`] are servers that we did not write, [`WebSocketServer`] and [`WebSocketClients`] both ends of
 //!   WebSockets, [`Prometheus`] a reader of metrics, and [`Scrape`] a page of
 //!   these.
 
@@ -58,7 +58,7 @@ pub use prometheus::{Prometheus, promtool};
 pub use random::Random;
 pub use ringway::Ringway;
 pub use scrape::Scrape;
-pub use servers::{Nginx, PythonServer};
+pub use servers::{Haproxy, Nginx, PythonServer};
 pub use slow::SlowClients;
 pub use tls_front::TlsFront;
 pub use turn::Turn;

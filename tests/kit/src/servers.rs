@@ -28,14 +28,43 @@ impl Nginx {
         let folder = tempfile::tempdir().expect("a folder for nginx");
         fs::create_dir(folder.path().join("files")).expect("a folder for the files");
         let address = unix_path.map_or_else(|| port.address(), |path| Address::Unix(path.to_owned()));
+        let server = format!(
+            "server {{
+                 listen {address}; root {folder}/files;
+                 location / {{ dav_methods PUT DELETE; }}
+                 location = /echo {{ return 200 \"$request_method $http_host $http_x_forwarded_for\"; }}
+             }}",
+            folder = folder.path().display()
+        );
+        Nginx::launch(port, folder, unix_path, &server)
+    }
+
+    /// Starts nginx with these servers inside its `http` block, on a free port that stands there as `PORT`; `FOLDER` is its folder,
+    /// into which `files` are put first, each by its name.
+    ///
+    /// # Panics
+    /// If nginx does not come to listen.
+    #[must_use]
+    pub fn start_with(servers: &str, files: &[(&str, &[u8])]) -> Nginx {
+        let port = Port::take();
+        let folder = tempfile::tempdir().expect("a folder for nginx");
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).expect("a file for nginx");
+        }
+        let servers = servers.replace("PORT", &port.address().to_string());
+        let servers = servers.replace("FOLDER", &folder.path().display().to_string());
+        Nginx::launch(port, folder, None, &servers)
+    }
+
+    fn launch(port: Port, folder: TempDir, unix_path: Option<&Path>, servers: &str) -> Nginx {
+        let address = unix_path.map_or_else(|| port.address(), |path| Address::Unix(path.to_owned()));
         let configuration = folder.path().join("nginx.conf");
-        fs::write(&configuration, nginx_configuration(folder.path(), &address)).expect("nginx's configuration");
+        fs::write(&configuration, nginx_configuration(folder.path(), servers)).expect("nginx's configuration");
         // Without -e nginx complains about the log of the system's own nginx before it reads the configuration.
         let log = folder.path().join("error.log");
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).arg("-c").arg(&configuration).arg("-e").arg(&log);
-        // Debian installs it where only root's search path leads.
-        command.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
+        command.env("PATH", search_path());
         let mut process = Process::spawn("nginx", &mut command);
         process.wait_until_listening(&address);
         Nginx { process, address, folder, _port: port }
@@ -53,6 +82,16 @@ impl Nginx {
     /// If the file cannot be written.
     pub fn put(&self, name: &str, content: &[u8]) {
         fs::write(self.folder.path().join("files").join(name), content).expect("a file to serve");
+    }
+
+    /// Puts a file into its own folder, for a server of [`Nginx::start_with`].
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn put_into(&self, name: &str, content: &[u8]) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, content).expect("a file to serve");
     }
 
     /// A file of the folder that is served, where clients may have put it with PUT.
@@ -109,7 +148,7 @@ impl PythonServer {
     }
 }
 
-fn nginx_configuration(folder: &Path, address: &Address) -> String {
+fn nginx_configuration(folder: &Path, servers: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log warn;
@@ -119,12 +158,53 @@ fn nginx_configuration(folder: &Path, address: &Address) -> String {
              default_type application/octet-stream; client_max_body_size 0;
              client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
              uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-             server {{
-                 listen {address}; root {folder}/files;
-                 location / {{ dav_methods PUT DELETE; }}
-                 location = /echo {{ return 200 \"$request_method $http_host $http_x_forwarded_for\"; }}
-             }}
+             {servers}
          }}
         "
     )
+}
+
+/// HAProxy as Debian packages it, in front of the proxy under test.
+#[derive(Debug)]
+pub struct Haproxy {
+    _process: Process,
+    address: Address,
+    _folder: TempDir,
+    _port: Port,
+}
+
+impl Haproxy {
+    /// Starts it on a free port, in `mode` (`tcp` or `http`), before `server`, to which it connects with these `options`.
+    ///
+    /// # Panics
+    /// If it does not come to listen.
+    #[must_use]
+    pub fn start(mode: &str, server: &Address, options: &str) -> Haproxy {
+        let port = Port::take();
+        let folder = tempfile::tempdir().expect("a folder for HAProxy");
+        let configuration = folder.path().join("haproxy.cfg");
+        let address = port.address();
+        let text = format!(
+            "defaults\n mode {mode}\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
+             frontend front\n bind {address}\n default_backend back\n\
+             backend back\n server one {server} {options}\n"
+        );
+        fs::write(&configuration, text).expect("HAProxy's configuration");
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-q").arg("-f").arg(&configuration).env("PATH", search_path());
+        let mut process = Process::spawn("haproxy", &mut command);
+        process.wait_until_listening(&address);
+        Haproxy { _process: process, address, _folder: folder, _port: port }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// Debian installs servers where only root's search path leads.
+fn search_path() -> String {
+    format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default())
 }

@@ -51,9 +51,9 @@ fn measure(format: Format) -> (f64, usize) {
     let (mut recorder, response) = (Recorder::default(), KeptFields::default());
     let record = Record {
         client: "203.0.113.195",
-        server_name: None,
         tls: None,
         request: Some((&head, REQUEST)),
+        server_name: None,
         response: &response,
         status: 200,
         outcome: Outcome::Completed,

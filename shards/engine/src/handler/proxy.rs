@@ -77,7 +77,7 @@ impl Proxy<'_> {
             let mut attempts = Attempts { key, tried: Tried::default(), sent: 0, fresh: false, chosen: None };
             let mut replay = Replay::new(policy, request);
             self.pool.earn_retry();
-            if self.route.coalesce && may_share(request) {
+            if self.route.coalesce && self.pool.policy().send_proxy.is_none() && may_share(request) {
                 match self.sit(request, key, down) {
                     Ok(share) => {
                         if ring::pooled(self.share(request, share, &mut attempts, down, deadline)).await? {
@@ -196,7 +196,8 @@ impl Proxy<'_> {
         loop {
             let leased = {
                 let chosen = attempts.chosen.take();
-                let leasing = self.pool.lease(chosen, attempts.key, &mut attempts.tried, attempts.fresh, deadline);
+                let leasing =
+                    self.pool.lease(self.client, chosen, attempts.key, &mut attempts.tried, attempts.fresh, deadline);
                 let mut leasing = std::pin::pin!(leasing);
                 let leased = poll_fn(|cx| {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {

@@ -25,9 +25,9 @@ fn lines(log: &AccessLog, count: usize, change: impl Fn(&mut Record<'_>)) -> Str
     for _ in 0..count {
         let mut record = Record {
             client: "192.0.2.1",
-            server_name: None,
             tls: None,
             request: Some((&head, REQUEST)),
+            server_name: None,
             response: &KeptFields::default(),
             status: 200,
             outcome: Outcome::Completed,

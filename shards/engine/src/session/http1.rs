@@ -25,6 +25,7 @@ use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
 use crate::record::{KeptFields, Record};
+use crate::refusal::Refusal;
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
 use crate::transport::Transport;
@@ -278,6 +279,11 @@ impl Http1 {
             RequestError::FieldTooLarge { .. } => Some(Limit::FieldBytes),
             _ => None,
         };
+        if self.requests == 0
+            && let Some(refusal) = Refusal::of_request(self.inbox.bytes())
+        {
+            self.shard.counters.refusals[refusal.index()].add(1);
+        }
         self.answer(&error, Some(refused), &Edits::new());
         self.flush();
         error

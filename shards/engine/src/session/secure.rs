@@ -1,4 +1,4 @@
-//! A connection from the first message of its TLS handshake to the last.
+//! A connection from the first message of its TLS handshake, which [`super::detect`] has read, to the last.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use ring::{Chunk, ReadMode, Stream};
+use ring::{Chunk, Stream};
 use tls::{Error, Negotiated, Reason, Session};
-use wire::tls_hello::{Alert, HelloReader, Progress as Hello};
 
 use super::http1;
 use crate::client::Client;
 use crate::deadline::Deadline;
-use crate::inbox::Inbox;
 use crate::outcome::Limit;
 use crate::secure::{Identified, Secure};
 use crate::shard::Membership;
@@ -34,38 +32,6 @@ pub(crate) struct Greeted {
     pub(crate) server_name: Option<Box<str>>,
     /// By when the handshake and the head of the first request must be there.
     pub(crate) due: Instant,
-}
-
-/// Reads the client's first message, as far as it tells which name it asks for.
-pub(crate) async fn greet(shard: Membership, stream: Stream, client: Client, due: Instant) {
-    let mut deadline = Deadline::new();
-    deadline.set_at(due);
-    let (mut transport, mut inbox, mut reader) = (Transport::Plain(stream), Inbox::default(), HelloReader::default());
-    let refusal = loop {
-        match reader.read(inbox.bytes()) {
-            Ok(Hello::Partial) => {}
-            Ok(Hello::Complete(hello)) => {
-                let received = inbox.take(inbox.bytes().len());
-                let Transport::Plain(stream) = transport else { return };
-                let server_name = hello.server_name().map(Into::into);
-                return serve(Greeted { shard, stream, client, received, server_name, due }).await;
-            }
-            Ok(Hello::NotTls) => break Alert::UnexpectedMessage,
-            Err(error) => break error.alert(),
-        }
-        inbox.settle();
-        let more = poll_fn(|cx| match inbox.poll_fill(&mut transport, cx, ReadMode::Head) {
-            Poll::Ready(filled) => Poll::Ready(filled.unwrap_or(false)),
-            Poll::Pending => poll_late(&shard, &mut deadline, cx).map(|()| false),
-        });
-        if !more.await {
-            let reason = if inbox.is_ended() { Reason::Ended } else { Reason::TimedOut };
-            return shard.handshake_failed(&client, reason);
-        }
-    };
-    shard.handshake_failed(&client, Reason::Malformed);
-    transport.write(Chunk::copy_of(&refusal.record()));
-    farewell(transport, &mut deadline).await;
 }
 
 /// Conducts the handshake and serves the client.

@@ -49,7 +49,8 @@ impl Shard {
     fn change_over(self: &Rc<Self>, old: &Serving, next: NextPlan, pools: Vec<Rc<Pool>>) -> Reply<Duration> {
         let outlets = Outlets::next(&old.outlets, next.outlets);
         let NextPlan { plan, tallies, acceptor, .. } = next;
-        let serving = Serving { plan, tallies, pools: pools.into(), outlets, acceptor };
+        let announces = super::announces(&plan);
+        let serving = Serving { plan, tallies, pools: pools.into(), outlets, acceptor, announces };
         let mut goes_on = vec![false; old.pools.len()];
         for (index, (origin, pool)) in next.upstreams.iter().zip(serving.pools.iter()).enumerate() {
             let (Origin::Same(before) | Origin::Changed(before)) = *origin else { continue };

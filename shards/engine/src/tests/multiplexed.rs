@@ -273,6 +273,7 @@ pub(super) fn plan_of(upstream: Policy, route: Route) -> Arc<Plan> {
         listeners: vec![Listener::new(Address::Tcp(([127, 0, 0, 1], 0).into()))],
         upstreams: vec![upstream],
         routes: RouteTable::new(vec![route]),
+        passthrough: plan::PassthroughTable::default(),
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         overload: plan::Overload::default(),

@@ -4,23 +4,35 @@ use std::io;
 
 use plan::{Address, Upstream};
 
+use super::announce::announce;
+use crate::client::Client;
 use crate::outcome::{Error, Kind, Limit, Side};
 use crate::transport::Transport;
 
-/// Opens a connection to `address`, within the upstream's time-out.
+/// Opens a connection to `address`, within the upstream's time-out. The server is told of the `client` that it is for, if it is to
+/// be told and there is one.
 ///
 /// # Errors
 /// 504 if that passed, 503 if this process has run out of descriptors, memory or ports, 502 for everything else. No server has
 /// seen the request then, so it may be sent elsewhere.
-pub(crate) async fn connect(upstream: &Upstream, address: &Address) -> Result<Transport, Error> {
+pub(crate) async fn connect(
+    upstream: &Upstream,
+    address: &Address,
+    client: Option<&Client>,
+) -> Result<Transport, Error> {
     let opened = match address {
         Address::Tcp(address) => ring::connect_tcp(*address, upstream.connect_timeout).await,
         Address::Unix(path) => ring::connect_unix(path, upstream.connect_timeout).await,
     };
-    opened.map(Transport::Plain).map_err(|error| {
+    let mut stream = opened.map_err(|error| {
         tracing::debug!(upstream = upstream.name, %address, %error, "connecting failed");
         classify(&error)
-    })
+    })?;
+    // Ahead of everything else, a handshake of TLS too.
+    if let Some((version, client)) = upstream.send_proxy.zip(client) {
+        announce(&mut stream, version, client);
+    }
+    Ok(Transport::Plain(stream))
 }
 
 fn classify(error: &io::Error) -> Error {

@@ -9,9 +9,11 @@
 //! Plans use the same connections while each keeps to its own policy.
 
 mod lease;
+mod line;
 mod shared;
 
 pub(crate) use lease::{Judge, Lease};
+pub(crate) use line::Line;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -41,6 +43,7 @@ use crate::outcome::{Error, Kind, Limit, Side};
 use crate::random::Random;
 use crate::snapshot::UpstreamSnapshot;
 use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
+use crate::transport::Transport;
 use crate::tuning::wire_limits;
 
 /// One upstream of one Plan, and the connections of this shard to it.
@@ -163,13 +166,19 @@ impl Pool {
         balance::key(&self.policy().balance, client, &request.head, &request.bytes)
     }
 
-    /// A connection to the server that was `chosen`, or else to one that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
+    /// What connections are balanced by whose bytes nobody reads.
+    fn source_key(&self, client: &Client) -> u64 {
+        balance::source_key(client)
+    }
+
+    /// A connection for `client` to the server that was `chosen`, or else to one that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
     /// new one. A server that cannot be connected to counts as tried.
     ///
     /// # Errors
     /// 503 if there is no server, or no connection was to be had in time, else as [`connect`].
     pub(crate) async fn lease(
         self: &Rc<Self>,
+        client: &Client,
         chosen: Option<Chosen>,
         key: u64,
         tried: &mut Tried,
@@ -184,18 +193,23 @@ impl Pool {
             }
             Admitted::New(place) => place,
         };
-        self.count_connect();
-        // Connecting is rare, and takes more room than the exchanges under way shall have.
-        let transport = ring::pooled(connect(self.policy(), &ticket.address)).await.inspect_err(|error| {
-            if error.side == Side::Upstream {
-                self.judge(&ticket, Verdict::Failure);
-                tried.add(&ticket);
-            }
-        })?;
+        let transport = self.connect(&ticket, client, tried).await?;
         let connection = Http1Upstream::new(transport, wire_limits(&self.plan), ticket.authority());
         // The place is the lease's from here on.
         std::mem::forget(place);
         Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
+    }
+
+    /// Opens a connection to the server of `ticket`, and tells it who that is for if it is to know.
+    async fn connect(&self, ticket: &Ticket, client: &Client, tried: &mut Tried) -> Result<Transport, Error> {
+        self.count_connect();
+        // Connecting is rare, and takes more room than the exchanges under way shall have.
+        ring::pooled(connect(self.policy(), &ticket.address, Some(client))).await.inspect_err(|error| {
+            if error.side == Side::Upstream {
+                self.judge(ticket, Verdict::Failure);
+                tried.add(ticket);
+            }
+        })
     }
 
     /// A place with the server that was `chosen`, or else with the one whose turn it is.
@@ -311,7 +325,9 @@ impl Pool {
         let connections_max = self.policy().connections_max;
         let mut waiting = false;
         poll_fn(|cx| {
-            if !fresh && let Some(connection) = self.take_idle(server) {
+            // What is idle may come from a Plan under which servers were not told whom connections are for.
+            let may_reuse = !fresh && self.policy().send_proxy.is_none();
+            if may_reuse && let Some(connection) = self.take_idle(server) {
                 return Poll::Ready(Ok(Admitted::Idle(connection)));
             }
             if self.open.get() >= connections_max {
@@ -356,7 +372,10 @@ impl Pool {
     fn keep(&self, server: &Server, mut connection: Box<Http1Upstream>) {
         connection.rest(&self.plan);
         let is_full = self.idle_count.get() >= self.policy().idle_connections_max;
-        if server.keeps_none() || self.closing.get() || is_full || !self.janitor.watches(&mut connection) {
+        // A connection that was opened for one client is not for the next.
+        let is_private = self.policy().send_proxy.is_some();
+        if is_private || server.keeps_none() || self.closing.get() || is_full || !self.janitor.watches(&mut connection)
+        {
             return self.close(connection);
         }
         server.idle.borrow_mut().push(connection);

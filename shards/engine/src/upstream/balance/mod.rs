@@ -72,7 +72,7 @@ impl Balancer {
 
 /// What a request is balanced by, where that depends on the request; else 0. Every shard computes the same.
 pub(crate) fn key(policy: &Balance, client: &Client, head: &RequestHead, bytes: &[u8]) -> u64 {
-    let source = || hash::of(client.bytes(), 0);
+    let source = || source_key(client);
     match policy {
         Balance::RoundRobin | Balance::LeastConnections | Balance::RandomTwo => 0,
         Balance::SourceHash | Balance::ConsistentHash(HashKey::Source) => source(),
@@ -82,6 +82,11 @@ pub(crate) fn key(policy: &Balance, client: &Client, head: &RequestHead, bytes: 
             None => source(),
         },
     }
+}
+
+/// The same for bytes that nobody reads: where the policy asks for more, the client's address has to do.
+pub(crate) fn source_key(client: &Client) -> u64 {
+    hash::of(client.bytes(), 0)
 }
 
 /// Of two servers that are in use, whether the first has fewer exchanges under way for its weight.
