@@ -17,15 +17,17 @@ impl<'a> Authority<'a> {
     /// then at most a port of 0 to 65535. User information is not accepted (RFC 9110 §4.2.4). The host is not empty.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Authority<'a>> {
-        let host_len = match bytes.first()? {
-            b'[' => memchr::memchr(b']', bytes)? + 1,
-            _ => bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len()),
+        let (host_len, host_valid) = match bytes.first()? {
+            b'[' => {
+                let end = memchr::memchr(b']', bytes)?;
+                (end + 1, is_ipv6(&bytes[1..end]))
+            }
+            _ => {
+                let len = registered_name_len(bytes);
+                (len, len > 0)
+            }
         };
         let (host, rest) = bytes.split_at(host_len);
-        let host_valid = match host {
-            [b'[', address @ .., b']'] => is_ipv6(address),
-            name => is_registered_name(name),
-        };
         let port = match rest {
             [] => None,
             [b':', digits @ ..] => port(digits)?,
@@ -77,17 +79,15 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
-fn is_registered_name(name: &[u8]) -> bool {
-    if name.iter().all(|&byte| NAME_BYTES[byte as usize]) {
-        return !name.is_empty();
-    }
-    let mut rest = name;
+/// Length of the registered name at the start of `bytes`: of what stands for itself and of percent-encoded bytes.
+fn registered_name_len(bytes: &[u8]) -> usize {
+    let mut len = 0;
     loop {
-        rest = match rest {
-            [] => return true,
-            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => rest,
-            [byte, rest @ ..] if NAME_BYTES[*byte as usize] => rest,
-            _ => return false,
+        let rest = &bytes[len..];
+        len += rest.iter().position(|&byte| !NAME_BYTES[usize::from(byte)]).unwrap_or(rest.len());
+        match bytes[len..] {
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => len += 3,
+            _ => return len,
         }
     }
 }

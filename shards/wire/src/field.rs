@@ -155,6 +155,7 @@ macro_rules! field_names {
             }
 
             /// The name in its customary case; empty for `Other`, whose name is its own bytes.
+            #[inline]
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -166,18 +167,21 @@ macro_rules! field_names {
     };
 }
 
-/// The bytes of a name in lower case, as up to four words that overlap where the length is no multiple of eight. With
-/// the length a constant, making and comparing keys is a few instructions a word. Two names of one length are equal in
-/// lower case exactly if their keys are.
+/// The bytes of a name as up to four words, which overlap where the length is no multiple of eight. With the length a
+/// constant, making and comparing keys is a few instructions a word.
 #[derive(Clone, Copy)]
 struct Key([u64; 4]);
 
 impl Key {
-    /// Compared word by word: the derived comparison goes through memory, and that costs more than all the rest.
+    /// Whether this is `name`, a constant in lower case, but for the case of letters.
     #[inline]
-    const fn is(self, other: Key) -> bool {
-        let (Key(these), Key(those)) = (self, other);
-        these[0] == those[0] && these[1] == those[1] && these[2] == those[2] && these[3] == those[3]
+    const fn is(self, name: Key) -> bool {
+        // Word by word: the derived comparison goes through memory, and that costs more than all the rest.
+        let (Key(these), Key(those)) = (self, name);
+        is_word(these[0], those[0])
+            && is_word(these[1], those[1])
+            && is_word(these[2], those[2])
+            && is_word(these[3], those[3])
     }
 
     /// The key of a name of `N` bytes, 2 to 32.
@@ -201,21 +205,17 @@ impl Key {
                 }
             }
         }
-        Key([lower(words[0]), lower(words[1]), lower(words[2]), lower(words[3])])
+        Key(words)
     }
 }
 
-/// Eight bytes with `A` to `Z` in lower case. Adding to seven bits cannot carry into the neighbour; the eighth bit then
-/// tells on which side of a bound the byte lies.
+/// Whether eight bytes are those of `name`, but for the case of letters: capitals differ from small letters in one bit, which
+/// is set here where a letter is wanted, and nowhere else.
 #[inline]
-const fn lower(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
-    let seven_bits = word & !HIGH;
-    let from_a = seven_bits + (0x80 - b'A' as u64) * ONES;
-    let beyond_z = seven_bits + (0x80 - b'Z' as u64 - 1) * ONES;
-    let capitals = from_a & !beyond_z & !word & HIGH;
-    word | capitals >> 2
+const fn is_word(word: u64, name: u64) -> bool {
+    // Of the bytes of our names, letters alone have this bit; the one below it tells their case.
+    const LETTERS: u64 = 0x4040_4040_4040_4040;
+    word | (name & LETTERS) >> 1 == name
 }
 
 field_names! {

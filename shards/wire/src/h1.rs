@@ -9,6 +9,7 @@ pub mod body;
 pub mod client;
 pub mod edits;
 mod encode;
+mod fast;
 mod gate;
 mod grammar;
 pub mod pipeline;

@@ -15,12 +15,13 @@
 //! - [`head`]: the trusted heads, [`RequestHead`] and [`ResponseHead`], and what they say;
 //! - [`authority`]: `host:port`, the one value that routing and framing both depend on;
 //! - [`path`]: the one canonical form of a path;
-//! - [`h1`]: HTTP/1.1 and 1.0 on the wire. Inside, `read` runs the fast reader and `grammar` the slow exact one, `gate`
-//!   makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again, [`h1::edits`] and
-//!   [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines of the two ends
-//!   of a connection;
+//! - [`h1`]: HTTP/1.1 and 1.0 on the wire. Inside, `read` runs the `fast` reader and where that stops the exact one,
+//!   `grammar`; `gate` makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again,
+//!   [`h1::edits`] and [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines
+//!   of the two ends of a connection;
 //! - [`detect`]: what the first bytes of a connection begin; [`proxy_protocol`] and [`tls_hello`]: what may stand ahead of the
 //!   first message, who the connection was opened for and which server a TLS client asks for;
+//! - `word`: runs of bytes searched eight at a time, for all of these;
 //! - [`error`]: everything that a peer can get wrong, by name and place.
 //!
 //! Strictness is a security property: a message that two readers could understand in two ways is refused, even where a
@@ -38,6 +39,7 @@ pub mod path;
 pub mod proxy_protocol;
 pub mod span;
 pub mod tls_hello;
+mod word;
 
 pub use error::{BodyError, FramingError, PathError, RequestError, ResponseError, SyntaxError};
 pub use field::{Field, FieldName, FieldNames};

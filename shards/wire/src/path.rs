@@ -20,19 +20,23 @@
 
 use crate::error::PathError;
 
-/// Whether `path` is in canonical form already, by a look that costs little; where it says no, [`canonicalize`] may still
+/// Finds the end of the path in a target that begins with one: where its query begins, or the target ends. Tells also
+/// whether the path is in canonical form already, by a look that costs little; where it says no, [`canonicalize`] may still
 /// find nothing to change.
 #[inline]
-pub(crate) fn is_surely_canonical(path: &[u8]) -> bool {
-    // A dot or a slash behind a slash begins whatever has to be looked at closely.
-    let mut after_slash = false;
-    let mut plain = true;
-    for &byte in path {
-        let class = CLASSES[byte as usize];
-        plain &= class & ODD == 0 && !(after_slash && class & STARTS_ODD_SEGMENT != 0);
-        after_slash = byte == b'/';
+pub(crate) fn measure(target: &[u8]) -> (usize, bool) {
+    let mut odd = 0;
+    let mut behind_slash = 0;
+    for (at, &byte) in target.iter().enumerate() {
+        let class = CLASSES[usize::from(byte)];
+        if class & QUERY != 0 {
+            return (at, odd == 0);
+        }
+        // A dot or a slash behind a slash begins whatever has to be looked at closely.
+        odd |= class & (ODD | behind_slash);
+        behind_slash = if class & SLASH != 0 { STARTS_ODD_SEGMENT } else { 0 };
     }
-    plain
+    (target.len(), odd == 0)
 }
 
 /// Appends the canonical form of `path`, which begins with a slash, to `out`. Offsets of errors count from the path's start.
@@ -133,17 +137,23 @@ const fn is_forbidden(byte: u8) -> bool {
 
 /// Makes the fast look fail wherever it stands.
 const ODD: u8 = 1;
-/// Makes it fail at the start of a segment.
+/// A dot or a slash: makes it fail at the start of a segment.
 const STARTS_ODD_SEGMENT: u8 = 2;
+/// A slash.
+const SLASH: u8 = 4;
 /// Written percent-encoded.
-const ENCODED: u8 = 4;
+const ENCODED: u8 = 8;
+/// Ends the path.
+const QUERY: u8 = 16;
 
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'.' | b'/' => STARTS_ODD_SEGMENT,
+            b'.' => STARTS_ODD_SEGMENT,
+            b'/' => STARTS_ODD_SEGMENT | SLASH,
+            b'?' => QUERY,
             b'%' => ODD,
             b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80.. => ODD | ENCODED,
             other if is_forbidden(other) => ODD,
@@ -185,7 +195,7 @@ mod tests {
         for (sent, expected) in rows {
             assert_eq!(canonical(sent).as_deref(), Ok(expected), "{sent}");
             assert_eq!(canonical(expected).as_deref(), Ok(expected), "{sent}: a second time");
-            assert!(sent == expected || !is_surely_canonical(sent.as_bytes()), "{sent}");
+            assert!(sent == expected || !measure(sent.as_bytes()).1, "{sent}");
         }
     }
 
@@ -213,14 +223,21 @@ mod tests {
         ];
         for (sent, expected) in rows {
             assert_eq!(canonical(sent), Err(expected), "{sent}");
-            assert!(!is_surely_canonical(sent.as_bytes()), "{sent}");
+            assert!(!measure(sent.as_bytes()).1, "{sent}");
         }
+    }
+
+    #[test]
+    fn a_path_ends_where_its_query_begins() {
+        assert_eq!(measure(b"/a?//%"), (2, true));
+        assert_eq!(measure(b"/%?"), (2, false));
+        assert_eq!(measure(b"/a/b"), (4, true));
     }
 
     #[test]
     fn an_ordinary_path_is_not_looked_at_twice() {
         for path in ["/", "/index.html", "/api/v2/users/42", "/a-b_c~d/e.f/", "/a;b=c,d:e@f!$&'()*+"] {
-            assert!(is_surely_canonical(path.as_bytes()), "{path}");
+            assert!(measure(path.as_bytes()).1, "{path}");
         }
     }
 }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::grammar::{is_token_byte, is_value_byte};
 use crate::head::HOP_BY_HOP;
+use crate::word::{Word, find};
 use crate::{Field, FieldName, FieldNames, Span};
 
 /// Fields that no edit adds, changes or removes: this crate writes them from what it knows about the message.
@@ -135,6 +136,8 @@ impl Edits {
     ///
     /// # Errors
     /// If the name is reserved or `Other`, or the value has a control character. Nothing is added then.
+    // Inlined, since nearly all callers know the name when they are compiled, and what is asked of it then costs nothing.
+    #[inline]
     pub fn add(&mut self, name: FieldName, value: &[u8]) -> Result<(), EditError> {
         if name == FieldName::Other {
             return Err(EditError::NameInvalid);
@@ -268,18 +271,7 @@ fn checked_name(name: &[u8]) -> Result<FieldName, EditError> {
     }
 }
 
-/// Most values are short, and nearly all without a tab: those are looked at eight bytes at a time.
+/// Most values are short, and nearly all are plain ASCII: in those no byte is looked at alone.
 fn is_value(part: &[u8]) -> bool {
-    let is_exactly = |part: &[u8]| part.iter().fold(true, |valid, &byte| valid & is_value_byte(byte));
-    let (Some(last), (words, _)) = (part.last_chunk(), part.as_chunks()) else { return is_exactly(part) };
-    words.iter().chain([last]).all(|word| is_surely_value(u64::from_ne_bytes(*word))) || is_exactly(part)
-}
-
-/// Whether none of eight bytes is below a space, or DEL.
-fn is_surely_value(word: u64) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // Subtraction borrows into the high bit of a byte that is smaller, unless that bit was set before.
-    let smaller_than = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
-    smaller_than(word, 0x20) | smaller_than(word ^ (ONES * 0x7f), 1) == 0
+    find(part, 0, Word::unusual).is_none_or(|at| part[at..].iter().all(|&byte| is_value_byte(byte)))
 }

@@ -8,7 +8,7 @@ use super::grammar::{is_token_byte, is_white_space};
 use crate::authority::Authority;
 use crate::field::FieldLines;
 use crate::head::ConnectionOptions;
-use crate::path::{canonicalize, is_surely_canonical};
+use crate::path::{self, canonicalize};
 use crate::{BodyLength, FieldName, FramingError, Method, RequestError, RequestHead, ResponseError, ResponseHead};
 use crate::{Scheme, Span, Target, Version};
 
@@ -109,17 +109,14 @@ fn scheme(target: &[u8], at: u32) -> Result<(Scheme, usize), RequestError> {
 
 /// Takes path and query apart, and brings the path to its canonical form.
 fn split_path(head: &mut RequestHead, start: usize, end: usize, bytes: &[u8]) -> Result<(), RequestError> {
-    match memchr::memchr(b'?', &bytes[start..end]) {
-        None => head.path = Span::new(start, end),
-        Some(mark) => {
-            head.path = Span::new(start, start + mark);
-            head.query = Some(Span::new(start + mark + 1, end));
-        }
-    }
-    let path = head.path.of(bytes);
-    if is_surely_canonical(path) {
+    let (path_len, is_canonical) = path::measure(&bytes[start..end]);
+    let path_end = start + path_len;
+    head.path = Span::new(start, path_end);
+    head.query = (path_end < end).then(|| Span::new(path_end + 1, end));
+    if is_canonical {
         return Ok(());
     }
+    let path = head.path.of(bytes);
     canonicalize(path, &mut head.rewritten).map_err(|error| error.shifted(start as u32))?;
     head.rewritten_path = head.rewritten.len() as u32;
     if head.rewritten == path {

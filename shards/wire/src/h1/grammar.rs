@@ -1,7 +1,7 @@
 //! The scalar reading of a head: byte by byte, slow, exact.
 //!
-//! It runs when the fast reader of `read` refused a head: either it finds the fault that the fast reader cannot place,
-//! or it accepts what the fast reader does not know (minor versions above 1, more fields than its table has room for).
+//! It runs when the fast reader stopped at something: either it finds the fault that the fast reader cannot name, or it
+//! accepts what the fast reader does not know (minor versions above 1, a status without the space behind it).
 //! It is the definition of what this crate accepts; tests hold the fast reader against it. Trailer sections, which are
 //! rare, are read by it alone.
 

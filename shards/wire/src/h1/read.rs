@@ -1,16 +1,12 @@
-//! Reading heads: httparse's vectorised pass first, then checks that close what it leaves open, then the gate.
+//! Reading heads: the fast reader first, the exact one where that one stops, then the gate.
 //!
-//! httparse accepts more than this crate does (bare line feeds, fragments, bytes beyond ASCII in a target) and less
-//! (minor versions above 1). So its result counts only if the lines that it found tile the head exactly, each ending in
-//! CRLF. In every other case `grammar` reads the head again, slowly, and its word is final.
+//! `fast` accepts nothing that the grammar does not, but less: it does not know minor versions above 1, nor what is wrong
+//! with a head. Of whatever it stops at, `grammar` reads the head again, slowly, and its word is final.
 
-use std::mem::MaybeUninit;
-
-use super::gate;
 use super::grammar::{self, Stop};
+use super::{fast, gate};
 use crate::field::FieldLines;
-use crate::{Field, FieldName, Limits, Method, RequestError, RequestHead, ResponseError, ResponseHead, Span};
-use crate::{SyntaxError, Version};
+use crate::{Limits, Method, RequestError, RequestHead, ResponseError, ResponseHead, SyntaxError};
 
 /// How far a parser came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +16,6 @@ pub enum Parsed {
     /// Nothing is wrong so far; the same bytes and some more are needed.
     Partial,
 }
-
-/// Fields that the fast reader has room for: its table lies on the stack, 32 bytes each. A head with more is read
-/// slowly.
-const FIELDS_FAST: usize = 128;
 
 /// How many empty lines before a request line are forgiven. RFC 9112 §2.2 asks for at least one, because old clients
 /// send one too many after a body.
@@ -44,8 +36,9 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
         return partial(bytes, limits).ok_or(RequestError::HeadTooLarge { max: limits.head_bytes_max });
     };
     let parsed = match fast_request(window, start, limits, head) {
-        Some(parsed) => parsed,
-        None => exact_request(window, start, limits, head)?,
+        Ok(len) => Parsed::Complete(len),
+        Err(fast::Stop::Partial) => Parsed::Partial,
+        Err(fast::Stop::Unclear) => exact_request(window, start, limits, head)?,
     };
     match parsed {
         Parsed::Complete(len) => {
@@ -74,8 +67,9 @@ pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) ->
         return Err(SyntaxError::EmptyLine { at: 0 }.into());
     }
     let parsed = match fast_response(window, limits, head) {
-        Some(parsed) => parsed,
-        None => exact_response(window, limits, head)?,
+        Ok(len) => Parsed::Complete(len),
+        Err(fast::Stop::Partial) => Parsed::Partial,
+        Err(fast::Stop::Unclear) => exact_response(window, limits, head)?,
     };
     match parsed {
         Parsed::Complete(len) => {
@@ -176,120 +170,30 @@ fn skip_empty_lines(bytes: &[u8]) -> Result<Option<usize>, SyntaxError> {
     }
 }
 
-/// `None` if the slow reader has to decide.
+/// The length of the head.
 #[inline]
-fn fast_request(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> Option<Parsed> {
-    let mut table = [const { MaybeUninit::uninit() }; FIELDS_FAST];
-    let table = &mut table[..FIELDS_FAST.min(usize::from(limits.fields_max))];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(&bytes[start..], table) {
-        Ok(httparse::Status::Complete(len)) => {
-            let (method, target) = (request.method?, request.path?);
-            let method_span = Span::new(start, start + method.len());
-            let target_start = start + method.len() + 1;
-            let target_span = Span::new(target_start, target_start + target.len());
-            let line_end = target_start + target.len() + " HTTP/1.1\r\n".len();
-            let strict = !target.bytes().fold(false, |bad, byte| bad | (byte == b'#') | (byte >= 0x80))
-                && line_end - start <= limits.start_line_bytes_max as usize
-                && push_strict(bytes, line_end, start + len, request.headers, &mut head.fields);
-            if !strict {
-                return None;
-            }
-            head.method = Method::parse(method.as_bytes());
-            head.method_span = method_span;
-            head.target_span = target_span;
-            head.version = version(request.version?);
-            Some(Parsed::Complete(start + len))
-        }
-        Ok(httparse::Status::Partial) => fast_partial(bytes.len() - start, limits),
-        Err(_) => None,
+fn fast_request(bytes: &[u8], start: usize, limits: &Limits, head: &mut RequestHead) -> Result<usize, fast::Stop> {
+    let line = fast::request_line(bytes, start)?;
+    if line.end - start > limits.start_line_bytes_max as usize {
+        return Err(fast::Stop::Unclear);
     }
+    head.method = line.method;
+    head.method_span = line.method_span;
+    head.target_span = line.target;
+    head.version = line.version;
+    fast::field_lines(bytes, line.end, limits.fields_max, &mut head.fields)
 }
 
 #[inline]
-fn fast_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Option<Parsed> {
-    let mut table = [const { MaybeUninit::uninit() }; FIELDS_FAST];
-    let table = &mut table[..FIELDS_FAST.min(usize::from(limits.fields_max))];
-    let mut response = httparse::Response::new(&mut []);
-    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, table) {
-        Ok(httparse::Status::Complete(len)) => {
-            // httparse hides a reason phrase with bytes beyond ASCII, so its end is found by the lines around it.
-            let line_end = match response.headers.first() {
-                Some(first) => offset_in(bytes, first.name.as_bytes()),
-                None => len - 2,
-            };
-            let reason_start = "HTTP/1.1 200 ".len().min(line_end - 2);
-            let strict = line_end <= limits.start_line_bytes_max as usize
-                && response.code? >= 100
-                && push_strict(bytes, line_end, len, response.headers, &mut head.fields);
-            if !strict {
-                return None;
-            }
-            head.status = response.code?;
-            head.reason = Span::new(reason_start, line_end - 2);
-            head.version = version(response.version?);
-            Some(Parsed::Complete(len))
-        }
-        Ok(httparse::Status::Partial) => fast_partial(bytes.len(), limits),
-        Err(_) => None,
+fn fast_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Result<usize, fast::Stop> {
+    let line = fast::status_line(bytes)?;
+    if line.end > limits.start_line_bytes_max as usize {
+        return Err(fast::Stop::Unclear);
     }
-}
-
-/// A partial head that is short enough for its start line to be in order; of a longer one the slow reader decides
-/// whether the start line is what makes it long.
-fn fast_partial(head_bytes: usize, limits: &Limits) -> Option<Parsed> {
-    (head_bytes < limits.start_line_bytes_max as usize).then_some(Parsed::Partial)
-}
-
-/// Takes over httparse's fields. False if the start line, the fields and the blank line do not tile the head, each with
-/// CRLF at its end: then a bare LF stood somewhere. Between a value and its CRLF httparse leaves only white space, and
-/// CR only before LF.
-#[inline]
-fn push_strict(
-    bytes: &[u8],
-    start_line_end: usize,
-    len: usize,
-    headers: &[httparse::Header<'_>],
-    fields: &mut FieldLines,
-) -> bool {
-    let ends_in_crlf = |end: usize| bytes[..end].ends_with(b"\r\n");
-    let mut line_start = start_line_end;
-    let mut strict = ends_in_crlf(start_line_end) && ends_in_crlf(len);
-    for (index, header) in headers.iter().enumerate() {
-        let name_start = offset_in(bytes, header.name.as_bytes());
-        let value_start = offset_in(bytes, header.value);
-        let line_end = match headers.get(index + 1) {
-            Some(next) => offset_in(bytes, next.name.as_bytes()),
-            None => len - 2,
-        };
-        let value_end = value_start + header.value.len();
-        strict &= name_start == line_start && ends_in_crlf(line_end) && value_end + 2 <= line_end;
-        if !strict {
-            fields.clear();
-            return false;
-        }
-        fields.push(Field {
-            name: Span::new(name_start, name_start + header.name.len()),
-            value: Span::new(value_start, value_end),
-            line: Span::new(line_start, line_end),
-            token: FieldName::of(header.name.as_bytes()),
-        });
-        line_start = line_end;
-    }
-    strict && line_start == len - 2
-}
-
-/// Offset of `part` in `bytes`, of which it is a slice.
-#[inline]
-fn offset_in(bytes: &[u8], part: &[u8]) -> usize {
-    part.as_ptr().addr() - bytes.as_ptr().addr()
-}
-
-fn version(minor: u8) -> Version {
-    match minor {
-        0 => Version::Http10,
-        _ => Version::Http11,
-    }
+    head.version = line.version;
+    head.status = line.status;
+    head.reason = line.reason;
+    fast::field_lines(bytes, line.end, limits.fields_max, &mut head.fields)
 }
 
 #[cold]
@@ -303,6 +207,7 @@ fn exact_request(bytes: &[u8], start: usize, limits: &Limits, head: &mut Request
     head.method_span = line.method;
     head.target_span = line.target;
     head.version = line.version;
+    head.fields.clear();
     match grammar::field_lines(bytes, line.end, limits.fields_max, &mut head.fields) {
         Ok(len) => Ok(Parsed::Complete(len)),
         Err(Stop::Partial) => Ok(Parsed::Partial),
@@ -320,6 +225,7 @@ fn exact_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) -> Res
     head.version = line.version;
     head.status = line.status;
     head.reason = line.reason;
+    head.fields.clear();
     match grammar::field_lines(bytes, line.end, limits.fields_max, &mut head.fields) {
         Ok(len) => Ok(Parsed::Complete(len)),
         Err(Stop::Partial) => Ok(Parsed::Partial),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wire::h1::write::{write_request, write_response, write_trailers};
 use wire::h1::{ChunkSize, ConnectionOption, Decoder, Edits, Parsed, ResponseFraming, ServerConnection};
 use wire::h1::{parse_request, parse_request_by_grammar, parse_response};
-use wire::{BodyLength, FieldName, Limits, RequestHead, ResponseHead};
+use wire::{BodyLength, Field, FieldName, Limits, RequestHead, ResponseHead, Version};
 
 use crate::rfc9112_7_chunked::decode;
 
@@ -86,6 +86,14 @@ fn fields_but(head: &RequestHead, bytes: &[u8], left_out: &[FieldName]) -> Vec<(
     kept.map(|field| (field.name.of(bytes).to_vec(), field.value.of(bytes).to_vec())).collect()
 }
 
+fn lines<'a>(fields: &[Field], bytes: &'a [u8]) -> Vec<(&'a [u8], &'a [u8])> {
+    fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes))).collect()
+}
+
+fn headers<'a>(headers: &[httparse::Header<'a>]) -> Vec<(&'a [u8], &'a [u8])> {
+    headers.iter().map(|header| (header.name.as_bytes(), header.value)).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
@@ -161,6 +169,37 @@ proptest! {
         }
         if whole.is_ok_and(|parsed| parsed != Parsed::Partial) {
             prop_assert_eq!(head.fields(), scratch.fields());
+        }
+    }
+
+    /// Whatever is accepted, a parser that others wrote accepts as well, and finds the same in it.
+    #[test]
+    fn httparse_reads_what_is_accepted_alike(request in damaged_request_bytes(), status in "HTTP/1[.][01] [1-9][0-9]{2} [ -~]{0,9}\r") {
+        let mut head = RequestHead::new();
+        let mut table = [httparse::EMPTY_HEADER; 100];
+        if let Ok(Parsed::Complete(len)) = parse_request(&request, &Limits::default(), &mut head) {
+            let mut other = httparse::Request::new(&mut table);
+            match other.parse(&request) {
+                // It knows two versions only.
+                Err(httparse::Error::Version) => prop_assert_eq!(head.version(), Version::Http11),
+                status => {
+                    prop_assert_eq!(status, Ok(httparse::Status::Complete(len)));
+                    prop_assert_eq!(other.method.map(str::as_bytes), Some(head.method_name(&request)));
+                    prop_assert_eq!(other.path.map(str::as_bytes), Some(head.target_span().of(&request)));
+                    prop_assert_eq!(lines(head.fields(), &request), headers(other.headers));
+                }
+            }
+        }
+        // The same fields behind a status line.
+        let fields = request.iter().position(|&byte| byte == b'\n').unwrap_or(request.len());
+        let response = [status.as_bytes(), &request[fields..]].concat();
+        let mut head = ResponseHead::new();
+        if let Ok(Parsed::Complete(len)) = parse_response(&response, &Limits::default(), &mut head) {
+            let mut other = httparse::Response::new(&mut table);
+            prop_assert_eq!(other.parse(&response), Ok(httparse::Status::Complete(len)));
+            prop_assert_eq!(other.code, Some(head.status()));
+            prop_assert_eq!(other.reason.map(str::as_bytes), Some(head.reason().of(&response)));
+            prop_assert_eq!(lines(head.fields(), &response), headers(other.headers));
         }
     }
 
