@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use ring::Instant;
 
 use crate::outcome::{Error, Kind, Side};
 

@@ -1,7 +1,9 @@
 //! Log lines about trouble that repeats: one a second, however often it happens.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use ring::Instant;
 
 /// Between two lines about the same trouble.
 const INTERVAL: Duration = Duration::from_secs(1);

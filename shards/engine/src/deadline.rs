@@ -1,9 +1,9 @@
 //! The one deadline that an exchange or a session waits with.
 
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ring::Timer;
+use ring::{Instant, Timer};
 
 /// A deadline that moves as the work goes on. Moving it costs a store (see [`Timer`]).
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::{Forwarding, Route, RouteId};
-use ring::Chunk;
+use ring::{Chunk, Instant};
 use wire::{BodyLength, FieldName, Method, RequestHead};
 
 use crate::client::Client;

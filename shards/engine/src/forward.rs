@@ -203,6 +203,7 @@ fn add_certificate(edits: &mut Edits, client: &Client) -> Result<(), EditError> 
 }
 
 /// Appends to a list: where a trusted peer's is kept, one line in the place of all its lines, the new element at its end.
+#[inline]
 fn extend_list(
     edits: &mut Edits,
     kept: FieldNames,

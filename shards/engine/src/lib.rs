@@ -62,8 +62,8 @@ pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{KeptFields, NextOutlet, Outlet, Outlets, Record, Recorder, Records, Utc, outlet};
 pub use refusal::Refusal;
 pub use ring::{
-    Backend, Config as RingConfig, Count, Histogram, Sender, StartError, bind_tcp, listen, listen_tcp, listen_unix,
-    probe, steer,
+    Backend, Config as RingConfig, Count, Histogram, Instant, Sender, StartError, bind_tcp, listen, listen_tcp,
+    listen_unix, probe, steer,
 };
 pub use shard::{Spec, run};
 pub use snapshot::{ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};

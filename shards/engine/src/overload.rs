@@ -11,9 +11,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ring::Timer;
+use ring::{Instant, Timer};
 
 use crate::complaint::Complaint;
 use crate::counters::Counters;

@@ -11,10 +11,11 @@ mod text;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::access_log::{Escape, Field, Format, Piece, Share};
 use plan::{AccessLog, LogTargetId};
+use ring::Instant;
 use tls::Negotiated;
 use wire::{RequestHead, Version};
 

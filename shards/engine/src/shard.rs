@@ -8,10 +8,10 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::{AccessLogId, Plan, UpstreamId};
-use ring::{Chunk, Listener, Receiver, Sender, ShardAddress, StartError, Stream};
+use ring::{Chunk, Instant, Listener, Receiver, Sender, ShardAddress, StartError, Stream};
 use tls::Reason;
 use wire::h1::Edits;
 

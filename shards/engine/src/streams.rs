@@ -13,9 +13,8 @@
 
 use std::io;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
-use ring::{Chunk, Stream};
+use ring::{Chunk, Instant, Stream};
 use wire::h1::{Edits, Trailers};
 use wire::{BodyLength, RequestHead, ResponseHead};
 

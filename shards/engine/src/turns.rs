@@ -14,7 +14,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+
+use ring::Instant;
 
 /// Turns that are given in one tick.
 const TURNS_PER_TICK: usize = 1;

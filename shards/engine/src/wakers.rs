@@ -1,6 +1,6 @@
 //! Tasks that are to be woken together.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -16,7 +16,7 @@ pub(crate) struct Place {
     wakers: Rc<Wakers>,
     index: usize,
     /// What stands there, so that saying it again touches nothing that is far away.
-    known: Cell<Option<Waker>>,
+    known: RefCell<Option<Waker>>,
 }
 
 impl Wakers {
@@ -26,7 +26,7 @@ impl Wakers {
             places.push(None);
             places.len() - 1
         });
-        Place { wakers: Rc::clone(self), index, known: Cell::new(None) }
+        Place { wakers: Rc::clone(self), index, known: RefCell::default() }
     }
 
     pub(crate) fn wake_all(&self) {
@@ -39,12 +39,11 @@ impl Wakers {
 impl Place {
     /// Has `waker` woken whenever all are.
     pub(crate) fn set(&self, waker: &Waker) {
-        let known = self.known.take().filter(|known| known.will_wake(waker));
-        let known = known.unwrap_or_else(|| {
+        let mut known = self.known.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.wakers.places.borrow_mut()[self.index] = Some(waker.clone());
-            waker.clone()
-        });
-        self.known.set(Some(known));
+            *known = Some(waker.clone());
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 
+use crate::Instant;
 use crate::core::{Core, Descriptor, Operation};
 use crate::kernel::{Entry, Key};
 use crate::socket::Stream;

@@ -13,8 +13,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::Instant;
 use crate::buffers::Group;
 use crate::connect::Connecting;
 use crate::counters::Counters;
@@ -214,8 +215,8 @@ impl Core {
 
     /// `instant` as the wheel counts, rounded up so that nothing expires early.
     pub(crate) fn wheel_time(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.start);
-        since.as_secs() * 1_000 + u64::from(since.subsec_nanos().div_ceil(1_000_000))
+        let (whole_ms, is_more) = instant.millis_since(self.start);
+        whole_ms + u64::from(is_more)
     }
 
     fn tick(self: &Rc<Self>, over: &Cell<bool>) -> io::Result<()> {
@@ -252,8 +253,7 @@ impl Core {
             self.dispatch(completion);
         }
         self.completions.replace(completions);
-        let since = Core::now().saturating_duration_since(self.start);
-        self.wheel.borrow_mut().advance(since.as_millis() as u64);
+        self.wheel.borrow_mut().advance(Core::now().millis_since(self.start).0);
     }
 
     fn dispatch(self: &Rc<Self>, completion: Completion) {

@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::Instant;
 use crate::core::Core;
 use crate::wheel::{NEVER, TimerId};
 

@@ -5,7 +5,7 @@
 //! has nearly arrived. So the first flight goes in records that fit one segment each, and what follows in full ones, which
 //! cost least.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::record::DATA_BYTES_MAX;
 
@@ -21,13 +21,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Pace {
     /// Of the first flight, what has been sent.
     flown_bytes: usize,
-    last: Option<Instant>,
+    /// When data was last sent.
+    last: Option<Duration>,
 }
 
 impl Pace {
-    /// Takes note that data is sent at `now`.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        if self.last.replace(now).is_none_or(|last| now.saturating_duration_since(last) >= PAUSE) {
+    /// Takes note that data is sent at `now`, counted from any moment that stays the same.
+    pub(crate) fn begin(&mut self, now: Duration) {
+        if self.last.replace(now).is_none_or(|last| now.saturating_sub(last) >= PAUSE) {
             self.flown_bytes = 0;
         }
     }
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn small_records_at_first_and_after_a_pause() {
-        let (mut pace, start) = (Pace::default(), Instant::now());
+        let (mut pace, start) = (Pace::default(), Duration::from_secs(1_000));
         let sizes = |pace: &mut Pace, now| {
             pace.begin(now);
             let mut left = 100_000;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -126,11 +126,12 @@ impl Session {
         }
     }
 
-    /// Makes records of `data`, which is sent at `now`, behind what stands in `outgoing`.
+    /// Makes records of `data`, which is sent at `now`, behind what stands in `outgoing`. The time is counted from any moment that
+    /// stays the same.
     ///
     /// # Errors
     /// When nothing can be sent: the handshake is not over, the connection was closed or has failed, or the key is used up.
-    pub fn seal(&mut self, data: &[u8], now: Instant, outgoing: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn seal(&mut self, data: &[u8], now: Duration, outgoing: &mut Vec<u8>) -> Result<(), Error> {
         let traffic = match &mut self.state {
             State::Traffic(traffic) => traffic,
             State::Handshake(_) => return Err(Error::Internal),

@@ -49,7 +49,7 @@ impl Shard {
             duration: Duration::ZERO,
         };
         let log = &self.plan.access_logs.logs[log];
-        assert!(self.recorder.write(log, &self.outlets, &record, Instant::now()));
+        assert!(self.recorder.write(log, &self.outlets, &record, engine::Instant::now()));
     }
 }
 

@@ -235,7 +235,7 @@ impl Running {
             let round = self.round();
             let now = Instant::now();
             if let Err(error) = self.sink.tend(now)
-                && self.complaint.due(now).is_some()
+                && self.complaint.due(engine::Instant::now()).is_some()
             {
                 tracing::error!(log = self.name, "{error:#}");
             }

@@ -5,10 +5,9 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use plan::Passthrough;
-use ring::ReadMode;
+use ring::{Instant, ReadMode};
 
 use super::tunnel::Tunnel;
 use crate::client::Client;

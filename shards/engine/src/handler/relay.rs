@@ -1,10 +1,9 @@
 //! The relay: both directions of one exchange, driven by one poll.
 
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use plan::Plan;
-use ring::{Chunk, SpliceError};
+use ring::{Chunk, Instant, SpliceError};
 
 use super::passage::{Passage, Passed};
 use super::proxy::{Attempt, Proxy};

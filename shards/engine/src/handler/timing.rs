@@ -1,9 +1,10 @@
 //! How long an exchange may wait, and for whom: bodies that stand still, and bodies that crawl.
 
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::{Plan, Upstream as Policy};
+use ring::Instant;
 
 use crate::deadline::Deadline;
 use crate::outcome::{Error, Kind, Limit, Side};
@@ -54,7 +55,8 @@ impl<'a> Timing<'a> {
 
     /// Ready with what is wrong once somebody has taken too long.
     pub(super) fn poll(&mut self, cx: &Context<'_>, deadline: &mut Deadline, standing: &Standing) -> Poll<Error> {
-        let (mut due, mut error) = self.idle_due(standing);
+        let (mut due, mut late) = self.idle_due(standing);
+        let mut error: fn(WaitsFor) -> Error = too_idle;
         let grace = self.plan.timeouts.body_rate_grace;
         let directions = [
             (&mut self.request, standing.request, standing.request_bytes),
@@ -65,17 +67,17 @@ impl<'a> Timing<'a> {
             match pace.due(rate(self.plan, self.policy, waits_for), bytes, grace) {
                 // Not left to the timer, which would be set anew by every byte that comes too late.
                 Some(at) if at <= ring::now() => return Poll::Ready(too_slow(waits_for)),
-                Some(at) if at < due => (due, error) = (at, too_slow(waits_for)),
+                Some(at) if at < due => (due, late, error) = (at, waits_for, too_slow),
                 _ => {}
             }
         }
         deadline.set_at(due);
-        deadline.poll(cx).map(|()| error)
+        deadline.poll(cx).map(|()| error(late))
     }
 
     /// A wait's limit counts from the last progress, or from the moment at which it became a wait for somebody else. While
     /// the request is under way and the answer is not, it is the request that is waited for.
-    fn idle_due(&mut self, standing: &Standing) -> (Instant, Error) {
+    fn idle_due(&mut self, standing: &Standing) -> (Instant, WaitsFor) {
         let waits_for = match (standing.request, standing.response) {
             (Some(request), WaitsFor::UpstreamHead) => request,
             (_, response) => response,
@@ -85,7 +87,7 @@ impl<'a> Timing<'a> {
             _ => ring::now() + self.idle_limit(waits_for),
         };
         self.idle = Some((waits_for, due));
-        (due, too_idle(waits_for))
+        (due, waits_for)
     }
 
     fn idle_limit(&self, waits_for: WaitsFor) -> Duration {

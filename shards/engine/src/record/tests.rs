@@ -1,7 +1,8 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::access_log::{Condition, Escape, Format, Share};
 use plan::{AccessLog, LogTargetId};
+use ring::Instant;
 use wire::h1::{Parsed, parse_request};
 use wire::{Limits, RequestHead};
 

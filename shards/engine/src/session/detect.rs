@@ -6,10 +6,10 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::{Address, Listener, Passthrough, PlainHttp, ProxyProtocol, TrustPolicy};
-use ring::{Chunk, ReadMode, Stream};
+use ring::{Chunk, Instant, ReadMode, Stream};
 use wire::RequestHead;
 use wire::detect::{Opening, Wanted, opening};
 use wire::h1::{Parsed as ParsedHead, parse_request};

@@ -6,10 +6,10 @@ mod ahead;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::{Limits, Plan};
-use ring::{Chunk, ReadMode, Stream};
+use ring::{Chunk, Instant, ReadMode, Stream};
 use wire::h1::{ConnectionOption, Edits, Line, Next, Parsed, ServerConnection, Trailers, write};
 use wire::{BodyLength, FieldName, RequestError, ResponseHead};
 

@@ -4,9 +4,9 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ring::{Chunk, Stream};
+use ring::{Chunk, Instant, Stream};
 use tls::{Error, Negotiated, Reason, Session};
 
 use super::http1;

@@ -1,9 +1,10 @@
 //! From one Plan to the next, while sessions go on.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::UpstreamId;
+use ring::Instant;
 
 use super::{Serving, Shard};
 use crate::command::{NextPlan, Origin, Reply};

@@ -117,7 +117,7 @@ impl Secured {
             return;
         }
         let mut outgoing = Buffer::with_room(data.len() + Session::OVERHEAD_BYTES_MAX);
-        if let Err(error) = self.session.seal(data, ring::now(), &mut outgoing) {
+        if let Err(error) = self.session.seal(data, ring::now().since_start(), &mut outgoing) {
             tracing::debug!(%error, "sealing failed");
             self.failure = Some(error);
         }

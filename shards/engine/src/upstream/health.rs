@@ -12,9 +12,10 @@
 //! the next request is the trial.
 
 use std::cell::{Cell, RefCell};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::Health as Policy;
+use ring::Instant;
 
 use crate::command::Condition;
 use crate::random::Random;

@@ -1,10 +1,10 @@
 //! HTTP/1.1 towards an upstream: one exchange at a time on a connection.
 
+use std::cell::RefCell;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use plan::Plan;
-use ring::{Chunk, ReadMode, Stream};
+use ring::{Chunk, Instant, ReadMode, Stream};
 use wire::h1::{ClientConnection, Edits, Parsed, Trailers};
 use wire::{BodyLength, Limits, Method, RequestHead, ResponseHead};
 
@@ -25,7 +25,7 @@ pub(crate) struct Http1Upstream {
     outbox: Outbox,
     limits: Limits,
     /// The last head that arrived, and its bytes.
-    head: ResponseHead,
+    head: Head,
     head_bytes: Chunk,
     method: Method,
     length: BodyLength,
@@ -53,7 +53,7 @@ impl Http1Upstream {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             limits,
-            head: ResponseHead::new(),
+            head: Head::default(),
             head_bytes: Chunk::default(),
             method: Method::Get,
             length: BodyLength::None,
@@ -92,8 +92,41 @@ impl Http1Upstream {
     /// Lets go of what the last exchange held.
     pub(super) fn rest(&mut self, plan: &Plan) {
         self.expected = expected_mode(self.connection.body_received(), plan);
+        self.head.recycle();
         self.head_bytes = Chunk::default();
         self.idle_since = ring::now();
+    }
+}
+
+/// Room for an answer's head, from when it arrives until its connection rests. Most answers come, are passed on and are over in
+/// one turn, so that all of a shard share a few heads that stay near, and none waits with an idle connection.
+#[derive(Debug, Default)]
+struct Head(Option<Box<ResponseHead>>);
+
+thread_local! {
+    #[allow(clippy::vec_box, reason = "heads go back and forth: a pointer moves, not the whole")]
+    static HEADS: RefCell<Vec<Box<ResponseHead>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Heads that are kept for reuse.
+const HEADS_MAX: usize = 64;
+
+impl Head {
+    fn vacant(&mut self) -> &mut ResponseHead {
+        self.0.get_or_insert_with(|| HEADS.with_borrow_mut(Vec::pop).unwrap_or_default())
+    }
+
+    fn filled(&self) -> &ResponseHead {
+        self.0.as_ref().expect("a head is read after it has arrived")
+    }
+
+    fn recycle(&mut self) {
+        let Some(head) = self.0.take() else { return };
+        HEADS.with_borrow_mut(|heads| {
+            if heads.len() < HEADS_MAX {
+                heads.push(head);
+            }
+        });
     }
 }
 
@@ -169,17 +202,18 @@ impl Upstream for Http1Upstream {
         loop {
             if !self.inbox.is_empty() {
                 self.answered = true;
-                let parsed = self.connection.parse_head(self.inbox.bytes(), &self.limits, &mut self.head);
+                let parsed = self.connection.parse_head(self.inbox.bytes(), &self.limits, self.head.vacant());
                 let parsed = parsed.map_err(|error| {
                     tracing::debug!(%error, "malformed response");
                     Error::UPSTREAM_MALFORMED
                 })?;
                 if let Parsed::Complete(len) = parsed {
                     self.head_bytes = self.inbox.take(len);
-                    self.length = self.head.body_for(self.method);
+                    let head = self.head.filled();
+                    self.length = head.body_for(self.method);
                     return Poll::Ready(Ok(match () {
                         () if self.connection.switched() => HeadKind::Switched,
-                        () if self.head.is_informational() => HeadKind::Informational,
+                        () if head.is_informational() => HeadKind::Informational,
                         () => HeadKind::Final,
                     }));
                 }
@@ -193,7 +227,7 @@ impl Upstream for Http1Upstream {
     }
 
     fn response(&self) -> (&ResponseHead, &[u8]) {
-        (&self.head, &self.head_bytes)
+        (self.head.filled(), &self.head_bytes)
     }
 
     fn body_length(&self) -> BodyLength {

@@ -23,9 +23,10 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::{Balance, Plan, Upstream as Policy, UpstreamId};
+use ring::Instant;
 
 use super::balance::{self, Balancer};
 use super::connect::connect;
@@ -493,8 +494,10 @@ impl Held {
 
     /// All who wait look again: one alone might have given up meanwhile.
     fn wake_waiting(&self) {
-        for waker in self.waiting.borrow_mut().drain(..) {
-            waker.wake();
+        let mut waiting = self.waiting.borrow_mut();
+        // Hardly ever anybody.
+        if !waiting.is_empty() {
+            waiting.drain(..).for_each(Waker::wake);
         }
     }
 

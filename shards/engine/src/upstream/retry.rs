@@ -1,10 +1,10 @@
 //! When a request may be sent again: how often, how soon, and with what body.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::Retry as Policy;
-use ring::Buffer;
+use ring::{Buffer, Instant};
 use wire::BodyLength;
 
 use crate::exchange::Request;

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use plan::Address;
+use ring::Instant;
 
 use super::balance::Servers;
 use super::coalesce::Lanes;

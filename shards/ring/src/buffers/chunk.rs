@@ -90,6 +90,7 @@ impl Chunk {
     ///
     /// # Panics
     /// If there are fewer.
+    #[inline]
     #[must_use]
     pub fn split_to(&mut self, n: usize) -> Chunk {
         if n == self.len() {
@@ -129,8 +130,17 @@ impl Clone for Chunk {
 }
 
 impl Drop for Chunk {
+    #[inline]
     fn drop(&mut self) {
-        match &mut self.owner {
+        if !matches!(self.owner, Owner::Static) {
+            self.owner.let_go();
+        }
+    }
+}
+
+impl Owner {
+    fn let_go(&mut self) {
+        match self {
             Owner::Lease(group, buffer) => group.release(*buffer),
             Owner::Pooled(bytes) => {
                 if let Some(bytes) = bytes.take() {

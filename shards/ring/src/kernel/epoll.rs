@@ -26,11 +26,12 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::free::FreeBuffers;
 use self::table::{Read, Table, Write};
 use super::{Backend, Completion, Entry, Features, Key, StartError, Wait};
+use crate::Instant;
 use crate::buffers::Group;
 use crate::counters::Counters;
 use crate::socket::batch::RUNS_MAX;

@@ -13,8 +13,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
+use crate::Instant;
 use crate::buffers::Group;
 use crate::counters::Counters;
 

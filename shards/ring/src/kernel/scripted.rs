@@ -14,9 +14,10 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Completion, Entry, Key, RecvKind, Wait};
+use crate::Instant;
 use crate::buffers::{FreeList, Group};
 
 /// What a buffer holds while it belongs to the kernel.

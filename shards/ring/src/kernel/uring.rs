@@ -6,12 +6,13 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::{Backend, Completion, Entry, Features, Key, RecvKind, StartError, Wait, more_flag};
+use crate::Instant;
 use crate::buffers::{Group, Mapping};
 use crate::counters::Counters;
 

@@ -2,9 +2,9 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ringway_ring::{Listener, ReadMode, connect_tcp, connect_unix, listen_tcp, listen_unix};
+use ringway_ring::{Instant, Listener, ReadMode, connect_tcp, connect_unix, listen_tcp, listen_unix};
 
 use crate::{SMALL, bytes, shard, verify};
 

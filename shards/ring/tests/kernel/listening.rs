@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ringway_ring::{Counters, Listener, ReadMode, Stream, listen_tcp};
+use ringway_ring::{Counters, Instant, Listener, ReadMode, Stream, listen_tcp};
 
 use crate::{SMALL, bytes, finish, in_child, shard, start_shard, verify};
 

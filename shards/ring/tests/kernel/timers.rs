@@ -1,8 +1,9 @@
 //! Real time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::{Random, SMALL, shard};
+use ringway_ring::Instant;
 
 #[test]
 fn timers_are_never_early_and_not_much_too_late() {
@@ -29,7 +30,7 @@ fn a_timer_set_by_a_limit_is_never_early() {
             let start = ringway_ring::now();
             timer.set_after(limit);
             std::future::poll_fn(|cx| timer.poll(cx)).await;
-            let took = ringway_ring::now().duration_since(start);
+            let took = ringway_ring::now().saturating_duration_since(start);
             assert!(took >= limit && took < Duration::from_secs(2), "{took:?} instead of {limit:?}");
         }
     });

@@ -136,8 +136,8 @@ impl Edits {
     ///
     /// # Errors
     /// If the name is reserved or `Other`, or the value has a control character. Nothing is added then.
-    // Inlined, since nearly all callers know the name when they are compiled, and what is asked of it then costs nothing.
-    #[inline]
+    // Always, since nearly all callers know the name when they are compiled, and what is asked of it then costs nothing.
+    #[inline(always)]
     pub fn add(&mut self, name: FieldName, value: &[u8]) -> Result<(), EditError> {
         if name == FieldName::Other {
             return Err(EditError::NameInvalid);

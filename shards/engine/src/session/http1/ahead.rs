@@ -11,9 +11,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use plan::Plan;
+use ring::Instant;
 use wire::h1::{Parsed, parse_request};
 
 use super::Http1;

@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ring::ReadMode;
+use ring::{Instant, ReadMode};
 use wire::h1::Parsed;
 
 use super::lane::{Lane, Parts};

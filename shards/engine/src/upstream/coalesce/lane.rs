@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Instant;
 
 use plan::Coalesce as Policy;
-use ring::{Buffer, ReadMode};
+use ring::{Buffer, Instant, ReadMode};
 use wire::h1::Pipeline;
 use wire::{Limits, ResponseHead};
 

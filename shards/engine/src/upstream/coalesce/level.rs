@@ -1,7 +1,9 @@
 //! How many requests are under way at most, of late.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use ring::Instant;
 
 /// How long the most that was seen counts: once to twice this. Answers to a batch free all their clients at once, and none is
 /// under way for a moment; and a load that has gone is to be forgotten soon.

@@ -27,9 +27,10 @@ mod seat;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plan::Coalesce as Policy;
+use ring::Instant;
 use wire::h1::pipeline::Lesson;
 
 use lane::{Lane, Load};
@@ -181,7 +182,7 @@ mod tests {
             let pause = Duration::from_millis(pause_ms);
             // Several connections that are held up at once are one reason.
             lanes.rest(now + pause / 2);
-            assert!(!engages(&lanes, 10, now + pause - Duration::from_millis(1)), "{pause_ms} ms");
+            assert!(!engages(&lanes, 10, now + (pause - Duration::from_millis(1))), "{pause_ms} ms");
             now += pause;
             assert!(engages(&lanes, 10, now), "{pause_ms} ms");
         }

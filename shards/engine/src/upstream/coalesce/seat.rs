@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
-use ring::{Chunk, ReadMode};
+use ring::{Chunk, Instant, ReadMode};
 use wire::h1::pipeline::{Fate, Ticket};
 use wire::h1::write::{self, ConnectionOption};
 use wire::h1::{Edits, Parsed, Trailers};

@@ -2,7 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::time::Instant;
+
+use ring::Instant;
 
 use super::Pool;
 use crate::streams::Upstream as _;
@@ -89,11 +90,11 @@ impl Judge<'_> {
 
     /// The head of an answer has come, to a request whose end was sent at `sent`.
     pub(crate) fn measure_head(&self, sent: Instant) {
-        let took = ring::now().saturating_duration_since(sent);
-        self.pool.count(|tally| tally.head_latency.record(took));
+        let took = || ring::now().saturating_duration_since(sent);
+        self.pool.count(|tally| tally.head_latency.record(took()));
         self.ticket.count(|tally| {
             tally.heads.add(1);
-            tally.heads_us.add(took.as_micros() as u64);
+            tally.heads_us.add(took().as_micros() as u64);
         });
     }
 

@@ -1,10 +1,10 @@
 //! What a place writes: sends, and connects.
 
 use std::os::fd::RawFd;
-use std::time::Instant;
 
 use super::table::Write;
 use super::{CROWDED_RETRY, Epoll, STREAM_EDGES, calls};
+use crate::Instant;
 use crate::kernel::Key;
 
 /// A send that got so far is told as a short one, so that its bytes can be counted in a completion.
