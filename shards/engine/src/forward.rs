@@ -44,7 +44,11 @@ const PSEUDONYM: &[u8] = b"ringway";
 pub(crate) fn name(forwarding: Forwarding, ids: &RequestIds, client: &Client, request: &mut Request) {
     let named = forwarding.names_requests();
     request.keeps_id = named && client.is_trusted() && request.head.names().contains(FieldName::XRequestId);
-    request.id = (named && !request.keeps_id).then(|| ids.next());
+    // In two steps: in one, the bytes of no name are copied like those of a name.
+    request.id = None;
+    if named && !request.keeps_id {
+        request.id = Some(ids.next());
+    }
 }
 
 /// Decides the changes to a request's head on its way to the upstream. They are made anew for each attempt: to keep them

@@ -50,7 +50,8 @@ use crate::tuning::wire_limits;
 /// One upstream of one Plan, and the connections of this shard to it.
 pub(crate) struct Pool {
     plan: Arc<Plan>,
-    id: UpstreamId,
+    /// The Plan's own word on this upstream, at hand: a request asks for it a dozen times.
+    policy: Policy,
     held: Rc<Held>,
 }
 
@@ -118,16 +119,17 @@ impl Pool {
         };
         let tallies = tallies.map_or(&[][..], |tallies| &tallies.servers);
         held.replace_servers(&policy.servers, tallies, &policy.balance);
-        Rc::new(Pool { plan: Arc::clone(plan), id, held: Rc::new(held) })
+        Rc::new(Pool { plan: Arc::clone(plan), policy: policy.clone(), held: Rc::new(held) })
     }
 
     /// The pool of the upstream `id` of `plan`, which holds what this one does.
     pub(crate) fn successor(&self, plan: &Arc<Plan>, id: UpstreamId) -> Rc<Pool> {
-        Rc::new(Pool { plan: Arc::clone(plan), id, held: Rc::clone(&self.held) })
+        let policy = plan.upstreams[usize::from(id.0)].clone();
+        Rc::new(Pool { plan: Arc::clone(plan), policy, held: Rc::clone(&self.held) })
     }
 
     pub(crate) fn policy(&self) -> &Policy {
-        &self.plan.upstreams[usize::from(self.id.0)]
+        &self.policy
     }
 
     /// From now on the upstream consists of these servers. `tallies` is what is counted of each; none where nothing is.
