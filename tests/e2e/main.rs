@@ -48,6 +48,7 @@ mod slow_clients;
 mod supervisor;
 mod systemd;
 mod tls;
+mod tls_failures;
 mod under_load;
 mod upgrade;
 mod upstream_failures;

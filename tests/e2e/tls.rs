@@ -172,6 +172,7 @@ fn a_request_for_a_host_under_another_policy_is_misdirected() {
     let seen = secured.python(&["ask", NAME, "b.example", "B.example:443", "Strict.example"]);
     let statuses: Vec<&str> = seen.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(statuses, ["200", "200", "200", "421"], "{seen}");
+    assert_eq!(secured.ringway.stop_and_count().get("exchanges{client_misdirected}"), Some(&1));
 }
 
 #[test]
