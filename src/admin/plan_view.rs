@@ -11,7 +11,7 @@ use plan::access_log::{
     Condition, Field, LogTarget, Piece, Place, Rotation, Share, Syslog, SyslogAddress, SyslogProtocol,
 };
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
-use plan::tls::Certificate;
+use plan::tls::{Certificate, UpstreamTls};
 use plan::{
     AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
     Overload, Passthrough, PathPattern, PlainHttp, Plan, Protocols, ProxyProtocol, Retry, Route, SendProxy, Server,
@@ -257,6 +257,7 @@ fn upstream(upstream: &Upstream) -> Value {
     let Upstream {
         name: _,
         servers,
+        tls,
         balance: by,
         health,
         retry,
@@ -278,6 +279,7 @@ fn upstream(upstream: &Upstream) -> Value {
     };
     json!({
         "servers": servers.iter().map(server).collect::<Vec<_>>(),
+        "tls": tls.as_deref().map_or(Value::Null, upstream_tls),
         "balance": balance(by),
         "hash": hash,
         "health": health_view(health),
@@ -297,6 +299,19 @@ fn upstream(upstream: &Upstream) -> Value {
     })
 }
 
+fn upstream_tls(tls: &UpstreamTls) -> Value {
+    let UpstreamTls { server_name, roots, pins, certificate, version_min, alpn, resumes } = tls;
+    json!({
+        "server_name": server_name,
+        "roots": roots.len(),
+        "pins": pins.len(),
+        "certificate": certificate.as_ref().map(|certificate| &certificate.name),
+        "min_version": version_min.name(),
+        "alpn": alpn,
+        "resumes": resumes,
+    })
+}
+
 fn coalesce_view(coalesce: &Coalesce) -> Value {
     let Coalesce { connections_max, depth_max, engage_at, stall_timeout } = coalesce;
     json!({
@@ -308,8 +323,8 @@ fn coalesce_view(coalesce: &Coalesce) -> Value {
 }
 
 fn server(server: &Server) -> Value {
-    let Server { address, weight, draining } = server;
-    json!({ "address": address.to_string(), "weight": weight, "draining": draining })
+    let Server { address, host, weight, draining } = server;
+    json!({ "address": address.to_string(), "host": host.as_deref(), "weight": weight, "draining": draining })
 }
 
 fn health_view(health: &Health) -> Value {

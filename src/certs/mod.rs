@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use plan::HostPattern;
 use plan::tls::{Certificate, Der, PrivateKey, TicketKey};
-use tls::rustls::SignatureAlgorithm;
+use tls::rustls::{RootCertStore, SignatureAlgorithm};
 
 use pem::Contents;
 use x509::Facts;
@@ -66,6 +66,8 @@ pub(crate) struct Reader {
     /// Whether there may be any.
     keeps: bool,
     now_unix_s: i64,
+    /// What this system trusts, once it was read.
+    system_roots: Option<Vec<Arc<Der>>>,
     /// The files and folders that were read.
     pub(crate) files: BTreeSet<PathBuf>,
     /// What is to be told though it is no error.
@@ -214,6 +216,26 @@ impl Reader {
             }
         }
         Ok(contents.certificates.into_iter().map(|der| Arc::new(Der(der.into()))).collect())
+    }
+
+    /// The certificates that this system trusts. Those that rustls cannot judge by are left aside.
+    pub(crate) fn system_roots(&mut self) -> Result<Vec<Arc<Der>>, String> {
+        if let Some(known) = &self.system_roots {
+            return Ok(known.clone());
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = Vec::new();
+        for certificate in found.certs {
+            if RootCertStore::empty().add(certificate.clone()).is_ok() {
+                roots.push(Arc::new(Der(certificate.as_ref().into())));
+            }
+        }
+        if roots.is_empty() {
+            let reason = found.errors.first().map_or_else(|| "none were found".to_owned(), ToString::to_string);
+            return Err(format!("there are no roots that this system trusts: {reason}"));
+        }
+        self.system_roots = Some(roots.clone());
+        Ok(roots)
     }
 
     /// The lists of revocations in a file. They have to be those of one of `authorities`, and not to have expired: clients would

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::spanned::Spanned;
-pub(super) use forms::{Duration, ListOr, Quantity, Server, Size, TextOr, Values};
+pub(super) use forms::{Duration, FlagOr, ListOr, Quantity, Server, Size, TextOr, Values};
 
 /// A whole configuration, or one file of it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -181,6 +181,9 @@ pub(super) struct Upstream {
     /// Connections that a shard opens.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 16_384))]
     pub(super) connections: Option<Spanned<i64>>,
+    /// TLS with the servers: `true`, or a table whose keys say who they are; [tls.md](tls.md#upstreams) lists them.
+    #[schemars(extend("default" = false))]
+    pub(super) tls: Option<Spanned<FlagOr<tls::UpstreamTls>>>,
     /// How requests are spread over the servers.
     #[schemars(extend("default" = "round_robin",
         "enum" = ["round_robin", "least_connections", "random_two", "source_hash", "consistent_hash"]))]

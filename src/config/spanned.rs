@@ -22,6 +22,11 @@ impl<T> Spanned<T> {
     pub(super) fn get_ref(&self) -> &T {
         self.0.get_ref()
     }
+
+    /// The same place, with what `value` makes of what stands there.
+    pub(super) fn map_ref<U>(&self, value: impl FnOnce(&T) -> U) -> Spanned<U> {
+        Spanned(toml::Spanned::new(self.0.span(), value(self.0.get_ref())))
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {

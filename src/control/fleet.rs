@@ -12,9 +12,9 @@ use engine::{
     Snapshot, Spec,
 };
 use plan::Plan;
-use tls::Acceptor;
 use tokio::sync::{mpsc, oneshot};
 
+use super::handshakes::Parties;
 use super::heritage::{self, Heritage, Learned};
 use super::status::ShardStatus;
 use crate::listen::{Socket, Sockets};
@@ -61,7 +61,7 @@ impl Fleet {
     /// Starts the shards of `plan`, which know what those before them have left.
     pub(super) fn start(
         plan: &Arc<Plan>,
-        acceptor: Option<&Arc<Acceptor>>,
+        parties: &Parties,
         backend: Backend,
         left: &Heritage,
         metrics: &Metrics,
@@ -76,7 +76,8 @@ impl Fleet {
             let health = left.of_shard(shard);
             let spec = Spec {
                 plan: Arc::clone(plan),
-                acceptor: acceptor.cloned(),
+                acceptor: parties.acceptor.clone(),
+                connectors: Arc::clone(&parties.connectors),
                 outlets: outlets.next().unwrap_or_default(),
                 counters: Arc::clone(&counters),
                 tallies,

@@ -1,21 +1,35 @@
-//! What shards answer handshakes with.
+//! What shards answer handshakes with, and begin them with.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Context;
+use engine::Connectors;
 use plan::Plan;
-use plan::tls::Tickets;
-use tls::{Acceptor, AcceptorError, TicketKeys};
+use plan::tls::{Tickets, UpstreamTls};
+use tls::{Acceptor, Connector, TicketKeys};
 
 use crate::certs;
 
 /// How often is told that a certificate expires soon.
 const WARNING_INTERVAL: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// What shards have of TLS.
+#[derive(Debug)]
+pub(super) struct Parties {
+    /// Who answers clients, if the Plan has TLS.
+    pub(super) acceptor: Option<Arc<Acceptor>>,
+    /// Who speaks with the servers of each upstream.
+    pub(super) connectors: Connectors,
+}
+
 /// The acceptor in force, and the keys of its tickets.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     acceptor: Option<Arc<Acceptor>>,
+    /// The connectors in force, by what they were made of.
+    connectors: HashMap<String, (Arc<UpstreamTls>, Connector)>,
     /// Those that are drawn here; tickets of keys that were given leave them alone.
     drawn: Option<Drawn>,
     /// Acceptors that shards may still have. They are held until nobody else does, so that no shard drops one.
@@ -31,8 +45,9 @@ struct Drawn {
 }
 
 impl Handshakes {
-    /// The acceptor for `plan`, if it has TLS. The next one is made of what it has in common with this.
-    pub(super) fn prepare(&mut self, plan: &Plan) -> Result<Option<Arc<Acceptor>>, AcceptorError> {
+    /// The acceptor for `plan`, if it has TLS, and its connectors. The next ones are made of what they have in common with these.
+    pub(super) fn prepare(&mut self, plan: &Plan) -> anyhow::Result<Parties> {
+        let connectors = self.connectors(plan)?;
         self.retired.retain(|acceptor| Arc::strong_count(acceptor) > 1);
         let next = match &plan.tls {
             None => None,
@@ -42,7 +57,27 @@ impl Handshakes {
             }
         };
         self.retired.extend(std::mem::replace(&mut self.acceptor, next.clone()));
-        Ok(next)
+        Ok(Parties { acceptor: next, connectors })
+    }
+
+    fn connectors(&mut self, plan: &Plan) -> anyhow::Result<Connectors> {
+        let (mut made, mut connectors) = (HashMap::new(), Vec::new());
+        for upstream in &plan.upstreams {
+            let Some(policy) = &upstream.tls else {
+                connectors.push(None);
+                continue;
+            };
+            // Roots of the system are a hundred and more: they are not read again where nothing has changed.
+            let known = self.connectors.get(&upstream.name).filter(|(known, _)| known == policy);
+            let connector = match known {
+                Some((_, connector)) => connector.clone(),
+                None => Connector::new(policy).with_context(|| format!("upstream {}", upstream.name))?,
+            };
+            made.insert(upstream.name.clone(), (Arc::clone(policy), connector.clone()));
+            connectors.push(Some(connector));
+        }
+        self.connectors = made;
+        Ok(connectors.into())
     }
 
     /// What there is to warn of in the certificates of `plan`, now and then.

@@ -208,8 +208,8 @@ impl Control {
         let plan = Arc::new(plan);
         let metrics = Metrics::new(usize::from(plan.shards.count));
         let mut handshakes = Handshakes::default();
-        let acceptor = handshakes.prepare(&plan)?;
-        let mut fleet = Fleet::start(&plan, acceptor.as_ref(), backend, &inherited, &metrics)?;
+        let parties = handshakes.prepare(&plan)?;
+        let mut fleet = Fleet::start(&plan, &parties, backend, &inherited, &metrics)?;
         metrics.take_over(&inherited.metrics);
         metrics.set_generation(generation, crashes.count);
         fleet.wait_until_ready().await?;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::handle::ReloadOutcome;
+use super::handshakes::Parties;
 use super::status::Phase;
 use super::watch::Watch;
 use super::{Began, Control};
@@ -252,8 +253,8 @@ impl Control {
         }
         let upstreams = origins(&self.plan, &self.moved, &plan);
         let plan = Arc::new(plan);
-        let acceptor = match self.handshakes.prepare(&plan) {
-            Ok(acceptor) => acceptor,
+        let Parties { acceptor, connectors } = match self.handshakes.prepare(&plan) {
+            Ok(parties) => parties,
             Err(error) => {
                 let (discovery, mut plan) = (self.read.discovery.clone(), self.read.plan.clone());
                 let _ = self.resolution.follow(discovery, &mut plan, &FirstAnswers::default());
@@ -277,8 +278,8 @@ impl Control {
             let taken = Reply::new(move |stopped| _ = sender.send(stopped));
             let (plan, upstreams) = (Arc::clone(&plan), Arc::clone(&upstreams));
             let (tallies, outlets) = (tallies.next().unwrap_or_default(), outlets.next().unwrap_or_default());
-            let acceptor = acceptor.clone();
-            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, outlets, acceptor, taken }))
+            let (acceptor, connectors) = (acceptor.clone(), Arc::clone(&connectors));
+            Command::Plan(Box::new(NextPlan { plan, tallies, upstreams, outlets, acceptor, connectors, taken }))
         };
         self.fleet.order(command).await;
         drop(sender);
@@ -346,6 +347,10 @@ pub(super) fn origins(now: &Plan, moved: &HashMap<UpstreamId, Vec<Server>>, next
         None => Origin::New,
         Some(&index) => {
             let before = &now.upstreams[index];
+            if before.tls != upstream.tls {
+                // Connections that are kept were made by other rules: none of them goes on.
+                return Origin::New;
+            }
             let id = UpstreamId(index as u16);
             let servers = moved.get(&id).unwrap_or(&before.servers);
             let is_same = *servers == upstream.servers && before.balance == upstream.balance;

@@ -9,6 +9,7 @@ mod drains;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use plan::{Address, Plan, Server, Upstream, UpstreamId};
@@ -298,7 +299,8 @@ impl Resolution {
             for ip in &tracked.addresses {
                 let address = Address::Tcp(SocketAddr::new(*ip, tracked.name.port));
                 if seen.insert(address.clone()) {
-                    servers.push(Server { weight: tracked.name.weight, ..Server::new(address) });
+                    let host = Some(Arc::from(&*tracked.name.host));
+                    servers.push(Server { host, weight: tracked.name.weight, ..Server::new(address) });
                 }
             }
         }

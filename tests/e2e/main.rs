@@ -53,6 +53,7 @@ mod under_load;
 mod upgrade;
 mod upstream_failures;
 mod upstream_timeouts;
+mod upstream_tls;
 mod via;
 
 use kit::{Config, Origin, Ringway};

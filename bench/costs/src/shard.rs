@@ -52,6 +52,7 @@ impl Shard {
             plan: Arc::new(plan(listener, upstream, connections, (edited, outlet.is_some()))),
             outlets: outlet.map(NextOutlet::New).into_iter().collect(),
             acceptor: None,
+            connectors: Vec::new().into(),
             counters: Arc::clone(&counters),
             tallies: Tallies::default(),
             health: Vec::new(),

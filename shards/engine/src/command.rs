@@ -8,6 +8,7 @@ use std::time::Duration;
 use plan::{Address, Plan, Server, UpstreamId};
 
 use crate::record::NextOutlet;
+use crate::shard::Connectors;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, ServerTally, Tallies};
 
@@ -61,6 +62,8 @@ pub struct NextPlan {
     pub outlets: Vec<NextOutlet>,
     /// Who answers handshakes from now on, if `plan` has TLS. Handshakes under way go on as they began.
     pub acceptor: Option<Arc<tls::Acceptor>>,
+    /// Who speaks TLS with the servers of each upstream of `plan`. Upstreams that are the same or changed keep what they have.
+    pub connectors: Connectors,
     /// Told when the Plan is in force: the longest that sessions had to wait for it.
     pub taken: Reply<Duration>,
 }

@@ -65,6 +65,6 @@ pub use ring::{
     Backend, Config as RingConfig, Count, Histogram, Instant, Sender, StartError, bind_tcp, listen, listen_tcp,
     listen_unix, probe, steer,
 };
-pub use shard::{Spec, run};
+pub use shard::{Connectors, Spec, run};
 pub use snapshot::{ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
 pub use tally::{ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};

@@ -40,6 +40,9 @@ use crate::wakers::{Place, Wakers};
 const KEPT_MAX: usize = 4096;
 /// Commands that may wait for a shard.
 const COMMANDS_MAX: usize = 64;
+/// For each upstream of a Plan, who speaks TLS with its servers, if they do; those beyond its end do not.
+pub type Connectors = Arc<[Option<tls::Connector>]>;
+
 /// What a shard is started with.
 #[derive(Debug)]
 pub struct Spec {
@@ -47,6 +50,8 @@ pub struct Spec {
     pub plan: Arc<Plan>,
     /// Who answers handshakes, if the Plan has TLS.
     pub acceptor: Option<Arc<tls::Acceptor>>,
+    /// Who speaks TLS with servers.
+    pub connectors: Connectors,
     /// Where it writes its access records: an outlet for each target of the Plan.
     pub outlets: Vec<NextOutlet>,
     /// What it counts.
@@ -72,7 +77,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(Sender<Command>) + 'static) -> Result<
 
 async fn main(spec: Spec, ready: impl FnOnce(Sender<Command>)) {
     let (commands, mut mailbox) = ring::channel(COMMANDS_MAX, &ShardAddress::current());
-    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.outlets, spec.acceptor);
+    let shard = Shard::new(&spec.plan, spec.counters, spec.tallies, spec.outlets, (spec.acceptor, &spec.connectors));
     shard.serving().recall(&spec.health);
     ready(commands);
     let drain = shard.wait_for_order(&mut mailbox).await;
@@ -169,11 +174,12 @@ impl Serving {
         tallies: Tallies,
         janitor: &Rc<Janitor>,
         outlets: Outlets,
-        acceptor: Option<Arc<tls::Acceptor>>,
+        (acceptor, connectors): (Option<Arc<tls::Acceptor>>, &Connectors),
     ) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
-        let pools = ids.map(|id| Pool::new(plan, id, counters, tally(id), janitor)).collect();
+        let connector = |id: UpstreamId| connectors.get(usize::from(id.0)).and_then(Option::as_ref);
+        let pools = ids.map(|id| Pool::new(plan, id, connector(id), counters, tally(id), janitor)).collect();
         Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor, announces: announces(plan) }
     }
 
@@ -212,11 +218,11 @@ impl Shard {
         counters: Arc<Counters>,
         tallies: Tallies,
         outlets: Vec<NextOutlet>,
-        acceptor: Option<Arc<tls::Acceptor>>,
+        secure: (Option<Arc<tls::Acceptor>>, &Connectors),
     ) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
         let outlets = Outlets::next(&Outlets::default(), outlets);
-        let serving = Serving::new(plan, &counters, tallies, &janitor, outlets, acceptor);
+        let serving = Serving::new(plan, &counters, tallies, &janitor, outlets, secure);
         janitor.follow(&serving.pools);
         ring::spawn(Rc::clone(&janitor).run());
         let overload = Rc::new(Overload::new(plan.overload, &counters));

@@ -6,7 +6,7 @@
 mod secured;
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use ring::{Chunk, ReadMode, Stream};
 
@@ -93,6 +93,16 @@ impl Transport {
         match self {
             Transport::Plain(stream) => stream.is_fresh(),
             Transport::Tls(secured) => secured.is_fresh(),
+        }
+    }
+
+    /// Reads what has come and is about TLS alone, so that it is no reason to take an idle connection for one that is not
+    /// fresh: a server may send tickets whenever it likes.
+    pub(crate) fn catch_up(&mut self) {
+        if let Transport::Tls(secured) = self
+            && !secured.is_fresh()
+        {
+            let _ = secured.poll_stirred(&Context::from_waker(Waker::noop()), ReadMode::Head);
         }
     }
 

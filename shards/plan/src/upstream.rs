@@ -1,8 +1,10 @@
 //! Where requests go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Address;
+use crate::tls::UpstreamTls;
 
 /// A group of servers that can each answer the same requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     /// How requests are spread over them.
     pub balance: Balance,
+    /// How TLS is spoken with the servers; `None` where it is not.
+    pub tls: Option<Arc<UpstreamTls>>,
     /// When a server is passed over, and for how long.
     pub health: Health,
     /// When a request is sent again to another server.
@@ -48,6 +52,7 @@ impl Upstream {
             name: name.into(),
             servers,
             balance: Balance::default(),
+            tls: None,
             health: Health::default(),
             retry: Retry::default(),
             connect_timeout: Duration::from_secs(2),
@@ -77,6 +82,9 @@ pub enum SendProxy {
 pub struct Server {
     /// Its address.
     pub address: Address,
+    /// The name that the address was found by, if it was. With TLS it is the name that the server has to prove, unless another
+    /// one is configured.
+    pub host: Option<Arc<str>>,
     /// Its share of the requests, relative to the other servers' weights; 1 to 1,000.
     pub weight: u16,
     /// Whether it gets no new requests, because an operator is about to take it away. What is under way ends in peace.
@@ -87,7 +95,7 @@ impl Server {
     /// A server at `address`, with weight 1.
     #[must_use]
     pub fn new(address: Address) -> Server {
-        Server { address, weight: 1, draining: false }
+        Server { address, host: None, weight: 1, draining: false }
     }
 }
 

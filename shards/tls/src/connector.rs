@@ -13,7 +13,7 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::acceptor::certify;
@@ -90,12 +90,22 @@ impl Connector {
         &self.config
     }
 
-    /// The name that the server at `address` has to prove; `None` for a server without an address, if no name is configured.
+    /// The name that a server has to prove: the one that is configured, else `host`, by which it was found, else its
+    /// `address`. `None` for a server that has none of them, or is found by a name that no certificate can have.
     #[must_use]
-    pub fn name(&self, address: Option<IpAddr>) -> Option<ServerName<'static>> {
-        self.name.clone().or_else(|| address.map(|address| ServerName::IpAddress(address.into())))
+    pub fn name(&self, host: Option<&str>, address: Option<IpAddr>) -> Option<ServerName<'static>> {
+        match (&self.name, host) {
+            (Some(name), _) => Some(name.clone()),
+            (None, Some(host)) => ServerName::try_from(host.trim_end_matches('.').to_owned()).ok(),
+            (None, None) => address.map(|address| ServerName::IpAddress(address.into())),
+        }
     }
 }
+
+/// What is wrong with a key that is none of the pinned.
+#[derive(Debug, thiserror::Error)]
+#[error("its key is none of those that are pinned")]
+struct Unpinned;
 
 /// Judges servers by roots, by pinned keys, or by both.
 #[derive(Debug)]
@@ -148,7 +158,7 @@ impl ServerCertVerifier for Verifier {
             roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
         }
         if !self.pins.is_empty() && !self.is_pinned(end_entity) {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
+            return Err(CertificateError::Other(OtherError(Arc::new(Unpinned))).into());
         }
         Ok(ServerCertVerified::assertion())
     }

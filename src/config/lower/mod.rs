@@ -51,7 +51,7 @@ pub(super) fn lower(file: &raw::File, cores: u16, files: &mut Files<'_>, problem
     let plan = Plan {
         listeners,
         passthrough,
-        upstreams: upstream::lower(file, &names, &mut discovery.names, problems),
+        upstreams: upstream::lower(file, &names, (&mut discovery.names, files), problems),
         routes: route::lower(file, &names, &logs, takes_requests, problems),
         limits: limits::limits(&file.limits, problems),
         timeouts: limits::timeouts(&file.timeouts, problems),

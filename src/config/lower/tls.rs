@@ -1,5 +1,7 @@
 //! `[tls]`: what is written there, and the certificates and keys in the files that it names.
 
+mod upstream;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::config::diagnostic::{Problem, Problems, Span, quoted};
 use crate::config::omitted::item;
 use crate::config::raw::{self, Values};
 use crate::config::spanned::Spanned;
+
+pub(super) use upstream::lower_upstream;
 
 /// Names of one host, and hosts.
 const NAMES_MAX: usize = 10_000;

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::spanned::Spanned;
-use plan::{Balance, Coalesce, HashKey, Health, Retry, SendProxy, Server, Upstream, UpstreamId};
+use plan::{Address, Balance, Coalesce, HashKey, Health, Retry, SendProxy, Server, Upstream, UpstreamId};
 
 use super::limits::{RATE_RANGE, bytes};
+use super::tls::{self, Files};
 use super::{TIMEOUT_RANGE, duration, integer, size, too_many, word};
 use crate::config::address::{self, Endpoint};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
@@ -72,7 +74,7 @@ impl<'f> Names<'f> {
 pub(super) fn lower(
     file: &raw::File,
     names: &Names<'_>,
-    hosts: &mut Vec<Name>,
+    (hosts, files): (&mut Vec<Name>, &mut Files<'_>),
     problems: &mut Problems,
 ) -> Vec<Upstream> {
     if file.upstreams.is_empty() && !problems.concern(&["upstreams"]) {
@@ -86,7 +88,13 @@ pub(super) fn lower(
     for (index, (name, section)) in names.entries.iter().enumerate() {
         // One beyond the last id was refused above.
         let id = UpstreamId(u16::try_from(index).unwrap_or(u16::MAX));
-        upstreams.push(one(id, name, section, hosts, problems));
+        let before = hosts.len();
+        let mut upstream = one(id, name, section, hosts, problems);
+        let needs_name = upstream.servers.iter().any(|server| matches!(server.address, Address::Unix(_)));
+        if let Some(written) = &section.tls {
+            upstream.tls = tls::lower_upstream(written, needs_name, &hosts[before..], files, problems).map(Arc::new);
+        }
+        upstreams.push(upstream);
     }
     upstreams
 }

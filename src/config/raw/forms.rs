@@ -37,6 +37,14 @@ pub(in crate::config) enum TextOr<T> {
     Table(Box<T>),
 }
 
+/// `true` or `false`, or a table that says more.
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
+pub(in crate::config) enum FlagOr<T> {
+    Flag(bool),
+    Table(Box<T>),
+}
+
 /// A list of texts, or a table that says more.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
@@ -104,6 +112,29 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TextOr<T>, A::Error> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(|table| TextOr::Table(Box::new(table)))
+            }
+        }
+        deserializer.deserialize_any(Form(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FlagOr<T> {
+    /// By hand, as [`Server`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FlagOr<T>, D::Error> {
+        struct Form<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Form<T> {
+            type Value = FlagOr<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`true` or `false`, or a table")
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<FlagOr<T>, E> {
+                Ok(FlagOr::Flag(flag))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FlagOr<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|table| FlagOr::Table(Box::new(table)))
             }
         }
         deserializer.deserialize_any(Form(PhantomData))

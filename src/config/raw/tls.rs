@@ -108,3 +108,28 @@ pub(in crate::config) struct Tickets {
     #[schemars(extend("x-default" = "none: keys are drawn at random", "x-type" = "path"))]
     pub(in crate::config) keys: Option<Spanned<Values>>,
 }
+
+/// How TLS is spoken with an upstream's servers: [tls.md](tls.md#upstreams) tells more. Paths are relative to the file of the
+/// configuration that has them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(in crate::config) struct UpstreamTls {
+    /// The certificates that those of the servers must lead to.
+    #[schemars(extend("x-default" = "what the system trusts; nothing where there are `pins`", "x-type" = "path"))]
+    pub(in crate::config) ca: Option<Spanned<Values>>,
+    /// The name that servers are asked for and have to prove.
+    #[schemars(extend("x-default" = "the host in each server's address"))]
+    pub(in crate::config) server_name: Option<Spanned<String>>,
+    /// The SHA-256 of public keys (SubjectPublicKeyInfo) in base64, one of which a server must have; at most 64.
+    #[schemars(length(min = 1, max = 64), extend("x-default" = "none: any key will do"))]
+    pub(in crate::config) pins: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The certificate that servers are shown if they ask for one, with those that lead towards its root behind it.
+    #[schemars(extend("x-default" = "none", "x-type" = "path"))]
+    pub(in crate::config) certificate: Option<Spanned<String>>,
+    /// The file of its key.
+    #[schemars(extend("x-default" = "the same file", "x-type" = "path"))]
+    pub(in crate::config) key: Option<Spanned<String>>,
+    /// The oldest version that is spoken.
+    #[schemars(extend("default" = "1.2", "enum" = ["1.2", "1.3"]))]
+    pub(in crate::config) min_version: Option<Spanned<String>>,
+}

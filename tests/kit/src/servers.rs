@@ -39,6 +39,38 @@ impl Nginx {
         Nginx::launch(port, folder, unix_path, &server)
     }
 
+    /// Starts nginx with TLS on a free port: it shows `certificate`, whose file has its key as well, and serves only those who show
+    /// one that `client_authority` has signed, if there is one. `/session` tells of the connection and its session; `/chunked/`
+    /// and `/closed/` serve the files with chunks, and until the connection ends.
+    ///
+    /// # Panics
+    /// If nginx does not come to listen.
+    #[must_use]
+    pub fn start_with_tls(certificate: &Path, client_authority: Option<&Path>) -> Nginx {
+        let (port, shown) = (Port::take(), certificate.display());
+        let folder = tempfile::tempdir().expect("a folder for nginx");
+        let files = folder.path().join("files");
+        fs::create_dir(&files).expect("a folder for the files");
+        let verify = client_authority.map_or(String::new(), |authority| {
+            format!("ssl_verify_client on; ssl_client_certificate {};", authority.display())
+        });
+        let server = format!(
+            "server {{
+                 listen {address} ssl; root {files};
+                 ssl_certificate {shown}; ssl_certificate_key {shown}; ssl_protocols TLSv1.2 TLSv1.3; {verify}
+                 location / {{ dav_methods PUT DELETE; }}
+                 location /chunked/ {{ alias {files}/; ssi on; ssi_types *; }}
+                 location /closed/ {{ alias {files}/; ssi on; ssi_types *; chunked_transfer_encoding off; }}
+                 location = /session {{
+                     return 200 \"$connection $ssl_protocol $ssl_session_reused $ssl_server_name $ssl_client_verify\";
+                 }}
+             }}",
+            address = port.address(),
+            files = files.display()
+        );
+        Nginx::launch(port, folder, None, &server)
+    }
+
     /// Starts nginx with these servers inside its `http` block, on a free port that stands there as `PORT`; `FOLDER` is its folder,
     /// into which `files` are put first, each by its name.
     ///

@@ -28,7 +28,8 @@ impl Shard {
             pools.push(match origin {
                 Origin::New => {
                     let tallies = next.tallies.upstreams.get(index);
-                    Pool::new(&next.plan, id, &self.counters, tallies, &self.janitor)
+                    let connector = next.connectors.get(index).and_then(Option::as_ref);
+                    Pool::new(&next.plan, id, connector, &self.counters, tallies, &self.janitor)
                 }
                 Origin::Same(before) | Origin::Changed(before) => old.pool(*before).successor(&next.plan, id),
             });

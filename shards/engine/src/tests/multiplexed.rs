@@ -307,7 +307,7 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
     let ring_counters = Arc::clone(&counters.ring);
     let plan = plan(upstream, connections_max);
     ring::run(&ring::Config::default(), ring_counters, |_| {
-        test(Shard::new(&plan, shared, Tallies::default(), Vec::new(), None))
+        test(Shard::new(&plan, shared, Tallies::default(), Vec::new(), (None, &Vec::new().into())))
     })
     .unwrap();
     counters

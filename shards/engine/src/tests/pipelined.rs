@@ -51,7 +51,7 @@ fn serve(client: SocketAddr, upstream: SocketAddr) -> Arc<Counters> {
     };
     let plan = plan_of(policy, Route { coalesce: true, ..Route::new(None, "/", UpstreamId(0)) });
     ring::run(&ring::Config::default(), ring_counters, |_| async move {
-        let shard = Shard::new(&plan, shared, Tallies::default(), Vec::new(), None);
+        let shard = Shard::new(&plan, shared, Tallies::default(), Vec::new(), (None, &Vec::new().into()));
         let stream = ring::connect_tcp(client, Duration::from_secs(10)).await.unwrap();
         let client = Client::new(None, &plan);
         let membership = shard.enter(&client, None).unwrap();

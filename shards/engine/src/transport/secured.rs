@@ -124,7 +124,7 @@ impl Secured {
         self.send(outgoing);
     }
 
-    pub(super) fn poll_below(&mut self, cx: &Context<'_>, bytes: usize) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_below(&mut self, cx: &Context<'_>, bytes: usize) -> Poll<io::Result<()>> {
         if self.failure.is_some() && !self.has_ended {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
@@ -162,7 +162,7 @@ impl Secured {
     }
 
     /// Looks at what comes on an idle connection: what is only about TLS is taken note of.
-    pub(super) fn poll_stirred(&mut self, cx: &Context<'_>, read_mode: ReadMode) -> Poll<()> {
+    pub(crate) fn poll_stirred(&mut self, cx: &Context<'_>, read_mode: ReadMode) -> Poll<()> {
         match self.poll_recv(cx, mode(read_mode)) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(Some(unasked))) => {

@@ -72,7 +72,8 @@ impl Http1Upstream {
     }
 
     /// Whether the next request may be sent on this connection.
-    pub(super) fn is_reusable(&self) -> bool {
+    pub(super) fn is_reusable(&mut self) -> bool {
+        self.transport.catch_up();
         self.connection.reusable()
             && self.inbox.is_empty()
             && self.transport.bytes_waiting() == 0

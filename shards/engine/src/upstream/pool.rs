@@ -29,7 +29,7 @@ use plan::{Balance, Plan, Upstream as Policy, UpstreamId};
 use ring::Instant;
 
 use super::balance::{self, Balancer};
-use super::connect::connect;
+use super::connect::{Secure, connect};
 use super::health::{Change, Verdict, Ward};
 use super::http1::Http1Upstream;
 use super::janitor::Janitor;
@@ -57,6 +57,8 @@ pub(crate) struct Pool {
 
 /// What outlives a Plan of an upstream: its servers, with their connections and health, and whose turn it is.
 pub(crate) struct Held {
+    /// How TLS is spoken with the servers, if it is. An upstream of which that changes is another one.
+    secure: Option<Secure>,
     counters: Arc<Counters>,
     /// What is counted of this upstream, if it is.
     tally: Option<Arc<UpstreamTally>>,
@@ -97,12 +99,14 @@ impl Pool {
     pub(crate) fn new(
         plan: &Arc<Plan>,
         id: UpstreamId,
+        connector: Option<&tls::Connector>,
         counters: &Arc<Counters>,
         tallies: Option<&UpstreamTallies>,
         janitor: &Rc<Janitor>,
     ) -> Rc<Pool> {
         let policy = &plan.upstreams[usize::from(id.0)];
         let held = Held {
+            secure: connector.map(Secure::new),
             counters: Arc::clone(counters),
             tally: tallies.map(|tallies| Arc::clone(&tallies.upstream)),
             servers: RefCell::default(),
@@ -196,18 +200,24 @@ impl Pool {
             }
             Admitted::New(place) => place,
         };
-        let transport = self.connect(&ticket, client, tried).await?;
+        let transport = self.connect(&ticket, self.secure(), client, tried).await?;
         let connection = Http1Upstream::new(transport, wire_limits(&self.plan), ticket.authority());
         // The place is the lease's from here on.
         std::mem::forget(place);
         Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
     }
 
-    /// Opens a connection to the server of `ticket`, and tells it who that is for if it is to know.
-    async fn connect(&self, ticket: &Ticket, client: &Client, tried: &mut Tried) -> Result<Transport, Error> {
+    /// Opens a connection to the server of `ticket`, with TLS if that is `secure`, and tells it who that is for if it is to know.
+    async fn connect(
+        &self,
+        ticket: &Ticket,
+        secure: Option<&Secure>,
+        client: &Client,
+        tried: &mut Tried,
+    ) -> Result<Transport, Error> {
         self.count_connect();
         // Connecting is rare, and takes more room than the exchanges under way shall have.
-        ring::pooled(connect(self.policy(), &ticket.address, Some(client))).await.inspect_err(|error| {
+        ring::pooled(connect(self.policy(), secure, ticket, Some(client))).await.inspect_err(|error| {
             if error.side == Side::Upstream {
                 self.judge(ticket, Verdict::Failure);
                 tried.add(ticket);
@@ -355,6 +365,11 @@ impl Pool {
         .await
     }
 
+    /// How TLS is spoken with the servers, if it is.
+    pub(super) fn secure(&self) -> Option<&Secure> {
+        self.held.secure.as_ref()
+    }
+
     /// A connection is being opened.
     pub(super) fn count_connect(&self) {
         self.counters.upstream_connects.add(1);
@@ -422,7 +437,7 @@ impl Held {
         let mut known = self.servers.take();
         let mut list = Vec::with_capacity(servers.len());
         for (place, server) in servers.iter().enumerate() {
-            let stays = known.iter().position(|old| old.address == server.address && old.weight == server.weight);
+            let stays = known.iter().position(|old| old.is(server));
             list.push(match stays {
                 Some(index) => {
                     let stays = known.swap_remove(index);
@@ -460,7 +475,7 @@ impl Held {
 
     fn take_idle(&self, server: &Server) -> Option<Box<Http1Upstream>> {
         loop {
-            let connection = server.idle.borrow_mut().pop()?;
+            let mut connection = server.idle.borrow_mut().pop()?;
             self.idle_count.set(self.idle_count.get() - 1);
             self.count(|tally| tally.connections_idle.sub(1));
             if connection.is_reusable() {

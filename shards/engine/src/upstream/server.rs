@@ -20,6 +20,8 @@ pub(crate) struct Server {
     /// Tells it from all others that its upstream ever had.
     pub(super) id: u32,
     pub(super) address: Address,
+    /// The name that its address was found by, if it was.
+    pub(super) host: Option<Arc<str>>,
     /// The address as text.
     pub(super) name: String,
     pub(super) weight: u16,
@@ -46,6 +48,7 @@ impl Server {
         Server {
             id,
             address: policy.address.clone(),
+            host: policy.host.clone(),
             name: policy.address.to_string(),
             weight: policy.weight,
             idle: RefCell::default(),
@@ -58,6 +61,11 @@ impl Server {
             failures: Cell::new(0),
             retired: Cell::new(false),
         }
+    }
+
+    /// Whether it is the server that `policy` names.
+    pub(super) fn is(&self, policy: &plan::Server) -> bool {
+        self.address == policy.address && self.host == policy.host && self.weight == policy.weight
     }
 
     /// How it stands at `now`, for whoever shows it.

@@ -20,7 +20,7 @@ fn a_server_has_to_prove_its_name_to_a_root_that_is_believed() {
         let mut policy = policy(&ours);
         change(&mut policy);
         let connector = Connector::new(&policy).unwrap().of_shard();
-        handshake(&acceptor, &connector, connector.name(address).unwrap()).is_some()
+        handshake(&acceptor, &connector, connector.name(None, address).unwrap()).is_some()
     };
     assert!(connects(&|_| {}, None));
     assert!(connects(&|policy| policy.server_name = None, Some([192, 0, 2, 1].into())));
@@ -28,6 +28,10 @@ fn a_server_has_to_prove_its_name_to_a_root_that_is_believed() {
     assert!(!connects(&|policy| policy.server_name = Some("other.internal".into()), None));
     assert!(!connects(&|policy| policy.roots = roots(&others), None));
     assert!(connects(&|policy| policy.version_min = Version::Tls13, None));
+    let found = Connector::new(&UpstreamTls { server_name: None, ..policy(&ours) }).unwrap().of_shard();
+    let address = Some([192, 0, 2, 1].into());
+    assert!(handshake(&acceptor, &found, found.name(Some("app.internal."), address).unwrap()).is_some());
+    assert!(handshake(&acceptor, &found, found.name(Some("b.internal"), address).unwrap()).is_none());
 }
 
 #[test]
@@ -41,7 +45,7 @@ fn a_pinned_key_is_asked_for_beside_the_roots_or_in_their_place() {
     };
     let connects = |roots: Vec<Arc<Der>>, pins: Vec<[u8; 32]>| {
         let connector = Connector::new(&UpstreamTls { roots, pins, ..policy(&ours) }).unwrap();
-        handshake(&acceptor, &connector, connector.name(None).unwrap()).is_some()
+        handshake(&acceptor, &connector, connector.name(None, None).unwrap()).is_some()
     };
     assert!(connects(roots(&ours), vec![[0; 32], pin]));
     assert!(connects(Vec::new(), vec![pin]));
@@ -58,7 +62,7 @@ fn a_server_that_asks_is_shown_the_certificate() {
     let acceptor = server(&signed(&ours, &["app.internal"]), Some(auth));
     let connects = |certificate| {
         let connector = Connector::new(&UpstreamTls { certificate, ..policy(&ours) }).unwrap();
-        handshake(&acceptor, &connector, connector.name(None).unwrap()).is_some()
+        handshake(&acceptor, &connector, connector.name(None, None).unwrap()).is_some()
     };
     assert!(connects(Some(signed(&clients, &["proxy.internal"]))));
     assert!(!connects(Some(signed(&ours, &["proxy.internal"]))));
@@ -71,7 +75,7 @@ fn a_shard_resumes_its_own_sessions() {
     let acceptor = server(&signed(&ours, &["app.internal"]), None);
     let connector = Connector::new(&policy(&ours)).unwrap();
     let (one, other) = (connector.of_shard(), connector.of_shard());
-    let kind = |connector: &Connector| handshake(&acceptor, connector, connector.name(None).unwrap()).unwrap();
+    let kind = |connector: &Connector| handshake(&acceptor, connector, connector.name(None, None).unwrap()).unwrap();
     assert_eq!(kind(&one), HandshakeKind::Full);
     assert_eq!(kind(&one), HandshakeKind::Resumed);
     assert_eq!(kind(&other), HandshakeKind::Full);

@@ -32,7 +32,8 @@ impl Pool {
         let Admitted::New(place) = self.admit(&ticket, true, deadline).await? else {
             unreachable!("a fresh connection is no idle one");
         };
-        let transport = self.connect(&ticket, client, tried).await?;
+        // TLS, if it is spoken, is the client's own with the server.
+        let transport = self.connect(&ticket, None, client, tried).await?;
         // The place is the line's from here on.
         std::mem::forget(place);
         self.begin(&ticket);
