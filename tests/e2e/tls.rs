@@ -1,4 +1,4 @@
-//! TLS with clients: OpenSSL's, by curl, by Python and by its own tool.
+//! TLS with clients: OpenSSL's, by curl, by Python and by its own tool; and Chromium.
 
 use std::process::Command;
 use std::time::Duration;
@@ -47,6 +47,28 @@ impl Secured {
         command.args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*", "--cacert"]);
         command.arg(self.authority.path()).args(["--connect-to", &format!("{NAME}:443:{}", self.ringway.address())]);
         run("curl", command.args(arguments).arg(format!("https://{NAME}{path}")), LIMIT)
+    }
+
+    /// The document that Chromium makes of `https://a.example`, as HTML. It knows no authority of ours.
+    fn chromium(&self, path: &str) -> String {
+        let profile = tempfile::tempdir().unwrap();
+        let mut command = Command::new("chromium");
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-proxy-server",
+            "--ignore-certificate-errors",
+        ]);
+        command.arg(format!("--user-data-dir={}", profile.path().display()));
+        command.arg(format!("--host-resolver-rules=MAP {NAME}:443 {}", self.ringway.address()));
+        run("chromium", command.arg("--dump-dom").arg(format!("https://{NAME}{path}")), LIMIT)
+    }
+
+    fn metrics(&self) -> Scrape {
+        let admin = Address::Unix(self.ringway.admin_socket());
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        Scrape::parse(&Peer::connect(&admin).exchange("GET", request).unwrap().text())
     }
 
     /// What `openssl s_client` says that gets `input`.
@@ -119,6 +141,37 @@ fn curl_speaks_both_versions_and_the_record_tells_which() {
     }
 }
 
+/// The group that no quantum computer undoes. OpenSSL has it from 3.5 on; browsers have had it for longer.
+#[test]
+fn chromium_agrees_on_x25519mlkem768_and_the_record_and_the_metrics_tell_so() {
+    if !is_installed("chromium") {
+        eprintln!("skipped: chromium is not installed (tests/install.sh installs it)");
+        return;
+    }
+    let origin = answering("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 11\r\n\r\n<p>seen</p>");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let format = "\"{sni} {tls_version} {tls_group} {path}\"";
+    let config = Config::to(origin.address()).set("access_log", "format", format);
+    let secured = Secured::start(config.set("access_log", "path", format!("{log:?}")));
+    let document = secured.chromium("/page");
+    assert!(document.contains("<p>seen</p>"), "{document}");
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("the record", || read().contains("/page"));
+    let records = read();
+    assert!(records.lines().any(|record| record == "a.example TLSv1.3 X25519MLKEM768 /page"), "{records}");
+    let metrics = secured.metrics();
+    let handshakes = |labels: &[(&str, &str)]| metrics.sum("ringway_tls_handshakes_total", labels);
+    let with_the_group = handshakes(&[("version", "TLSv1.3"), ("group", "X25519MLKEM768")]);
+    assert!(with_the_group >= Some(1.0), "{with_the_group:?}");
+    assert_eq!(with_the_group, handshakes(&[]), "all of them");
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 #[test]
 fn openssl_resumes_sessions_of_both_versions() {
     let origin = answering(OK);
@@ -139,9 +192,7 @@ fn python_resumes_sessions_and_the_metrics_count_them() {
     let origin = answering(OK);
     let secured = Secured::before(&origin);
     assert_eq!(secured.python(&["resume"]), "False True TLSv1.3");
-    let admin = Address::Unix(secured.ringway.admin_socket());
-    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    let metrics = Scrape::parse(&Peer::connect(&admin).exchange("GET", request).unwrap().text());
+    let metrics = secured.metrics();
     let count = |resumed: &str| {
         let labels = [("version", "TLSv1.3"), ("group", "X25519"), ("resumed", resumed)];
         metrics.sum("ringway_tls_handshakes_total", &labels)

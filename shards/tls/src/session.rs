@@ -84,10 +84,11 @@ impl Session {
         plaintext: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> Result<Progress, Error> {
+        if let State::Failed(error) = &self.state {
+            return Err(error.clone());
+        }
         let result = self.try_handle(incoming, plaintext, outgoing);
-        if let Err(error) = &result
-            && !matches!(self.state, State::Failed(_))
-        {
+        if let Err(error) = &result {
             self.state = State::Failed(error.clone());
         }
         result

@@ -31,6 +31,10 @@ fn a_changed_bit_ends_the_connection() {
         assert!(ours.plaintext.is_empty());
         assert_eq!(alert_heard(&mut ours, &mut theirs), AlertDescription::BadRecordMac);
         assert_eq!(ours.read(&more), Err(Error::BadRecord), "it stays failed");
+        for bytes in [&b""[..], b"\x17\x03", b"no TLS"] {
+            let again = ours.session.handle_bytes(bytes, &mut ours.plaintext, &mut ours.outgoing);
+            assert_eq!(again.unwrap_err(), Error::BadRecord, "whatever comes: {}", bytes.escape_ascii());
+        }
     }
 }
 
