@@ -6,9 +6,9 @@
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use engine::{KeptFields, NextOutlet, Outcome, Outlets, Record, Recorder, outlet};
+use engine::{Instant, KeptFields, NextOutlet, Outcome, Outlets, Record, Recorder, outlet};
 use plan::access_log::{Escape, Format, Share};
 use plan::{AccessLog, LogTargetId};
 use wire::h1::{Parsed, parse_request};
