@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;
-use std::time::Duration;
 
 use plan::{Address, Listener, Passthrough, PlainHttp, ProxyProtocol, TrustPolicy};
 use ring::{Chunk, Instant, ReadMode, Stream};
@@ -16,7 +15,7 @@ use wire::h1::{Parsed as ParsedHead, parse_request};
 use wire::proxy_protocol::{self, Origin, Parsed};
 use wire::tls_hello::{Alert, ClientHello, HelloReader, Progress};
 
-use super::{http1, secure};
+use super::{farewell, http1, secure};
 use crate::client::{Client, Ends};
 use crate::deadline::Deadline;
 use crate::handler::passthrough::Passing;
@@ -28,8 +27,6 @@ use crate::shard::{Acceptance, Membership, Serving};
 use crate::transport::Transport;
 use crate::tuning::wire_limits;
 
-/// How long a closing connection is read so that the client gets what was sent last.
-const LINGER: Duration = Duration::from_secs(1);
 /// The answer to HTTP without TLS where only TLS is served.
 const PLAIN_UNSERVED: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 49\r\n\
@@ -351,20 +348,7 @@ impl Detection {
     /// Closes so that the client can read what is said last (RFC 9112 §9.6 has the reason).
     async fn farewell(&mut self, last: Chunk, deadline: &mut Deadline) {
         self.transport.write(last);
-        self.transport.end();
-        deadline.set(LINGER);
-        poll_fn(|cx| {
-            if let Poll::Ready(Err(_)) = self.transport.poll_below(cx, 0) {
-                return Poll::Ready(());
-            }
-            while let Poll::Ready(received) = self.transport.poll_recv(cx, ReadMode::Head) {
-                if !matches!(received, Ok(Some(_))) {
-                    return Poll::Ready(());
-                }
-            }
-            deadline.poll(cx)
-        })
-        .await;
+        farewell(&mut self.transport, deadline).await;
     }
 }
 

@@ -6,7 +6,6 @@ mod ahead;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use plan::{Limits, Plan};
 use ring::{Chunk, Instant, ReadMode, Stream};
@@ -15,6 +14,7 @@ use wire::{BodyLength, FieldName, RequestError, ResponseHead};
 
 use ahead::Ahead;
 
+use super::LINGER;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Request};
@@ -36,9 +36,6 @@ use crate::upstream::server::Ticket;
 /// Bytes of a request's body that are read and thrown away so that its connection can be kept; a client that sends more
 /// than that after it was answered is cut off.
 const DRAINED_BYTES_MAX: u64 = 256 << 10;
-/// How long a closing connection is read so that the client gets the answer: data that arrives at a closed socket makes
-/// the kernel send a reset, which can overtake the answer (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The connection and where it stands.
 struct Http1 {

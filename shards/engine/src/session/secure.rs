@@ -4,22 +4,17 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use ring::{Chunk, Instant, Stream};
 use tls::{Error, Negotiated, Reason, Session};
 
-use super::http1;
+use super::{farewell, http1};
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::outcome::Limit;
 use crate::secure::{Identified, Secure};
 use crate::shard::Membership;
 use crate::transport::{Secured, Transport};
-
-/// How long a connection whose handshake has failed is read, so that the client gets the alert: data that arrives at a closed
-/// socket makes the kernel send a reset, which can overtake it.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// A client that has said hello.
 pub(crate) struct Greeted {
@@ -48,8 +43,8 @@ pub(crate) async fn serve(greeted: Greeted) {
         }
         Err(Failure { reason, transport }) => {
             shard.handshake_failed(&client, reason);
-            if let Some(transport) = transport {
-                farewell(transport, &mut deadline).await;
+            if let Some(mut transport) = transport {
+                farewell(&mut transport, &mut deadline).await;
             }
         }
     }
@@ -131,22 +126,4 @@ fn reason_of(error: &io::Error, failure: Option<&Error>) -> Reason {
             Reason::Ended
         }
     }
-}
-
-/// Closes so that the client can read the alert.
-async fn farewell(mut transport: Transport, deadline: &mut Deadline) {
-    transport.end();
-    deadline.set(LINGER);
-    poll_fn(|cx| {
-        if let Poll::Ready(Err(_)) = transport.poll_below(cx, 0) {
-            return Poll::Ready(());
-        }
-        while let Poll::Ready(received) = transport.poll_drain(cx) {
-            if !received {
-                return Poll::Ready(());
-            }
-        }
-        deadline.poll(cx)
-    })
-    .await;
 }

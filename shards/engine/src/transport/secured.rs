@@ -230,11 +230,9 @@ impl Secured {
     }
 
     fn open(&mut self, records: &[u8], plaintext: &mut Buffer) -> io::Result<tls::Progress> {
-        let mut outgoing = Aside(None);
-        let progress = self.session.handle_bytes(records, plaintext, outgoing.bytes());
-        if let Some(outgoing) = outgoing.0 {
-            self.send(outgoing);
-        }
+        let mut outgoing = Buffer::with_room(ASIDE_ROOM_BYTES);
+        let progress = self.session.handle_bytes(records, plaintext, &mut outgoing);
+        self.send(outgoing);
         progress.map_err(|error| self.fail(error))
     }
 
@@ -243,14 +241,5 @@ impl Secured {
         self.failure = Some(error);
         (self.received, self.partial) = (Chunk::default(), None);
         io::ErrorKind::InvalidData.into()
-    }
-}
-
-/// What is to be told the peer. Mostly nothing is, but what is must have somewhere to go.
-struct Aside(Option<Buffer>);
-
-impl Aside {
-    fn bytes(&mut self) -> &mut Vec<u8> {
-        self.0.get_or_insert_with(|| Buffer::with_room(ASIDE_ROOM_BYTES))
     }
 }
