@@ -128,6 +128,7 @@ const fn via(received: Version) -> Line {
     match received {
         Version::Http10 => const { Line::new(FieldName::Via, "Via: 1.0 ringway\r\n") },
         Version::Http11 => const { Line::new(FieldName::Via, "Via: 1.1 ringway\r\n") },
+        Version::Http2 => const { Line::new(FieldName::Via, "Via: 2.0 ringway\r\n") },
     }
 }
 

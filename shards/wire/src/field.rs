@@ -17,6 +17,8 @@ pub struct Field {
     pub line: Span,
     /// The name as a token.
     pub token: FieldName,
+    /// Whether its sender wants it in no compression table, here or further on. RFC 7541 §7.1.3
+    pub never_indexed: bool,
 }
 
 /// Fields in the order in which they were sent, with the set of names among them.
@@ -163,8 +165,25 @@ macro_rules! field_names {
                     FieldName::Other => "",
                 }
             }
+
+            /// The name in lower case, as HTTP/2 has it; empty for `Other`.
+            #[inline]
+            #[must_use]
+            pub const fn as_lower_str(self) -> &'static str {
+                match self {
+                    $($( FieldName::$token => const { lower_str($lower) }, )*)*
+                    FieldName::Other => "",
+                }
+            }
         }
     };
+}
+
+const fn lower_str(name: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(name) {
+        Ok(name) => name,
+        Err(_) => panic!("names are ASCII"),
+    }
 }
 
 /// The bytes of a name as up to four words, which overlap where the length is no multiple of eight. With the length a
@@ -331,6 +350,7 @@ mod tests {
             let name = token.as_str();
             assert_eq!(FieldName::of(name.as_bytes()), token, "{name}");
             assert_eq!(FieldName::of(name.to_ascii_lowercase().as_bytes()), token, "{name}");
+            assert_eq!(name.to_ascii_lowercase(), token.as_lower_str());
             assert_eq!(FieldName::of(name.to_ascii_uppercase().as_bytes()), token, "{name}");
         }
     }

@@ -10,14 +10,15 @@ pub mod client;
 pub mod edits;
 mod encode;
 mod fast;
-mod gate;
+pub(crate) mod gate;
 mod grammar;
 pub mod pipeline;
 mod read;
 pub mod server;
 pub mod write;
 
-pub use body::{Decoded, Decoder, Trailers};
+pub use crate::Trailers;
+pub use body::{Decoded, Decoder};
 pub use client::ClientConnection;
 pub use edits::{EditError, Edits, Line};
 pub use pipeline::Pipeline;

@@ -125,6 +125,8 @@ pub enum Version {
     /// HTTP/1.1
     #[default]
     Http11,
+    /// HTTP/2. RFC 9113
+    Http2,
 }
 
 /// How the end of a body is found. RFC 9112 §6.3
@@ -221,7 +223,7 @@ impl ConnectionOptions {
 
     /// Whether the sender means to go on with the connection. RFC 9112 §9.3
     pub(crate) fn persistent(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.known.contains(FieldName::KeepAlive))
+        !self.close && (version != Version::Http10 || self.known.contains(FieldName::KeepAlive))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Protocols without sockets: heads, framing and HTTP/1 connections as plain values.
+//! Protocols without sockets: heads, framing and connections as plain values.
 //!
 //! The crate turns bytes of a peer into trusted values, once, and trusted values back into bytes. It refuses to know
 //! where bytes come from or go to: there is no socket here, no clock, no thread, no random number, and no allocation
@@ -19,9 +19,13 @@
 //!   `grammar`; `gate` makes their result trusted, [`h1::body`] decodes bodies and `encode` frames them again,
 //!   [`h1::edits`] and [`h1::write`] put heads on the wire, and [`h1::server`] and [`h1::client`] are the state machines
 //!   of the two ends of a connection;
+//! - [`hpack`] and [`h2`]: HTTP/2 on the wire. A block of compressed fields becomes the text of a head of HTTP/1 and the same
+//!   trusted heads, [`h2::gate`], and those become blocks, [`h2::write`], so that nothing behind them knows two forms of a
+//!   message;
+//! - `selection`: which fields of a head are passed on, in either version;
 //! - [`detect`]: what the first bytes of a connection begin; [`proxy_protocol`] and [`tls_hello`]: what may stand ahead of the
 //!   first message, who the connection was opened for and which server a TLS client asks for;
-//! - `word`: runs of bytes searched eight at a time, for all of these;
+//! - `octet` and `word`: what a byte may stand for, and runs of bytes searched eight at a time, for all of these;
 //! - [`error`]: everything that a peer can get wrong, by name and place.
 //!
 //! Strictness is a security property: a message that two readers could understand in two ways is refused, even where a
@@ -34,14 +38,20 @@ pub mod detect;
 pub mod error;
 pub mod field;
 pub mod h1;
+pub mod h2;
 pub mod head;
+pub mod hpack;
+mod octet;
 pub mod path;
 pub mod proxy_protocol;
+mod selection;
 pub mod span;
 pub mod tls_hello;
+mod trailers;
 mod word;
 
 pub use error::{BodyError, FramingError, PathError, RequestError, ResponseError, SyntaxError};
 pub use field::{Field, FieldName, FieldNames};
 pub use head::{BodyLength, Limits, Method, RequestHead, ResponseHead, Scheme, Target, Version};
 pub use span::Span;
+pub use trailers::Trailers;

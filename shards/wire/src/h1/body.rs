@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use super::grammar::{self, Stop};
-use crate::field::FieldLines;
-use crate::{BodyError, BodyLength, Field, FieldName, FieldNames, Limits, SyntaxError};
+use crate::octet::is_value_byte;
+use crate::{BodyError, BodyLength, Limits, SyntaxError, Trailers};
 
 /// Bytes of extensions that one chunk may have. Nobody uses them; they are dropped.
 const CHUNK_EXTENSION_BYTES_MAX: u32 = 1 << 10;
@@ -248,7 +248,7 @@ impl Decoder {
             State::Extension { size, bytes } => match byte {
                 b'\r' => State::SizeLf { size },
                 b'\n' => return Err(BodyError::LineEnd { byte }),
-                _ if grammar::is_value_byte(byte) => State::Extension { size, bytes: self.extension_byte(bytes)? },
+                _ if is_value_byte(byte) => State::Extension { size, bytes: self.extension_byte(bytes)? },
                 _ => return Err(BodyError::ChunkExtension { byte }),
             },
             State::SizeLf { size: 0 } if byte == b'\n' => State::Trailer,
@@ -312,7 +312,7 @@ impl Decoder {
                 return Err(SyntaxError::BareLf { at: section.len() as u32 - 1 }.into());
             }
             if *section == b"\r\n" || section.ends_with(b"\r\n\r\n") {
-                trailers.read(section, &self.limits)?;
+                read_trailers(section, &self.limits, trailers)?;
                 section.clear();
                 self.state = State::Complete;
             }
@@ -332,109 +332,16 @@ impl State {
     }
 }
 
-/// The fields of a trailer section that may be passed on.
-#[derive(Debug, Clone, Default)]
-pub struct Trailers {
-    bytes: Vec<u8>,
-    fields: FieldLines,
-}
-
-/// Fields that frame, route, authenticate or describe content, or that a recipient must know before the content: they
-/// have no business in a trailer section, and a recipient that merged them would be deceived. RFC 9110 §6.5.1
-const NOT_IN_TRAILERS: FieldNames = FieldNames::of(&[
-    FieldName::Host,
-    FieldName::Connection,
-    FieldName::ContentLength,
-    FieldName::TransferEncoding,
-    FieldName::Te,
-    FieldName::Trailer,
-    FieldName::Upgrade,
-    FieldName::Http2Settings,
-    FieldName::KeepAlive,
-    FieldName::ProxyConnection,
-    FieldName::ProxyAuthenticate,
-    FieldName::ProxyAuthorization,
-    FieldName::ProxyAuthenticationInfo,
-    FieldName::WwwAuthenticate,
-    FieldName::Authorization,
-    FieldName::Cookie,
-    FieldName::SetCookie,
-    FieldName::Expect,
-    FieldName::Via,
-    FieldName::MaxForwards,
-    FieldName::Forwarded,
-    FieldName::XForwardedFor,
-    FieldName::XForwardedProto,
-    FieldName::XForwardedHost,
-    FieldName::XForwardedPort,
-    FieldName::XForwardedServer,
-    FieldName::XForwardedPrefix,
-    FieldName::XRealIp,
-    FieldName::XRequestId,
-    FieldName::Traceparent,
-    FieldName::Origin,
-    FieldName::Range,
-    FieldName::IfMatch,
-    FieldName::IfNoneMatch,
-    FieldName::IfModifiedSince,
-    FieldName::IfUnmodifiedSince,
-    FieldName::IfRange,
-    FieldName::CacheControl,
-    FieldName::Age,
-    FieldName::Date,
-    FieldName::Expires,
-    FieldName::Location,
-    FieldName::RetryAfter,
-    FieldName::Vary,
-    FieldName::ContentType,
-    FieldName::ContentEncoding,
-    FieldName::ContentLanguage,
-    FieldName::ContentLocation,
-    FieldName::ContentRange,
-    FieldName::ContentDisposition,
-]);
-
-impl Trailers {
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.fields.lines.is_empty()
+/// Reads a whole trailer section, its empty line included.
+fn read_trailers(section: &[u8], limits: &Limits, trailers: &mut Trailers) -> Result<(), BodyError> {
+    trailers.clear();
+    let (bytes, fields) = trailers.parts();
+    bytes.extend_from_slice(section);
+    match grammar::field_lines(bytes, 0, limits.fields_max, fields) {
+        Ok(_) => {}
+        Err(Stop::Fault(fault)) => return Err(fault.into()),
+        Err(Stop::Partial) => return Err(BodyError::Truncated),
     }
-
-    /// The fields. Their spans refer to [`bytes`](Self::bytes).
-    #[must_use]
-    pub fn fields(&self) -> &[Field] {
-        &self.fields.lines
-    }
-
-    /// The bytes that the fields refer to.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Names and values in the order in which they were sent.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.lines.iter().map(|field| (field.name.of(&self.bytes), field.value.of(&self.bytes)))
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.fields.clear();
-    }
-
-    /// Reads a whole section, its empty line included.
-    fn read(&mut self, section: &[u8], limits: &Limits) -> Result<(), BodyError> {
-        self.clear();
-        self.bytes.extend_from_slice(section);
-        match grammar::field_lines(&self.bytes, 0, limits.fields_max, &mut self.fields) {
-            Ok(_) => {}
-            Err(Stop::Fault(fault)) => return Err(fault.into()),
-            Err(Stop::Partial) => return Err(BodyError::Truncated),
-        }
-        self.fields.lines.retain(|field| !NOT_IN_TRAILERS.contains(field.token));
-        self.fields.present = self.fields.present.difference(NOT_IN_TRAILERS);
-        self.fields.repeated = self.fields.repeated.difference(NOT_IN_TRAILERS);
-        Ok(())
-    }
+    trailers.retain_allowed();
+    Ok(())
 }

@@ -3,12 +3,12 @@
 //! Requests are not pipelined: each waits until [`reusable`](ClientConnection::reusable) says that the one before it
 //! left nothing behind.
 
-use super::body::{Decoded, Decoder, Trailers};
+use super::body::{Decoded, Decoder};
 use super::edits::Edits;
 use super::encode::{DataFraming, Encoder, OutputError};
 use super::read::{HeadScan, Parsed, parse_response};
 use super::write::{self, ConnectionOption};
-use crate::{BodyError, BodyLength, FieldName, Limits, Method, RequestHead, ResponseError, ResponseHead};
+use crate::{BodyError, BodyLength, FieldName, Limits, Method, RequestHead, ResponseError, ResponseHead, Trailers};
 
 /// Informational responses that may precede a final one.
 pub const INFORMATIONAL_MAX: u8 = 16;

@@ -6,9 +6,8 @@
 
 use thiserror::Error;
 
-use super::grammar::{is_token_byte, is_value_byte};
 use crate::head::HOP_BY_HOP;
-use crate::word::{Word, find};
+use crate::octet::{is_token_byte, is_value, is_value_byte};
 use crate::{Field, FieldName, FieldNames, Span};
 
 /// Fields that no edit adds, changes or removes: this crate writes them from what it knows about the message.
@@ -249,12 +248,12 @@ impl Edits {
 
     /// Whether names without a token are left out.
     #[inline]
-    pub(super) fn removes_others(&self) -> bool {
+    pub(crate) fn removes_others(&self) -> bool {
         !self.removed_others.is_empty()
     }
 
     /// Whether a field without a token of its own is left out.
-    pub(super) fn removes_other(&self, field: &Field, bytes: &[u8]) -> bool {
+    pub(crate) fn removes_other(&self, field: &Field, bytes: &[u8]) -> bool {
         let name = field.name.of(bytes);
         self.removed_others.iter().any(|removed| removed.of(&self.removed_bytes).eq_ignore_ascii_case(name))
     }
@@ -269,9 +268,4 @@ fn checked_name(name: &[u8]) -> Result<FieldName, EditError> {
         known if RESERVED.contains(known) => Err(EditError::Reserved(known)),
         name => Ok(name),
     }
-}
-
-/// Most values are short, and nearly all are plain ASCII: in those no byte is looked at alone.
-fn is_value(part: &[u8]) -> bool {
-    find(part, 0, Word::unusual).is_none_or(|at| part[at..].iter().all(|&byte| is_value_byte(byte)))
 }

@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use super::body::Trailers;
-use crate::BodyLength;
+use crate::{BodyLength, Trailers};
 
 /// The end of a line.
 pub const CRLF: &[u8] = b"\r\n";

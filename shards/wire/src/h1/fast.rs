@@ -4,8 +4,8 @@
 //! `grammar` reads the head again. What it does accept, it accepts because each byte of the head has been looked at here:
 //! lines tile the head and end in CRLF, names are tokens, values are free of control characters.
 
-use super::grammar::{is_token_byte, is_value_byte, is_white_space};
 use crate::field::FieldLines;
+use crate::octet::{is_token, is_value_byte, is_white_space};
 use crate::word::{Word, find};
 use crate::{Field, FieldName, Method, Span, Version};
 
@@ -117,6 +117,7 @@ pub(super) fn field_lines(bytes: &[u8], start: usize, fields_max: u16, fields: &
             value: Span::new(value_start, value_end),
             line: Span::new(at, line_end),
             token,
+            never_indexed: false,
         });
         at = line_end;
     }
@@ -135,8 +136,4 @@ fn text_end(bytes: &[u8], start: usize) -> Result<usize, Stop> {
             _ => return Err(Stop::Unclear),
         }
     }
-}
-
-fn is_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte))
 }

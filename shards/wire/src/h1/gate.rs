@@ -4,15 +4,16 @@
 //! agree on where a message ends, its framing, is answered or the message refused. Nothing behind the gate checks
 //! again.
 
-use super::grammar::{is_token_byte, is_white_space};
 use crate::authority::Authority;
 use crate::field::FieldLines;
 use crate::head::ConnectionOptions;
+use crate::octet::{is_token_byte, is_white_space};
 use crate::path::{self, canonicalize};
 use crate::{BodyLength, FieldName, FramingError, Method, RequestError, RequestHead, ResponseError, ResponseHead};
 use crate::{Scheme, Span, Target, Version};
 
-pub(super) fn admit_request(bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError> {
+/// Makes a request's head trusted. `unframed` is the body of a request that has neither Content-Length nor Transfer-Encoding.
+pub(crate) fn admit_request(bytes: &[u8], head: &mut RequestHead, unframed: BodyLength) -> Result<(), RequestError> {
     split_target(bytes, head)?;
     check_host(bytes, head)?;
     if head.fields.present.contains(FieldName::Connection) {
@@ -21,9 +22,8 @@ pub(super) fn admit_request(bytes: &[u8], head: &mut RequestHead) -> Result<(), 
             OptionFault::TooMany { at } => RequestError::ConnectionOptionsTooMany { at },
         })?;
     }
-    // RFC 9112 §6.3: a request without either field has no body; it is never delimited by close.
-    head.body = framing(bytes, &head.fields, head.version)?.unwrap_or(BodyLength::None);
-    if head.version == Version::Http11 && head.fields.present.contains(FieldName::Expect) {
+    head.body = framing(bytes, &head.fields, head.version)?.unwrap_or(unframed);
+    if head.version != Version::Http10 && head.fields.present.contains(FieldName::Expect) {
         check_expectations(bytes, head)?;
     }
     Ok(())
@@ -44,14 +44,15 @@ fn check_expectations(bytes: &[u8], head: &mut RequestHead) -> Result<(), Reques
     Ok(())
 }
 
-pub(super) fn admit_response(bytes: &[u8], head: &mut ResponseHead) -> Result<(), ResponseError> {
+/// Makes a response's head trusted. `unframed` is the body of a response that has neither of the fields.
+pub(crate) fn admit_response(bytes: &[u8], head: &mut ResponseHead, unframed: BodyLength) -> Result<(), ResponseError> {
     if head.fields.present.contains(FieldName::Connection) {
         read_connection(bytes, &head.fields, &mut head.connection).map_err(|fault| match fault {
             OptionFault::Invalid { at } => ResponseError::ConnectionOptionInvalid { at },
             OptionFault::TooMany { at } => ResponseError::ConnectionOptionsTooMany { at },
         })?;
     }
-    head.framing = framing(bytes, &head.fields, head.version)?.unwrap_or(BodyLength::UntilClose);
+    head.framing = framing(bytes, &head.fields, head.version)?.unwrap_or(unframed);
     Ok(())
 }
 
@@ -135,7 +136,7 @@ fn adopt_authority(head: &mut RequestHead, authority: Span, bytes: &[u8]) -> Opt
     Some(())
 }
 
-/// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 §3.2), and none that contradicts the target.
+/// Exactly one valid Host since HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 §3.2), and none that contradicts the target.
 /// RFC 9112 §3.2.2 lets a proxy ignore a contradicting Host; a server behind us might not.
 fn check_host(bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError> {
     if head.fields.repeated.contains(FieldName::Host) {
@@ -143,8 +144,8 @@ fn check_host(bytes: &[u8], head: &mut RequestHead) -> Result<(), RequestError> 
     }
     let Some(value) = head.fields.first(FieldName::Host).map(|field| field.value) else {
         return match head.version {
-            Version::Http11 => Err(RequestError::HostMissing),
             Version::Http10 => Ok(()),
+            _ => Err(RequestError::HostMissing),
         };
     };
     let disagrees = RequestError::HostDisagrees { at: value.start };
@@ -285,7 +286,7 @@ fn transfer_codings(bytes: &[u8], fields: &FieldLines) -> Result<BodyLength, Fra
 }
 
 /// The members of a comma-separated list, without white space around them; an empty value has one empty member.
-fn members(value: Span, bytes: &[u8]) -> impl Iterator<Item = Span> {
+pub(crate) fn members(value: Span, bytes: &[u8]) -> impl Iterator<Item = Span> {
     let mut start = value.start;
     value.of(bytes).split(|&byte| byte == b',').map(move |member| {
         let end = start + member.len() as u32;

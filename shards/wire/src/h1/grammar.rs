@@ -7,6 +7,7 @@
 
 use crate::error::StartLinePart;
 use crate::field::FieldLines;
+use crate::octet::{is_target_byte, is_token_byte, is_value_byte, is_white_space};
 use crate::{BodyError, Field, FieldName, RequestError, ResponseError, Span, SyntaxError, Version};
 
 /// Why a reading stopped before its end.
@@ -111,7 +112,7 @@ pub(super) fn field_lines(bytes: &[u8], start: usize, fields_max: u16, fields: &
             byte => return Err(SyntaxError::ValueByte { at: cursor.offset(), byte }.into()),
         }
         let line = Span::new(line_start, cursor.at);
-        fields.push(Field { name, value, line, token: FieldName::of(name.of(bytes)) });
+        fields.push(Field { name, value, line, token: FieldName::of(name.of(bytes)), never_indexed: false });
     }
 }
 
@@ -267,44 +268,4 @@ impl From<Fault> for BodyError {
             _ => unreachable!("a trailer section has no start line"),
         }
     }
-}
-
-/// A token character. RFC 9110 §5.6.2
-#[inline]
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    TOKEN_BYTES[byte as usize]
-}
-
-const TOKEN_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let others = b"!#$%&'*+-.^_`|~";
-    let mut index = 0;
-    while index < others.len() {
-        table[others[index] as usize] = true;
-        index += 1;
-    }
-    table
-};
-
-/// A byte of a request target: visible and in ASCII. A fragment is never sent (RFC 9110 §7.1), and servers differ in
-/// whether they cut it off.
-#[inline]
-fn is_target_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'#'
-}
-
-/// A byte of a field value or a reason phrase: visible, SP, HTAB or obs-text. RFC 9110 §5.5
-#[inline]
-pub(super) const fn is_value_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
-}
-
-#[inline]
-pub(super) fn is_white_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
 }

@@ -12,10 +12,10 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use super::body::{Decoded, Decoder, Trailers};
+use super::body::{Decoded, Decoder};
 use super::client::INFORMATIONAL_MAX;
 use super::read::{HeadScan, Parsed, parse_response};
-use crate::{BodyError, BodyLength, FieldName, Limits, Method, ResponseError, ResponseHead};
+use crate::{BodyError, BodyLength, FieldName, Limits, Method, ResponseError, ResponseHead, Trailers};
 
 /// A request's place in the order of a pipeline. No two requests of one connection have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

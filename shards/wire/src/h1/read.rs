@@ -6,7 +6,7 @@
 use super::grammar::{self, Stop};
 use super::{fast, gate};
 use crate::field::FieldLines;
-use crate::{Limits, Method, RequestError, RequestHead, ResponseError, ResponseHead, SyntaxError};
+use crate::{BodyLength, Limits, Method, RequestError, RequestHead, ResponseError, ResponseHead, SyntaxError};
 
 /// How far a parser came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,8 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut RequestHead) -> R
             if let Some(at) = large_field(&head.fields, len, limits) {
                 return Err(RequestError::FieldTooLarge { at, max: limits.field_bytes_max });
             }
-            gate::admit_request(window, head)?;
+            // RFC 9112 §6.3: a request without a framing field has no body; it is never delimited by close.
+            gate::admit_request(window, head, BodyLength::None)?;
             Ok(parsed)
         }
         Parsed::Partial => partial(bytes, limits).ok_or(RequestError::HeadTooLarge { max: limits.head_bytes_max }),
@@ -77,7 +78,7 @@ pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut ResponseHead) ->
             if let Some(at) = large_field(&head.fields, len, limits) {
                 return Err(ResponseError::FieldTooLarge { at, max: limits.field_bytes_max });
             }
-            gate::admit_response(window, head)?;
+            gate::admit_response(window, head, BodyLength::UntilClose)?;
             Ok(parsed)
         }
         Parsed::Partial => partial(bytes, limits).ok_or(ResponseError::HeadTooLarge { max: limits.head_bytes_max }),

@@ -5,12 +5,12 @@
 //! need nothing special: their bytes wait in the caller's buffer until `next` says [`Next::KeepAlive`]. A caller that wants to know
 //! them sooner reads their heads itself, and has each [taken up](ServerConnection::take_up) in its turn.
 
-use super::body::{Decoded, Decoder, Trailers};
+use super::body::{Decoded, Decoder};
 use super::edits::Edits;
 use super::encode::{DataFraming, Encoder, OutputError};
 use super::read::{HeadScan, Parsed, parse_request};
 use super::write::{self, ConnectionOption, ResponseFraming};
-use crate::{BodyError, BodyLength, Limits, Method, RequestError, RequestHead, ResponseHead, Version};
+use crate::{BodyError, BodyLength, Limits, Method, RequestError, RequestHead, ResponseHead, Trailers, Version};
 
 /// A connection in the role of the server.
 #[derive(Debug)]
@@ -257,7 +257,7 @@ impl ServerConnection {
         body: BodyLength,
     ) {
         assert!(!head.is_informational(), "a final response has a status of 200 or above");
-        let framing = self.framing(head.status(), body);
+        let framing = ResponseFraming::of(self.method, self.version, head.status(), body);
         self.begin_response(framing);
         write::write_response(out, head, bytes, edits, framing, self.connection_option());
     }
@@ -280,7 +280,7 @@ impl ServerConnection {
     pub fn write_own(&mut self, out: &mut Vec<u8>, status: u16, content_type: &str, body: &[u8], edits: &Edits) {
         assert!((200..1000).contains(&status), "a final response has a status of 200 or above");
         let length = BodyLength::Exact(body.len() as u64);
-        let framing = self.framing(status, length);
+        let framing = ResponseFraming::of(self.method, self.version, status, length);
         self.begin_response(framing);
         write::write_status(out, status, content_type, body.len() as u64, edits, self.connection_option());
         if matches!(framing, ResponseFraming::Exact(_)) {
@@ -334,21 +334,6 @@ impl ServerConnection {
         Next::KeepAlive
     }
 
-    /// RFC 9112 §6.3, from the sender's side.
-    fn framing(&self, status: u16, body: BodyLength) -> ResponseFraming {
-        match (status, body) {
-            (204, _) => ResponseFraming::None,
-            (200..300, _) if self.method == Method::Connect => ResponseFraming::None,
-            (304, _) => ResponseFraming::Described,
-            _ if self.method == Method::Head => ResponseFraming::Described,
-            (_, BodyLength::None) => ResponseFraming::Exact(0),
-            (_, BodyLength::Exact(length)) => ResponseFraming::Exact(length),
-            // RFC 9112 §6.1: a client of HTTP/1.0 does not know chunks.
-            _ if self.version == Version::Http10 => ResponseFraming::UntilClose,
-            _ => ResponseFraming::Chunked,
-        }
-    }
-
     fn begin_response(&mut self, framing: ResponseFraming) {
         assert!(self.state == State::Awaited, "one final response to a request");
         self.state = State::Sending;
@@ -371,7 +356,7 @@ impl ServerConnection {
         match (self.persistent, self.version) {
             (false, _) => ConnectionOption::Close,
             (true, Version::Http10) => ConnectionOption::KeepAlive,
-            (true, Version::Http11) => ConnectionOption::None,
+            (true, _) => ConnectionOption::None,
         }
     }
 }

@@ -5,9 +5,8 @@
 //! knows, never from what a peer claimed.
 
 use super::edits::{Edits, RESERVED};
-use crate::field::FieldLines;
-use crate::head::ConnectionOptions;
-use crate::{BodyLength, Field, FieldName, FieldNames, RequestHead, ResponseHead, Target, Version};
+use crate::selection::Selection;
+use crate::{BodyLength, FieldName, Method, RequestHead, ResponseHead, Target, Version};
 
 pub use super::encode::{CRLF, ChunkSize, DataFraming, LAST_CHUNK, OutputError, write_trailers};
 
@@ -38,8 +37,25 @@ pub enum ResponseFraming {
     UntilClose,
 }
 
-const CONTENT_LENGTH: FieldNames = FieldNames::of(&[FieldName::ContentLength]);
-const TRAILER: FieldNames = FieldNames::of(&[FieldName::Trailer]);
+impl ResponseFraming {
+    /// How a response of that status, whose body has that length as far as its sender said, is framed for a client of that
+    /// version who asked by that method. In HTTP/2, where frames tell the end of every body, `Chunked` only means that nothing
+    /// is said about its length. RFC 9112 §6.3, from the sender's side
+    #[must_use]
+    pub fn of(method: Method, version: Version, status: u16, body: BodyLength) -> ResponseFraming {
+        match (status, body) {
+            (100..200 | 204, _) => ResponseFraming::None,
+            (200..300, _) if method == Method::Connect => ResponseFraming::None,
+            (304, _) => ResponseFraming::Described,
+            _ if method == Method::Head => ResponseFraming::Described,
+            (_, BodyLength::None) => ResponseFraming::Exact(0),
+            (_, BodyLength::Exact(length)) => ResponseFraming::Exact(length),
+            // RFC 9112 §6.1: a client of HTTP/1.0 does not know chunks.
+            _ if version == Version::Http10 => ResponseFraming::UntilClose,
+            _ => ResponseFraming::Chunked,
+        }
+    }
+}
 
 /// Appends a request's head as HTTP/1.1: Host first, then the target in the form that an origin server expects, then
 /// what is left of the fields, the edits, and the framing that `head` has.
@@ -61,15 +77,8 @@ pub fn write_request(
     out.extend_from_slice(head.authority.map_or(fallback_authority, |authority| authority.of(bytes)));
     out.extend_from_slice(CRLF);
 
-    let mut removed = head.connection.removed().union(edits.removed()).with(FieldName::Host);
-    if head.body != BodyLength::Chunked {
-        removed = removed.union(TRAILER);
-    }
-    if head.version == Version::Http10 {
-        // RFC 9110 §10.1.1: there it means nothing, and the server behind us would take it for ours.
-        removed.insert(FieldName::Expect);
-    }
-    write_fields(out, &head.fields, bytes, removed, &head.connection, edits);
+    let selection = Selection::of_request(head, bytes, edits, head.body == BodyLength::Chunked);
+    write_fields(out, &selection, edits);
     if head.body == BodyLength::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -85,8 +94,7 @@ pub fn write_request(
 pub fn write_switch(out: &mut Vec<u8>, head: &ResponseHead, bytes: &[u8], edits: &Edits) {
     debug_assert!(head.status == 101);
     out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
-    let removed = head.connection.removed().union(edits.removed()).union(CONTENT_LENGTH).union(TRAILER);
-    write_fields(out, &head.fields, bytes, removed, &head.connection, edits);
+    write_fields(out, &Selection::of_response(head, bytes, edits, ResponseFraming::None, false), edits);
     write_upgrade(out, head.value(FieldName::Upgrade, bytes).unwrap_or_default());
     out.extend_from_slice(CRLF);
 }
@@ -107,21 +115,12 @@ pub fn write_response(
     out.extend_from_slice(head.reason.of(bytes));
     out.extend_from_slice(CRLF);
 
-    let mut removed = head.connection.removed().union(edits.removed());
-    let length_kept = match framing {
-        ResponseFraming::Described => true,
-        ResponseFraming::Exact(length) => head.framing == BodyLength::Exact(length),
-        _ => false,
-    };
-    if !length_kept {
-        removed = removed.union(CONTENT_LENGTH);
-    }
-    if framing != ResponseFraming::Chunked {
-        removed = removed.union(TRAILER);
-    }
-    write_fields(out, &head.fields, bytes, removed, &head.connection, edits);
+    let selection = Selection::of_response(head, bytes, edits, framing, framing == ResponseFraming::Chunked);
+    write_fields(out, &selection, edits);
     match framing {
-        ResponseFraming::Exact(length) if !length_kept => write_content_length(out, length),
+        ResponseFraming::Exact(length) if !selection.keeps(FieldName::ContentLength) => {
+            write_content_length(out, length)
+        }
         ResponseFraming::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
@@ -189,27 +188,14 @@ fn write_request_target(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
     }
 }
 
-/// Copies the fields that are neither in `removed` nor left out by name, run by run, and adds the edits' lines.
+/// Copies the fields that are selected, run by run, and adds the edits' lines.
 #[inline]
-fn write_fields(
-    out: &mut Vec<u8>,
-    fields: &FieldLines,
-    bytes: &[u8],
-    removed: FieldNames,
-    options: &ConnectionOptions,
-    edits: &Edits,
-) {
-    let by_name = edits.removes_others() || !options.others.is_empty();
-    let left_out = |field: &Field| {
-        removed.contains(field.token)
-            || (by_name
-                && field.token == FieldName::Other
-                && (options.names(field, bytes) || edits.removes_other(field, bytes)))
-    };
-    if let (Some(first), Some(last)) = (fields.lines.first(), fields.lines.last()) {
+fn write_fields(out: &mut Vec<u8>, selection: &Selection<'_>, edits: &Edits) {
+    let (lines, bytes) = (selection.lines(), selection.bytes());
+    if let (Some(first), Some(last)) = (lines.first(), lines.last()) {
         let mut run_start = first.line.start as usize;
-        if by_name || !fields.present.intersection(removed).is_empty() {
-            for field in fields.lines.iter().filter(|field| left_out(field)) {
+        if !selection.is_everything() {
+            for field in lines.iter().filter(|field| selection.leaves_out(field)) {
                 out.extend_from_slice(&bytes[run_start..field.line.start as usize]);
                 run_start = field.line.end as usize;
             }
@@ -236,29 +222,44 @@ fn write_upgrade(out: &mut Vec<u8>, protocol: &[u8]) {
 
 fn write_content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
-    write_decimal(out, length);
+    out.extend_from_slice(Decimal::new(length).as_bytes());
     out.extend_from_slice(CRLF);
 }
 
-/// Three digits.
 fn write_status_code(out: &mut Vec<u8>, status: u16) {
-    let digit = |value: u16| b'0' + (value % 10) as u8;
-    out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status)]);
+    out.extend_from_slice(&status_digits(status));
 }
 
-fn write_decimal(out: &mut Vec<u8>, value: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = value;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
+/// The three digits of a status code.
+#[inline]
+pub(crate) fn status_digits(status: u16) -> [u8; 3] {
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    [digit(status / 100), digit(status / 10), digit(status)]
+}
+
+/// A number in decimal.
+pub(crate) struct Decimal {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    pub(crate) fn new(value: u64) -> Decimal {
+        let mut decimal = Decimal { digits: [0; 20], start: 20 };
+        let mut rest = value;
+        loop {
+            decimal.start -= 1;
+            decimal.digits[decimal.start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return decimal;
+            }
         }
     }
-    out.extend_from_slice(&digits[start..]);
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
 }
 
 /// The reason phrase of a status code that this proxy answers with itself; empty for others, as the grammar allows.

@@ -199,12 +199,13 @@ impl RequestHead {
         members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
     }
 
-    /// Whether the client asks to switch protocols: an Upgrade field that Connection names. RFC 9110 §7.8
+    /// Whether the client asks to switch protocols: an Upgrade field that Connection names (RFC 9110 §7.8), or an extended
+    /// CONNECT of HTTP/2, which is read as one (RFC 8441 §4).
     #[must_use]
     pub fn upgrade(&self) -> bool {
         let upgrade = FieldName::Upgrade;
         // A server ignores an Upgrade in an HTTP/1.0 request.
-        self.version == Version::Http11
+        self.version != Version::Http10
             && self.connection.known.contains(upgrade)
             && self.fields.present.contains(upgrade)
     }
