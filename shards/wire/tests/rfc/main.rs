@@ -1,4 +1,4 @@
-//! What the crate promises, section by section of RFC 9112 and RFC 9110 and of what may stand ahead of HTTP, then as properties over
+//! What the crate promises, section by section of RFC 9112, 9113, 9110 and 7541 and of what may stand ahead of HTTP, then as properties over
 //! generated messages.
 //! One binary: the modules share the tables' readers below.
 
@@ -6,8 +6,13 @@
 extern crate ringway_wire as wire;
 
 mod detect;
+mod hpack;
+mod hpack_properties;
+mod hpack_python;
 mod properties;
 mod proxy_protocol;
+mod rfc7541_c_examples;
+mod rfc7541_hpack;
 mod rfc9110_10_expect;
 mod rfc9110_7_forwarding;
 mod rfc9112_2_message;
@@ -17,6 +22,9 @@ mod rfc9112_5_fields;
 mod rfc9112_6_framing;
 mod rfc9112_7_chunked;
 mod rfc9112_9_connections;
+mod rfc9113_8_requests;
+mod rfc9113_8_responses;
+mod rfc9113_8_writing;
 mod security;
 mod tls_hello;
 
