@@ -21,7 +21,8 @@
 //!   of the two ends of a connection;
 //! - [`hpack`] and [`h2`]: HTTP/2 on the wire. A block of compressed fields becomes the text of a head of HTTP/1 and the same
 //!   trusted heads, [`h2::gate`], and those become blocks, [`h2::write`], so that nothing behind them knows two forms of a
-//!   message;
+//!   message. [`h2::frame`] has a file for each kind of frame, and [`h2::Connection`] is the state machine of either end of a
+//!   connection;
 //! - `selection`: which fields of a head are passed on, in either version;
 //! - [`detect`]: what the first bytes of a connection begin; [`proxy_protocol`] and [`tls_hello`]: what may stand ahead of the
 //!   first message, who the connection was opened for and which server a TLS client asks for;

@@ -1,4 +1,4 @@
-//! What the crate promises, section by section of RFC 9112, 9113, 9110 and 7541 and of what may stand ahead of HTTP, then as properties over
+//! What the crate promises, section by section of RFC 9112, 9113, 9218, 9110 and 7541 and of what may stand ahead of HTTP, then as properties over
 //! generated messages.
 //! One binary: the modules share the tables' readers below.
 
@@ -6,6 +6,9 @@
 extern crate ringway_wire as wire;
 
 mod detect;
+mod h2_budgets;
+mod h2_end;
+mod h2_pair;
 mod hpack;
 mod hpack_properties;
 mod hpack_python;
@@ -22,9 +25,15 @@ mod rfc9112_5_fields;
 mod rfc9112_6_framing;
 mod rfc9112_7_chunked;
 mod rfc9112_9_connections;
+mod rfc9113_4_frames;
+mod rfc9113_5_1_states;
+mod rfc9113_5_2_flow_control;
+mod rfc9113_6_connection;
+mod rfc9113_8_messages;
 mod rfc9113_8_requests;
 mod rfc9113_8_responses;
 mod rfc9113_8_writing;
+mod rfc9218_priorities;
 mod security;
 mod tls_hello;
 
