@@ -9,7 +9,7 @@
 //! [`acceptor`] (which policy a client meets; [`tickets`], how it comes back) → [`session`] (one connection; the crate's front) → `handshake.rs` (until keys are
 //! agreed on, all by rustls) → `traffic.rs` (records from then on, and the little that peers still tell each other) →
 //! `record.rs` (one record sealed or opened), `pace.rs` (how large records are). [`negotiated`] tells what was agreed on,
-//! [`error`] why a connection has failed.
+//! [`error`] why a connection has failed. [`ocsp`] judges what an issuer says of a certificate.
 //!
 //! # Why records are protected here
 //! rustls's connections copy what they decrypt into memory of their own and what they encrypt out of it, record by record.
@@ -27,6 +27,7 @@ pub mod error;
 mod handshake;
 pub mod identity;
 pub mod negotiated;
+pub mod ocsp;
 mod pace;
 mod provider;
 mod record;

@@ -4,12 +4,14 @@
 //! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body
 //! in pieces against the body in one piece and against a naive decoder, the two ends of a connection against each other,
 //! the answers of a shared connection against the ids of their requests, a line of the PROXY protocol against
-//! one read word by word, a ClientHello against itself in other records, and what a session of TLS gives out against what
+//! one read word by word, a ClientHello against itself in other records, an answer of OCSP
+//! against those that were signed, and what a session of TLS gives out against what
 //! rustls's own connection was given to send.
 
 pub mod chunked;
 pub mod connection;
 pub mod loadgen_response;
+pub mod ocsp;
 pub mod path;
 pub mod pipeline;
 pub mod proxy_protocol;

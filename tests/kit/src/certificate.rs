@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+
+use crate::ocsp::element;
 
 /// An authority, and a folder with its certificate and those that it has signed.
 pub struct Authority {
     folder: TempDir,
-    issuer: Issuer<'static, KeyPair>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
@@ -26,6 +28,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate");
         fs::write(folder.path().join("ca.pem"), certificate.pem()).expect("a file");
+        fs::write(folder.path().join("ca.key"), key.serialize_pem()).expect("a file");
         Authority { folder, issuer: Issuer::new(params, key) }
     }
 
@@ -51,6 +54,35 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         fs::write(&path, certificate.pem() + &key.serialize_pem()).expect("a file");
         path
+    }
+
+    /// The same, with the authority's certificate behind it, and saying that `responder` (`http://host:port/`) answers whether it
+    /// is revoked.
+    ///
+    /// # Panics
+    /// If a name is none.
+    #[must_use]
+    pub fn sign_with_responder(&self, names: &[&str], responder: &str) -> PathBuf {
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let path = self.folder.path().join(format!("{}.pem", names[0]));
+        let mut params = CertificateParams::new(names.clone()).expect("names");
+        params.distinguished_name.push(DnType::CommonName, names[0].clone());
+        // RFC 5280 §4.2.2.1: id-ad-ocsp, and where.
+        let method = element(6, &[&[0x2b, 6, 1, 5, 5, 7, 0x30, 1]]);
+        let access = element(0x30, &[&element(0x30, &[&method, &element(0x86, &[responder.as_bytes()])])]);
+        let access = CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], access);
+        params.custom_extensions.push(access);
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let chain = certificate.pem() + &fs::read_to_string(self.path()).expect("the authority's");
+        fs::write(&path, chain + &key.serialize_pem()).expect("a file");
+        path
+    }
+
+    /// The key of its own certificate.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        self.folder.path().join("ca.key")
     }
 
     /// The folder.

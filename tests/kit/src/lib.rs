@@ -14,7 +14,7 @@
 //! - [`DnsServer`] answers for names as the test says;
 //! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
 //!   what may come of them; [`astray`] asks whether each answer reaches who asked;
-//! - [`Authority`] signs certificates, and [`TlsFront`] speaks TLS for a [`Peer`];
+//! - [`Authority`] signs certificates and, as an [`Ocsp`] responder, says whether they are revoked; [`TlsFront`] speaks TLS for a [`Peer`];
 //! - [`SlowClients`] come by the thousand and send or read a byte a second;
 //! - [`Nginx`], [`PythonServer`] and [`Haproxy`] are servers that we did not write, [`WebSocketServer`] and [`WebSocketClients`] both ends of
 //!   WebSockets, [`Prometheus`] a reader of metrics, and [`Scrape`] a page of
@@ -28,6 +28,7 @@ pub mod deadline;
 pub mod dns;
 pub mod fault;
 pub mod message;
+pub mod ocsp;
 pub mod origin;
 pub mod pattern;
 pub mod peer;
@@ -51,6 +52,7 @@ pub use deadline::{DEADLINE, Gate, eventually};
 pub use dns::DnsServer;
 pub use fault::{Fault, FaultProxy};
 pub use message::{Framing, Head, Message};
+pub use ocsp::{Ocsp, OcspStatus};
 pub use origin::Origin;
 pub use peer::Peer;
 pub use process::Process;
