@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use plan::{Address, Listener};
 use tracing::Level;
 
-use crate::config::{self, Admin, Certs, Discovery, Loaded, Process, Written};
+use crate::config::{self, Admin, Certs, Discovery, Keep, Loaded, Process, Written};
 
 /// A configuration and what the command line changes in it.
 #[derive(Debug, Clone, Default)]
@@ -45,12 +45,12 @@ impl Asked {
         Ok(self.changed(loaded))
     }
 
-    /// Checks a configuration that was read before, whatever is there now, and reads the certificates that it names anew; those
-    /// whose files are wrong are taken from `keep`, if that has them.
+    /// Checks a configuration that was read before, whatever is there now, and reads the certificates that it names anew; what is in
+    /// files that are wrong stays as `keep` says.
     ///
     /// # Errors
     /// When it is not valid any more.
-    pub(crate) fn load_again(&self, written: &Written, keep: Option<&plan::Tls>) -> anyhow::Result<Loaded> {
+    pub(crate) fn load_again(&self, written: &Written, keep: Option<Keep<'_>>) -> anyhow::Result<Loaded> {
         Ok(self.changed(config::load_again(written, self.environment.as_deref(), keep)?))
     }
 

@@ -11,7 +11,7 @@ use plan::access_log::{
     Condition, Field, LogTarget, Piece, Place, Rotation, Share, Syslog, SyslogAddress, SyslogProtocol,
 };
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
-use plan::tls::{Certificate, UpstreamTls};
+use plan::tls::{Certificate, Stapling, UpstreamTls};
 use plan::{
     AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
     Overload, Passthrough, PathPattern, PlainHttp, Plan, Protocols, ProxyProtocol, Retry, Route, SendProxy, Server,
@@ -105,11 +105,15 @@ fn rule(rule: &Passthrough, upstream_name: &str) -> Value {
 fn tls_view(tls: &Tls) -> Value {
     let Tls { hosts, default, policies, tickets } = tls;
     let certificate = |certificate: &Arc<Certificate>| {
-        let Certificate { name, chain, key: _, ocsp, not_after_unix_s } = &**certificate;
+        let Certificate { name, chain, key: _, stapling, not_after_unix_s } = &**certificate;
         json!({
             "name": name,
             "chain": chain.len(),
-            "stapled": ocsp.is_some(),
+            "ocsp": match stapling {
+                Stapling::Off => "off",
+                Stapling::Given(_) => "file",
+                Stapling::Fetched => "fetch",
+            },
             "not_after_unix_s": not_after_unix_s,
         })
     };

@@ -5,9 +5,12 @@
 //! shown to clients as it stands is refused here, with the reason: a key that belongs to no certificate or is
 //! encrypted, a chain out of order, a list of revocations that has expired.
 //!
-//! A reader that is to keep what was good ([`Reader::keeping`]) takes a certificate from the Plan in force where its file has
-//! become wrong: who writes a file badly is told, and served on as before.
+//! A reader that is to keep what was good ([`Reader::keeping`]) takes what was read before where a file has become wrong: who
+//! writes a file badly is told, and served on as before. [`ocsp`] asks issuers of what they have issued.
 
+mod keep;
+mod kept;
+pub(crate) mod ocsp;
 mod pem;
 #[cfg(test)]
 mod tests;
@@ -19,9 +22,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plan::HostPattern;
-use plan::tls::{Certificate, Der, PrivateKey, TicketKey};
+use plan::tls::{Certificate, Der, PrivateKey, Stapling, TicketKey};
 use tls::rustls::{RootCertStore, SignatureAlgorithm};
 
+use keep::Before;
+pub use kept::{Keep, Kept};
 use pem::Contents;
 use x509::Facts;
 
@@ -61,15 +66,19 @@ pub(crate) struct Key {
 /// Reads files, and remembers which.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    /// The certificates to keep where their files are wrong, by their names.
-    kept: HashMap<String, Arc<Certificate>>,
-    /// Whether there may be any.
-    keeps: bool,
-    now_unix_s: i64,
+    /// What stays where files are wrong, if anything is to.
+    before: Option<Before>,
+    pub(crate) now_unix_s: i64,
     /// What this system trusts, once it was read.
     system_roots: Option<Vec<Arc<Der>>>,
     /// The files and folders that were read.
     pub(crate) files: BTreeSet<PathBuf>,
+    /// What was made of them; of those that are wrong, what was before.
+    pub(crate) kept: Kept,
+    /// Files that are wrong, of which something stays.
+    pub(crate) broken: BTreeSet<PathBuf>,
+    /// What came of the answers of OCSP that were read, each in a word.
+    pub(crate) answers: Vec<&'static str>,
     /// What is to be told though it is no error.
     pub(crate) warnings: Vec<String>,
     /// The same of certificates that have expired or will soon.
@@ -96,13 +105,6 @@ impl Reader {
         Reader { now_unix_s: now.as_secs().try_into().unwrap_or(i64::MAX), ..Reader::default() }
     }
 
-    /// A reader that keeps the certificates of `tls` where their files are wrong now.
-    pub(crate) fn keeping(tls: &plan::Tls) -> Reader {
-        let certificates = tls.hosts.iter().flat_map(|host| &host.certificates);
-        let kept = certificates.map(|certificate| (certificate.name.clone(), Arc::clone(certificate))).collect();
-        Reader { kept, keeps: true, ..Reader::new() }
-    }
-
     /// The keys in a file. One whose file is wrong is missing from the certificate that it belongs to: a reader that keeps
     /// those says so by a warning alone.
     pub(crate) fn keys(&mut self, path: &Path) -> Result<Vec<Key>, Trouble> {
@@ -113,8 +115,8 @@ impl Reader {
             false => known(path, contents.keys),
         });
         match read {
-            Err(trouble) if self.keeps => {
-                self.warnings.push(trouble.to_string());
+            Err(trouble) if self.keeps() => {
+                self.goes_without(trouble);
                 Ok(Vec::new())
             }
             read => read,
@@ -131,7 +133,7 @@ impl Reader {
         match read {
             Ok((found, facts)) => {
                 self.judge_times(path, &facts);
-                Ok(found)
+                Ok(self.noted(found))
             }
             Err(trouble) => self.keep(path, trouble),
         }
@@ -142,12 +144,19 @@ impl Reader {
     ///
     /// A second one for the same names is no error: it is told, and the one that is valid longest is used.
     pub(crate) fn folder(&mut self, path: &Path) -> Result<Vec<Found>, Vec<Trouble>> {
-        let files = self.listed(path).map_err(|trouble| vec![trouble])?;
+        let files = self.listed(path).or_else(|trouble| match self.gone(path, &[]) {
+            gone if gone.is_empty() => Err(vec![trouble]),
+            gone => Ok(gone),
+        })?;
+        let gone = self.gone(path, &files);
         let (mut found, mut keys, mut chains, mut troubles) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for file in files {
+        for file in files.into_iter().chain(gone) {
             let read = self.read(&file).and_then(|contents| {
                 keys.extend(known(&file, contents.keys)?);
-                Ok(contents.certificates)
+                match contents.certificates.is_empty() && self.certificate_before(&file).is_some() {
+                    true => Err(trouble(&file, "there is no certificate in it")),
+                    false => Ok(contents.certificates),
+                }
             });
             match read {
                 Ok(certificates) if certificates.is_empty() => {}
@@ -155,7 +164,7 @@ impl Reader {
                 Err(trouble) => match self.keep(&file, trouble) {
                     Ok(kept) => found.push(kept),
                     // A file that was wrong from the start is no reason to go without the others.
-                    Err(trouble) if self.keeps => self.warnings.push(trouble.to_string()),
+                    Err(trouble) if self.keeps() => self.goes_without(trouble),
                     Err(trouble) => troubles.push(trouble),
                 },
             }
@@ -181,11 +190,11 @@ impl Reader {
             match one(&file, chain, key.into_iter()) {
                 Ok((certificate, facts)) => {
                     self.judge_times(&file, &facts);
-                    found.push(certificate);
+                    found.push(self.noted(certificate));
                 }
                 Err(trouble) => match self.keep(&file, trouble) {
                     Ok(kept) => found.push(kept),
-                    Err(trouble) if self.keeps => self.warnings.push(trouble.to_string()),
+                    Err(trouble) if self.keeps() => self.goes_without(trouble),
                     Err(trouble) => troubles.push(trouble),
                 },
             }
@@ -198,6 +207,13 @@ impl Reader {
 
     /// The certificates in a file that others are judged by. All have to be there, be those of authorities, and be valid.
     pub(crate) fn authorities(&mut self, path: &Path) -> Result<Vec<Arc<Der>>, Trouble> {
+        let read = self.read_authorities(path);
+        let authorities = self.or_before(path, read, |kept| kept.authorities.get(path))?;
+        self.kept.authorities.insert(path.to_owned(), authorities.clone());
+        Ok(authorities)
+    }
+
+    fn read_authorities(&mut self, path: &Path) -> Result<Vec<Arc<Der>>, Trouble> {
         let contents = self.read(path)?;
         if contents.certificates.is_empty() {
             return Err(trouble(path, "there is no certificate in it"));
@@ -241,6 +257,14 @@ impl Reader {
     /// The lists of revocations in a file. They have to be those of one of `authorities`, and not to have expired: clients would
     /// all be refused.
     pub(crate) fn revocations(&mut self, path: &Path, authorities: &[Arc<Der>]) -> Result<Vec<Arc<Der>>, Trouble> {
+        let read = self.read_revocations(path, authorities);
+        // A list that has expired since refuses every client, as it did before.
+        let lists = self.or_before(path, read, |kept| kept.revocations.get(path))?;
+        self.kept.revocations.insert(path.to_owned(), lists.clone());
+        Ok(lists)
+    }
+
+    fn read_revocations(&mut self, path: &Path, authorities: &[Arc<Der>]) -> Result<Vec<Arc<Der>>, Trouble> {
         let contents = self.read(path)?;
         if contents.revocations.is_empty() {
             let none = trouble(path, "there is no list of revocations in it");
@@ -268,12 +292,25 @@ impl Reader {
     /// The key in a file of 32, 48 or 80 random bytes: what nginx takes is good here too.
     pub(crate) fn ticket_key(&mut self, path: &Path) -> Result<TicketKey, Trouble> {
         self.note(path);
+        let read = pem::contents(path).and_then(|bytes| match bytes.len() {
+            32 | 48 | 80 => Ok(tls::tickets::key_of(&bytes)),
+            length => Err(trouble(path, format!("{length} bytes are no ticket key"))
+                .because("32, 48 or 80 random bytes are: `openssl rand 48 > ticket.key`")),
+        });
+        let key = self.or_before(path, read, |kept| kept.ticket_keys.get(path))?;
+        self.kept.ticket_keys.insert(path.to_owned(), key.clone());
+        Ok(key)
+    }
+
+    /// The answer of OCSP in a file, in DER. What it is worth is not looked at.
+    pub(crate) fn answer(&mut self, path: &Path) -> Result<Vec<u8>, Trouble> {
+        self.note(path);
         let bytes = pem::contents(path)?;
-        if ![32, 48, 80].contains(&bytes.len()) {
-            let wrong = trouble(path, format!("{} bytes are no ticket key", bytes.len()));
-            return Err(wrong.because("32, 48 or 80 random bytes are: `openssl rand 48 > ticket.key`"));
+        if bytes.len() > tls::ocsp::ANSWER_BYTES_MAX {
+            let large = trouble(path, format!("{} bytes are too many for an answer of OCSP", bytes.len()));
+            return Err(large.because(format!("clients are shown {} at most", tls::ocsp::ANSWER_BYTES_MAX)));
         }
-        Ok(tls::tickets::key_of(&bytes))
+        Ok(bytes)
     }
 
     fn read(&mut self, path: &Path) -> Result<Contents, Trouble> {
@@ -311,15 +348,6 @@ impl Reader {
         Ok(files)
     }
 
-    /// The certificate that was read from `path` when it was right, if it is to be kept.
-    fn keep(&mut self, path: &Path, trouble: Trouble) -> Result<Found, Trouble> {
-        let Some(kept) = self.kept.get(&path.display().to_string()) else { return Err(trouble) };
-        let certified = tls::certify(kept).map_err(|error| refused(path, &error))?;
-        let Ok(facts) = Facts::of(&kept.chain[0].0) else { return Err(trouble) };
-        self.warnings.push(format!("{trouble}; what was read before is shown on"));
-        Ok(Found { certificate: Arc::clone(kept), names: facts.names, algorithm: certified.key.algorithm() })
-    }
-
     fn judge_times(&mut self, path: &Path, facts: &Facts) {
         let left_s = facts.not_after_unix_s.saturating_sub(self.now_unix_s);
         let lifetime_s = facts.not_after_unix_s.saturating_sub(facts.not_before_unix_s);
@@ -355,7 +383,7 @@ pub(crate) fn expiring(tls: &plan::Tls, now: SystemTime) -> Vec<String> {
 }
 
 impl Trouble {
-    fn because(mut self, note: impl Into<String>) -> Trouble {
+    pub(crate) fn because(mut self, note: impl Into<String>) -> Trouble {
         self.note = Some(note.into());
         self
     }
@@ -368,7 +396,7 @@ impl std::fmt::Display for Trouble {
     }
 }
 
-fn trouble(path: &Path, message: impl Into<String>) -> Trouble {
+pub(crate) fn trouble(path: &Path, message: impl Into<String>) -> Trouble {
     Trouble { path: path.to_owned(), message: message.into(), note: None }
 }
 
@@ -412,7 +440,7 @@ fn one<'k>(path: &Path, chain: Vec<Vec<u8>>, keys: impl Iterator<Item = &'k Key>
         name: path.display().to_string(),
         chain: chain.into_iter().map(|der| Der(der.into())).collect(),
         key: key.key.clone(),
-        ocsp: None,
+        stapling: Stapling::Off,
         not_after_unix_s: leaf.not_after_unix_s,
     };
     let certified = tls::certify(&certificate).map_err(|error| refused(path, &error))?;

@@ -103,21 +103,47 @@ fn a_file_that_has_become_wrong_leaves_its_certificate_as_it_was() {
     let path = folder.path().join("x.pem");
     let (certificate, key) = pair(&authority, &["a.example"], 2099);
     fs::write(&path, certificate + &key).unwrap();
-    let found = Reader::new().certificate(&path, &[]).unwrap();
-    let host = plan::tls::Host {
-        names: found.names.clone(),
-        certificates: vec![Arc::clone(&found.certificate)],
-        policy: plan::tls::PolicyId(0),
-    };
-    let tls = plan::Tls { hosts: vec![host], default: None, policies: Vec::new(), tickets: None };
+    let mut first = Reader::new();
+    let found = first.certificate(&path, &[]).unwrap();
     fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
     assert!(Reader::new().certificate(&path, &[]).is_err());
-    let mut reader = Reader::keeping(&tls);
+    let mut reader = Reader::keeping(Keep::Certificates(&first.kept));
     assert_eq!(reader.certificate(&path, &[]).unwrap().certificate, found.certificate);
     assert!(reader.warnings[0].contains("x.pem: it is no PEM file"), "{:?}", reader.warnings);
-    let mut reader = Reader::keeping(&tls);
+    assert_eq!(reader.broken.len(), 1);
+    let mut reader = Reader::keeping(Keep::Certificates(&reader.kept));
     assert_eq!(reader.folder(folder.path()).unwrap()[0].certificate, found.certificate);
     assert_eq!(reader.warnings.len(), 1);
+}
+
+#[test]
+fn who_takes_the_place_of_a_fallen_worker_has_what_that_had() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), authority());
+    let [site, ca, ticket] = ["x.pem", "ca.crt", "ticket.key"].map(|name| folder.path().join(name));
+    let (certificate, key) = pair(&authority, &["a.example"], 2099);
+    fs::write(&site, certificate + &key).unwrap();
+    fs::write(&ca, authority.pem()).unwrap();
+    fs::write(&ticket, [7; 48]).unwrap();
+    let read = |reader: &mut Reader| {
+        let site = reader.certificate(&site, &[])?.certificate;
+        Ok::<_, Trouble>((site, reader.authorities(&ca)?, reader.ticket_key(&ticket)?))
+    };
+    let mut first = Reader::new();
+    let all = read(&mut first).unwrap();
+    // Through the supervisor's hands.
+    let kept: Kept = serde_json::from_str(&serde_json::to_string(&first.kept).unwrap()).unwrap();
+    assert!(!format!("{kept:?}").contains("BEGIN"));
+    for file in [&site, &ca, &ticket] {
+        fs::write(file, "nothing").unwrap();
+    }
+    let mut heir = Reader::keeping(Keep::All(&kept));
+    assert_eq!(read(&mut heir).unwrap(), all);
+    assert_eq!(heir.broken.len(), 3);
+    // While somebody serves, what clients are judged by has to be right.
+    assert!(read(&mut Reader::keeping(Keep::Certificates(&kept))).unwrap_err().path == ca);
+    fs::remove_dir_all(folder.path()).unwrap();
+    let mut heir = Reader::keeping(Keep::All(&kept));
+    assert_eq!(heir.folder(folder.path()).unwrap()[0].certificate, all.0);
 }
 
 #[test]

@@ -100,7 +100,11 @@ fn certificates(text: &mut String, status: &Status) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let days = (until - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(24 * 60 * 60);
         let expires = if days < 0 { "has expired".to_owned() } else { format!("expires in {days} days") };
-        line!(text, "  certificates {}; the first {expires}: {name}", told.count);
+        let stapled = match told.to_staple {
+            0 => String::new(),
+            wanted => format!(", {} of {wanted} stapled", told.stapled),
+        };
+        line!(text, "  certificates {}{stapled}; the first {expires}: {name}", told.count);
     }
     for warning in &told.warnings {
         line!(text, "              {warning}");

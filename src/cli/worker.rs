@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::ServeArgs;
 use super::serve::{asked, run};
+use crate::config::Keep;
 use crate::control::Assignment;
 use crate::{supervisor, telemetry};
 
@@ -21,8 +22,9 @@ pub(super) fn worker(args: ServeArgs) -> ExitCode {
         }
     };
     let served = asked(args).and_then(|asked| {
-        let loaded = match &assignment.written {
-            Some(written) => asked.load_again(written, None)?,
+        let loaded = match &assignment.handed {
+            // Files with certificates may have become wrong meanwhile: whoever served before did so without them.
+            Some(handed) => asked.load_again(&handed.written, Some(Keep::All(&handed.kept)))?,
             None => asked.load()?,
         };
         telemetry::log::start(loaded.log_level)?;

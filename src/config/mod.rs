@@ -41,6 +41,7 @@ use toml::de::DeTable;
 
 pub use crate::admin::{Admin, AdminAddress};
 use crate::certs::Reader;
+pub use crate::certs::{Keep, Kept};
 pub use crate::discovery::{Discovery, Name};
 pub use diagnostic::Report;
 use diagnostic::{Problems, Span};
@@ -81,6 +82,12 @@ pub(crate) struct Certs {
     pub(crate) warnings: Vec<String>,
     /// The same of certificates that have expired or will soon, as things stood then.
     pub(crate) expiring: Vec<String>,
+    /// What was made of the files.
+    pub(crate) kept: Kept,
+    /// How many of them are wrong, so that what was read before goes on.
+    pub(crate) broken: usize,
+    /// What came of the answers of OCSP in them, each in a word.
+    pub(crate) answers: Vec<&'static str>,
 }
 
 impl Certs {
@@ -120,8 +127,8 @@ pub struct Surroundings<'a> {
     pub variables: &'a dyn Fn(&str) -> Option<OsString>,
     /// Number of shards where it names none.
     pub cores: u16,
-    /// The certificates that are kept where their files are wrong; without them, that is an error.
-    pub keep: Option<&'a plan::Tls>,
+    /// What stays as it was where files with certificates are wrong; without it, that is an error.
+    pub keep: Option<Keep<'a>>,
 }
 
 impl<'a> Surroundings<'a> {
@@ -165,15 +172,15 @@ pub fn load_in(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, E
     with_sources(path, surroundings, |understood| understood.loaded)
 }
 
-/// Checks what [`load`] has read before, whatever has become of the files. Certificates are read anew; those whose files are wrong
-/// are taken from `keep`, if that has them.
+/// Checks what [`load`] has read before, whatever has become of the files. Certificates are read anew; what is in files that
+/// are wrong stays as `keep` says.
 ///
 /// # Errors
 /// When it is not valid any more: it was read in other surroundings, or names files that are not as they were.
 pub(crate) fn load_again(
     written: &Written,
     environment: Option<&str>,
-    keep: Option<&plan::Tls>,
+    keep: Option<Keep<'_>>,
 ) -> Result<Loaded, Errors> {
     let surroundings = Surroundings { keep, ..Surroundings::of_process(environment) };
     understand(Sources::of_written(written), Problems::default(), &surroundings, |understood| understood.loaded)
@@ -266,7 +273,8 @@ fn understood<'s>(
     let mut files = Files { reader: &mut reader, folder_of: &folder_of };
     let mut loaded = lower::lower(&file, surroundings.cores, &mut files, problems)?;
     loaded.written = sources.written();
-    loaded.certs = Certs { files: reader.files, warnings: reader.warnings, expiring: reader.expiring };
+    let Reader { files, warnings, expiring, kept, broken, answers, .. } = reader;
+    loaded.certs = Certs { files, warnings, expiring, kept, broken: broken.len(), answers };
     Some(Understood { sources, document, origins, loaded })
 }
 

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use engine::Connectors;
 use plan::Plan;
-use plan::tls::{Tickets, UpstreamTls};
+use plan::tls::{Certificate, Tickets, UpstreamTls};
 use tls::{Acceptor, Connector, TicketKeys};
 
+use super::heritage::LeftTickets;
+use super::stapling::Stapling;
 use crate::certs;
 
 /// How often is told that a certificate expires soon.
@@ -24,9 +26,10 @@ pub(super) struct Parties {
     pub(super) connectors: Connectors,
 }
 
-/// The acceptor in force, and the keys of its tickets.
-#[derive(Debug, Default)]
+/// The acceptor in force, the keys of its tickets, and the answers that it shows with its certificates.
+#[derive(Debug)]
 pub(super) struct Handshakes {
+    pub(super) stapling: Stapling,
     acceptor: Option<Arc<Acceptor>>,
     /// The connectors in force, by what they were made of.
     connectors: HashMap<String, (Arc<UpstreamTls>, Connector)>,
@@ -45,15 +48,38 @@ struct Drawn {
 }
 
 impl Handshakes {
+    /// None yet. Tickets are made with the keys that were `left` by the generation before this one, if it did.
+    pub(super) fn new(left: Option<&LeftTickets>) -> Handshakes {
+        let drawn = left.and_then(LeftTickets::take).map(|(keys, age)| {
+            let now = Instant::now();
+            Drawn { keys, at: now.checked_sub(age).unwrap_or(now) }
+        });
+        Handshakes {
+            stapling: Stapling::new(),
+            acceptor: None,
+            connectors: HashMap::new(),
+            drawn,
+            retired: Vec::new(),
+            warned: None,
+        }
+    }
+
+    /// The keys that tickets are made with, for the next generation.
+    pub(super) fn left_tickets(&self) -> Option<LeftTickets> {
+        self.drawn.as_ref().map(|drawn| LeftTickets::new(&drawn.keys, drawn.at.elapsed()))
+    }
+
     /// The acceptor for `plan`, if it has TLS, and its connectors. The next ones are made of what they have in common with these.
     pub(super) fn prepare(&mut self, plan: &Plan) -> anyhow::Result<Parties> {
         let connectors = self.connectors(plan)?;
         self.retired.retain(|acceptor| Arc::strong_count(acceptor) > 1);
+        let now_unix_s = self.stapling.follow(plan.tls.as_ref());
         let next = match &plan.tls {
             None => None,
             Some(policy) => {
                 let keys = policy.tickets.as_ref().map(|tickets| self.keys(tickets));
-                Some(Arc::new(Acceptor::new(policy, keys.as_ref(), self.acceptor.as_deref())?))
+                let staples = |certificate: &Certificate| self.stapling.staple(certificate, now_unix_s);
+                Some(Arc::new(Acceptor::stapling(policy, keys.as_ref(), &staples, self.acceptor.as_deref())?))
             }
         };
         self.retired.extend(std::mem::replace(&mut self.acceptor, next.clone()));

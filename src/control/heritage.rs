@@ -1,13 +1,19 @@
 //! What one generation leaves to the next: counters, so that what is counted does not fall; what its shards have learned of
-//! the servers; the addresses behind names, so that a worker that takes the place of a fallen one need not wait for the DNS.
+//! the servers; the addresses behind names, so that a worker that takes the place of a fallen one need not wait for the DNS;
+//! the keys of session tickets, so that clients come back with what they were given before.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use engine::{Condition, ServerHealth};
 use plan::Address;
+use plan::tls::TicketKey;
 use serde::{Deserialize, Serialize};
+use tls::TicketKeys;
 
 use crate::discovery::Drains;
 use crate::telemetry::metrics::Carried;
@@ -29,6 +35,38 @@ pub(crate) struct Heritage {
     pub(crate) drains: Drains,
     /// What is counted by listener, route, upstream and server.
     pub(crate) metrics: Carried,
+    /// The keys of session tickets, where they were drawn at random.
+    pub(crate) tickets: Option<LeftTickets>,
+}
+
+/// Keys of session tickets. They are never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeftTickets {
+    /// In base64, the one that makes tickets first.
+    keys: Vec<String>,
+    /// For how long that one has.
+    age_ms: u64,
+}
+
+impl fmt::Debug for LeftTickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LeftTickets(…)")
+    }
+}
+
+impl LeftTickets {
+    /// `keys`, the first of which has made tickets for so long.
+    pub(super) fn new(keys: &TicketKeys, age: Duration) -> LeftTickets {
+        let keys = keys.secret_keys().iter().map(|key| BASE64.encode(key.0));
+        LeftTickets { keys: keys.collect(), age_ms: age.as_millis() as u64 }
+    }
+
+    /// The same; `None` if they are no keys.
+    pub(super) fn take(&self) -> Option<(TicketKeys, Duration)> {
+        let key = |text: &String| Some(TicketKey(BASE64.decode(text).ok()?.try_into().ok()?));
+        let keys: Vec<TicketKey> = self.keys.iter().map(key).collect::<Option<_>>()?;
+        Some((TicketKeys::given(&keys)?, Duration::from_millis(self.age_ms)))
+    }
 }
 
 /// What a shard has learned of a server.
@@ -115,6 +153,18 @@ mod tests {
             assert_eq!(read.of_shard(7), [health]);
         }
         assert_eq!(serde_json::from_str::<Heritage>("{\"later\": 1}").unwrap(), Heritage::default());
+    }
+
+    #[test]
+    fn ticket_keys_survive_the_way_and_are_not_shown() {
+        let keys = TicketKeys::random().rotated();
+        let left = LeftTickets::new(&keys, Duration::from_secs(90));
+        let heritage = Heritage { tickets: Some(left), ..Heritage::default() };
+        let text = serde_json::to_string(&heritage).unwrap();
+        let read: Heritage = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.tickets.unwrap().take(), Some((keys.clone(), Duration::from_secs(90))));
+        let secret = BASE64.encode(keys.secret_keys()[0].0);
+        assert!(text.contains(&secret) && !format!("{heritage:?}").contains(&secret));
     }
 
     #[test]

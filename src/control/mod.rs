@@ -12,6 +12,7 @@ mod orders;
 mod panics;
 mod parent;
 mod reload;
+mod stapling;
 mod status;
 mod survey;
 mod watch;
@@ -38,6 +39,7 @@ use handshakes::Handshakes;
 use orders::{Order, Orders};
 use parent::{Parent, Wish};
 use reload::{Prepared, Read, Reading};
+use stapling::Answered;
 use watch::Watch;
 
 pub(crate) use handle::{DrainOrder, Ending, Handle, ReloadOutcome, Request, UpgradeOutcome};
@@ -170,6 +172,7 @@ enum Turn {
     Read(Result<Box<Prepared>, String>),
     Changed,
     CertsChanged,
+    Answered(Answered),
     Pulse,
 }
 
@@ -183,7 +186,7 @@ impl Control {
         let is_whole =
             tokio::sync::watch::Sender::new(assignment.as_ref().is_none_or(|assignment| !assignment.follows));
         // What the disk has may have changed while nobody was there to notice.
-        let is_latest = assignment.as_ref().is_none_or(|assignment| assignment.written.is_none());
+        let is_latest = assignment.as_ref().is_none_or(|assignment| assignment.handed.is_none());
         let inherited =
             assignment.as_mut().map(|assignment| std::mem::take(&mut assignment.heritage)).unwrap_or_default();
         let (parent, sockets) = match assignment {
@@ -207,7 +210,7 @@ impl Control {
         resolution.follow(read.discovery.clone(), &mut plan, &first)?;
         let plan = Arc::new(plan);
         let metrics = Metrics::new(usize::from(plan.shards.count));
-        let mut handshakes = Handshakes::default();
+        let mut handshakes = Handshakes::new(inherited.tickets.as_ref());
         let parties = handshakes.prepare(&plan)?;
         let mut fleet = Fleet::start(&plan, &parties, backend, &inherited, &metrics)?;
         metrics.take_over(&inherited.metrics);
@@ -256,6 +259,8 @@ impl Control {
             is_whole,
             handle,
         };
+        control.tell_staples();
+        control.count_answers(&certs);
         control.follow_certs(certs);
         Ok((control, sockets))
     }
@@ -269,7 +274,8 @@ impl Control {
         self.ready.admin = self.admin.as_ref().map(|server| server.address().clone());
         self.fleet.accept(sockets, &self.metrics).await?;
         self.phase = Phase::Serving;
-        self.parent.ready(self.plan.timeouts.drain, self.read.log_level, &self.written);
+        let in_force = (&self.written, &self.certs.kept);
+        self.parent.ready(self.plan.timeouts.drain, self.read.log_level, in_force);
         if !*self.is_whole.borrow() {
             let is_whole = self.is_whole.clone();
             tokio::spawn(async move {
@@ -292,6 +298,7 @@ impl Control {
                 read = Reading::done(&mut self.reading) => Turn::Read(read),
                 () = Watch::noticed(&mut self.watch) => Turn::Changed,
                 () = Watch::noticed(&mut self.certs_watch) => Turn::CertsChanged,
+                answered = self.handshakes.stapling.answered() => Turn::Answered(answered),
                 _ = self.pulse.tick() => Turn::Pulse,
             };
             self.take(turn).await?;
@@ -338,9 +345,13 @@ impl Control {
                     }
                 }
             }
+            Turn::Answered(answered) => {
+                let outcome = self.handshakes.stapling.take(answered);
+                self.metrics.count_ocsp(outcome);
+            }
             Turn::Pulse => {
                 self.beat();
-                self.rotate_ticket_keys().await;
+                self.refresh_handshakes().await;
             }
         }
         Ok(())
@@ -437,6 +448,7 @@ impl Control {
             drains: self.resolution.drains().clone(),
             metrics: self.metrics.carry(),
             hosts: self.resolution.known().map(|(host, addresses)| (host.to_owned(), addresses.to_vec())).collect(),
+            tickets: self.handshakes.left_tickets(),
         });
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Level;
 
 use super::handle::{ReloadOutcome, UpgradeOutcome};
 use super::heritage::Heritage;
 use super::status::Crashes;
-use crate::config::Written;
+use crate::config::{Kept, Written};
 use crate::listen::Sockets;
 use crate::supervisor::link::{self, Link, Received};
 use crate::supervisor::message::{Answer, Order, Report, TAKE_OVER_VERSION};
@@ -34,9 +35,19 @@ pub(crate) struct Assignment {
     /// Whether another worker serves until this one is ready.
     pub(super) follows: bool,
     /// The configuration to begin with, if it is not the one on the disk.
-    pub(crate) written: Option<Written>,
+    pub(crate) handed: Option<Handed>,
     /// Whether people at a terminal are told that all is well.
     pub(crate) announce: bool,
+}
+
+/// A configuration on its way from one worker to another, with what was made of the files with certificates that it names. A
+/// version that does not know of these passes them over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Handed {
+    #[serde(flatten)]
+    pub(crate) written: Written,
+    #[serde(default)]
+    pub(crate) kept: Kept,
 }
 
 /// Whoever is told how things are.
@@ -88,13 +99,13 @@ impl Assignment {
     pub(crate) fn receive() -> anyhow::Result<Assignment> {
         let link = Link::from_descriptor(rustix::stdio::stdin().try_clone_to_owned()?);
         let mut descriptors = Vec::new();
-        let mut written = None;
+        let mut handed = None;
         loop {
             match link.receive(true).context("only a supervisor starts workers")? {
                 Received::Message(Order::Sockets, some) => descriptors.extend(some),
                 Received::Message(Order::Configuration, mut file) => {
                     let file = file.pop().context("the configuration is missing")?;
-                    written = Some(link::read_file(&file).context("the configuration handed over is not readable")?);
+                    handed = Some(link::read_file(&file).context("the configuration handed over is not readable")?);
                 }
                 Received::Message(Order::Start { generation, sockets, announce, crashes, follows }, mut heritage) => {
                     let sockets = Sockets::received(sockets, &mut descriptors.into_iter());
@@ -105,7 +116,7 @@ impl Assignment {
                         }
                         None => Heritage::default(),
                     };
-                    return Ok(Assignment { link, sockets, generation, heritage, crashes, follows, written, announce });
+                    return Ok(Assignment { link, sockets, generation, heritage, crashes, follows, handed, announce });
                 }
                 Received::Message(order, _) => bail!("a start was expected, not {order:?}"),
                 Received::Unknown(error) => bail!("a start was expected: {error}"),
@@ -165,13 +176,14 @@ impl Parent {
         matches!(self, Parent::Supervisor(_))
     }
 
-    /// Connections are accepted, by the configuration `written`. A drain may take so long.
-    pub(super) fn ready(&self, drain: Duration, log_level: Level, written: &Written) {
+    /// Connections are accepted, by what is `in_force`: the configuration, and what was made of the files that it names. A drain
+    /// may take so long.
+    pub(super) fn ready(&self, drain: Duration, log_level: Level, in_force: (&Written, &Kept)) {
         match self {
             Parent::Supervisor(line) => {
                 let (drain_ms, log_level) = (drain.as_millis() as u64, Some(log::word(log_level)));
                 let ready = Report::Ready { take_over_version: TAKE_OVER_VERSION, drain_ms, log_level };
-                line.tell_written(&ready, written);
+                line.tell_written(&ready, in_force);
             }
             Parent::Service { notifier } => notifier.ready("serving"),
         }
@@ -185,12 +197,12 @@ impl Parent {
     }
 
     /// That is over; with the configuration `changed`, if another one is in force.
-    pub(super) fn reloaded(&self, changed: Option<&Written>, drain: Duration, log_level: Level) {
+    pub(super) fn reloaded(&self, changed: Option<(&Written, &Kept)>, drain: Duration, log_level: Level) {
         let (drain_ms, log_level) = (drain.as_millis() as u64, Some(log::word(log_level)));
         let report = Report::Reloaded { changed: changed.is_some(), drain_ms, log_level };
         match self {
             Parent::Supervisor(line) => match changed {
-                Some(written) => line.tell_written(&report, written),
+                Some(in_force) => line.tell_written(&report, in_force),
                 None => line.tell(&report),
             },
             Parent::Service { notifier } => notifier.ready("serving"),
@@ -295,8 +307,8 @@ impl Line {
     }
 
     /// Tells it, and the configuration that is in force now.
-    fn tell_written(&self, report: &Report, written: &Written) {
-        let file = link::file_of(written);
+    fn tell_written(&self, report: &Report, (written, kept): (&Written, &Kept)) {
+        let file = link::file_of(&Handed { written: written.clone(), kept: kept.clone() });
         let file = file.inspect_err(|error| tracing::warn!(%error, "the configuration cannot be handed over")).ok();
         self.tell_with(report, file.as_ref());
     }

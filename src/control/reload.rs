@@ -19,7 +19,7 @@ use super::handshakes::Parties;
 use super::status::Phase;
 use super::watch::Watch;
 use super::{Began, Control};
-use crate::config::{Admin, Certs, Discovery, Loaded, Process, Written};
+use crate::config::{Admin, Certs, Discovery, Keep, Loaded, Process, Written};
 use crate::discovery::FirstAnswers;
 use crate::telemetry::log;
 
@@ -138,22 +138,41 @@ impl Control {
         }
         tracing::info!("files with certificates are read again");
         self.parent.reloading();
-        let (asked, written, plan) = (self.asked.clone(), self.written.clone(), Arc::clone(&self.plan));
-        let work = tokio::spawn(read(move || asked.load_again(&written, plan.tls.as_ref())));
+        let (asked, written, kept) = (self.asked.clone(), self.written.clone(), self.certs.kept.clone());
+        let work = tokio::spawn(read(move || asked.load_again(&written, Some(Keep::Certificates(&kept)))));
         self.reading = Some(Reading { work, has_looked_up: false, askers: Vec::new() });
     }
 
-    /// Makes session tickets with other keys, when it is time.
-    pub(super) async fn rotate_ticket_keys(&mut self) {
-        if self.phase != Phase::Serving || self.reading.is_some() || !self.handshakes.rotate(&self.plan) {
+    /// Makes session tickets with other keys, and shows other answers of OCSP, when it is time.
+    pub(super) async fn refresh_handshakes(&mut self) {
+        if self.phase != Phase::Serving || self.reading.is_some() {
+            return;
+        }
+        self.handshakes.stapling.ask(&self.read.discovery);
+        (0..self.handshakes.stapling.drop_stale()).for_each(|_| self.metrics.count_ocsp("stale"));
+        let rotates = self.handshakes.rotate(&self.plan);
+        if !rotates && !self.handshakes.stapling.is_due() {
             return;
         }
         let (read, written, certs) = (self.read.clone(), self.written.clone(), self.certs.clone());
         let again = Prepared { read, written, certs, first: FirstAnswers::default() };
         match self.put_in_force(again).await {
-            ReloadOutcome::Refused { reason } => tracing::error!("the keys of session tickets stay: {reason}"),
-            _ => tracing::info!("session tickets are made with another key"),
+            ReloadOutcome::Refused { reason } => {
+                tracing::error!("the keys of session tickets and what is stapled stay: {reason}");
+            }
+            _ if rotates => tracing::info!("session tickets are made with another key"),
+            _ => tracing::debug!("other answers of OCSP are stapled"),
         }
+    }
+
+    /// Tells until when what is stapled is good.
+    pub(super) fn tell_staples(&self) {
+        self.metrics.note_staples(self.handshakes.stapling.shown().to_vec());
+    }
+
+    /// Counts the answers of OCSP that were read from files.
+    pub(super) fn count_answers(&self, certs: &Certs) {
+        certs.answers.iter().for_each(|outcome| self.metrics.count_ocsp(outcome));
     }
 
     /// Tells what there is to warn of, and watches the files.
@@ -172,6 +191,7 @@ impl Control {
             let failed = |error: &anyhow::Error| tracing::error!("changed certificates will not be noticed: {error:#}");
             self.certs_watch = watch.inspect_err(failed).ok();
         }
+        self.metrics.note_broken_files(certs.broken);
         self.certs = certs;
     }
 
@@ -197,6 +217,9 @@ impl Control {
     }
 
     async fn conclude(&mut self, result: Result<Box<Prepared>, String>, askers: Vec<oneshot::Sender<ReloadOutcome>>) {
+        if let Ok(prepared) = &result {
+            self.count_answers(&prepared.certs);
+        }
         let (outcome, askers) = match result {
             Err(reason) => (ReloadOutcome::Refused { reason }, askers),
             Ok(prepared) => match self.read.difference(&prepared.read) {
@@ -218,7 +241,11 @@ impl Control {
                 },
             },
         };
-        let changed = matches!(outcome, ReloadOutcome::Swapped { .. }).then_some(&self.written);
+        if let ReloadOutcome::Swapped { .. } = outcome {
+            self.reloads.loaded_unix_s = Began::now().unix_s;
+            self.metrics.note_load();
+        }
+        let changed = matches!(outcome, ReloadOutcome::Swapped { .. }).then_some((&self.written, &self.certs.kept));
         self.parent.reloaded(changed, self.plan.timeouts.drain, self.read.log_level);
         self.note_reload(&outcome);
         for asker in askers {
@@ -296,13 +323,12 @@ impl Control {
         }
         log::follow(read.log_level);
         self.watch_as(&read);
+        self.tell_staples();
         self.follow_certs(certs);
         self.retired.push(std::mem::replace(&mut self.plan, plan));
         self.read = read;
         self.written = written;
         self.moved.clear();
-        self.reloads.loaded_unix_s = Began::now().unix_s;
-        self.metrics.note_load();
         ReloadOutcome::Swapped { stopped_us_max: longest.as_micros() as u64 }
     }
 

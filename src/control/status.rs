@@ -261,6 +261,12 @@ pub(crate) struct Certificates {
     pub(crate) first_to_expire: Option<String>,
     /// When that is, in seconds since 1970.
     pub(crate) expires_unix_s: Option<i64>,
+    /// How many of them are to be shown with an answer of OCSP.
+    #[serde(default)]
+    pub(crate) to_staple: usize,
+    /// How many of these are.
+    #[serde(default)]
+    pub(crate) stapled: usize,
     /// What there is to warn of: certificates that expire soon, files that are wrong and have left the old certificate in place.
     pub(crate) warnings: Vec<String>,
 }

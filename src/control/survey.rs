@@ -3,12 +3,13 @@
 //! [`Control::survey`] is what the admin API's status comes from. Counters are read where they lie. What only a shard knows it tells through its mailbox; one that does not within
 //! [`PATIENCE`] is stuck, and the status says so. The control loop does not wait for that: the survey goes on beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use engine::{ServerSnapshot, Snapshot, Standing};
+use plan::tls::Stapling;
 use plan::{Balance, Plan};
 use tokio::sync::oneshot;
 
@@ -58,11 +59,11 @@ impl Control {
     }
 
     fn certificates(&self) -> Certificates {
-        let hosts = self.plan.tls.iter().flat_map(|tls| &tls.hosts);
-        let all: BTreeMap<&str, i64> = hosts
-            .flat_map(|host| &host.certificates)
-            .map(|certificate| (certificate.name.as_str(), certificate.not_after_unix_s))
-            .collect();
+        let hosts = || self.plan.tls.iter().flat_map(|tls| &tls.hosts).flat_map(|host| &host.certificates);
+        let all: BTreeMap<&str, i64> =
+            hosts().map(|certificate| (certificate.name.as_str(), certificate.not_after_unix_s)).collect();
+        let wanted = hosts().filter(|certificate| certificate.stapling != Stapling::Off);
+        let to_staple: BTreeSet<&str> = wanted.map(|certificate| certificate.name.as_str()).collect();
         let first = all.iter().min_by_key(|(_, until)| **until);
         // Files that are wrong, as they were when they were read; and what expires, as it is now.
         let told = self.certs.warnings.iter().cloned();
@@ -71,6 +72,8 @@ impl Control {
             count: all.len(),
             first_to_expire: first.map(|(name, _)| (*name).to_owned()),
             expires_unix_s: first.map(|(_, until)| *until),
+            to_staple: to_staple.len(),
+            stapled: self.handshakes.stapling.shown().len(),
             warnings: told.take(WARNINGS_MAX).collect(),
         }
     }

@@ -123,6 +123,14 @@ pub(crate) enum DrainError {
     LastServer(String),
 }
 
+/// The addresses of `host`, asked for once.
+///
+/// # Errors
+/// When there are none, or nobody answers in time.
+pub(crate) async fn addresses(discovery: &Discovery, host: &str) -> anyhow::Result<Vec<IpAddr>> {
+    Ok(Dns::new(discovery)?.look_up(host).await?.addresses)
+}
+
 impl FirstAnswers {
     /// Addresses as an earlier worker knew them; they are asked for again soon.
     pub(crate) fn known(hosts: impl IntoIterator<Item = (String, Vec<IpAddr>)>) -> FirstAnswers {

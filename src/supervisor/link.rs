@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType,
@@ -122,10 +122,14 @@ impl std::os::fd::AsRawFd for Link {
     }
 }
 
-/// A file in memory that says `value`.
+/// A file in memory that says `value`, and that nobody can change any more. It has no name, is on no disk, and only who is
+/// given its descriptor can read it: keys travel in it.
 pub(crate) fn file_of(value: &impl Serialize) -> io::Result<OwnedFd> {
-    let mut file = File::from(rustix::fs::memfd_create("ringway", MemfdFlags::CLOEXEC)?);
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(rustix::fs::memfd_create("ringway", flags)?);
     file.write_all(&serde_json::to_vec(value)?)?;
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
     Ok(file.into())
 }
 
@@ -151,6 +155,7 @@ mod tests {
         let (ours, theirs) = Link::pair().unwrap();
         let theirs = Link::from_descriptor(theirs);
         let file = file_of(&"in memory").unwrap();
+        assert!(File::from(file.try_clone().unwrap()).write_all(b"else").is_err(), "it is sealed");
         let many: Vec<_> = (0..DESCRIPTORS_MAX + 1).map(|_| file.as_fd()).collect();
         ours.send_all(&1_u32, &many).unwrap();
         ours.send(&"not a number", &[]).unwrap();

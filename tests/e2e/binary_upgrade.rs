@@ -12,7 +12,7 @@ use crate::reload::{assert_echoes, echo, tunnel};
 use crate::under_load::Load;
 
 /// Puts a copy of the program into `folder`, as a package manager does: by renaming it into its place.
-fn install(folder: &Path) {
+pub(crate) fn install(folder: &Path) {
     fs::copy(BINARY, folder.join("new")).unwrap();
     fs::rename(folder.join("new"), folder.join("ringway")).unwrap();
 }
@@ -23,7 +23,7 @@ fn inode(path: impl AsRef<Path>) -> Option<u64> {
 }
 
 #[track_caller]
-fn upgrade(ringway: &Ringway, folder: &Path) {
+pub(crate) fn upgrade(ringway: &Ringway, folder: &Path) {
     let pid = ringway.process().id();
     install(folder);
     ringway.process().signal("USR2");

@@ -22,7 +22,7 @@ fn before(origin: &Origin) -> Ringway {
 
 /// Waits until the worker has handed to the supervisor what it knows now, which it does once a second. Debugging has to be
 /// logged ([`telling`]).
-fn await_heritage(ringway: &Ringway) {
+pub(crate) fn await_heritage(ringway: &Ringway) {
     let told = || ringway.process().stderr().matches("what the next one is to know").count();
     // The next word may have been written before what it is to contain.
     let enough = told() + 2;
@@ -30,7 +30,7 @@ fn await_heritage(ringway: &Ringway) {
 }
 
 /// Logs what happens between supervisor and worker.
-fn telling(config: Config) -> Config {
+pub(crate) fn telling(config: Config) -> Config {
     config.set("log", "level", "\"debug\"")
 }
 

@@ -100,8 +100,10 @@ pub(crate) struct Shard {
     glitches: Glitches,
     /// About descriptors, memory and ports that have run out.
     pub(crate) scarcity: Complaint,
-    /// Who waits for a handshake.
+    /// Who waits for a handshake with a client.
     pub(crate) turns: Rc<Turns>,
+    /// Who waits for one with a server.
+    upstream_turns: Rc<Turns>,
     /// About handshakes that fail.
     handshakes_failed: Complaint,
     /// About connections that are refused by their first bytes.
@@ -173,13 +175,15 @@ impl Serving {
         counters: &Arc<Counters>,
         tallies: Tallies,
         janitor: &Rc<Janitor>,
+        upstream_turns: &Rc<Turns>,
         outlets: Outlets,
         (acceptor, connectors): (Option<Arc<tls::Acceptor>>, &Connectors),
     ) -> Serving {
         let ids = (0..plan.upstreams.len()).map(|index| UpstreamId(index as u16));
         let tally = |id: UpstreamId| tallies.upstreams.get(usize::from(id.0));
         let connector = |id: UpstreamId| connectors.get(usize::from(id.0)).and_then(Option::as_ref);
-        let pools = ids.map(|id| Pool::new(plan, id, connector(id), counters, tally(id), janitor)).collect();
+        let pool = |id| Pool::new(plan, id, connector(id), counters, tally(id), janitor, upstream_turns);
+        let pools = ids.map(pool).collect();
         Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor, announces: announces(plan) }
     }
 
@@ -222,7 +226,8 @@ impl Shard {
     ) -> Rc<Shard> {
         let janitor = Rc::new(Janitor::default());
         let outlets = Outlets::next(&Outlets::default(), outlets);
-        let serving = Serving::new(plan, &counters, tallies, &janitor, outlets, secure);
+        let upstream_turns = Rc::default();
+        let serving = Serving::new(plan, &counters, tallies, &janitor, &upstream_turns, outlets, secure);
         janitor.follow(&serving.pools);
         ring::spawn(Rc::clone(&janitor).run());
         let overload = Rc::new(Overload::new(plan.overload, &counters));
@@ -240,6 +245,7 @@ impl Shard {
             glitches: Glitches::default(),
             scarcity: Complaint::default(),
             turns: Rc::default(),
+            upstream_turns,
             handshakes_failed: Complaint::default(),
             refusals: Complaint::default(),
             cut_off: Complaint::default(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use plan::RouteId;
 use ring::{Count, Histogram};
+use tls::Reason;
 
 use crate::outcome::Outcome;
 
@@ -128,6 +129,12 @@ pub struct UpstreamTally {
     pub coalesced_stalls: Count,
     /// Shared connections open; rises and falls.
     pub coalesced_connections: Count,
+    /// Handshakes of TLS that were completed: full ones, and those that resumed a session.
+    pub tls_handshakes: [Count; 2],
+    /// Those that failed, in the order of [`Reason::NAMES`].
+    pub tls_handshakes_failed: [Count; Reason::NAMES.len()],
+    /// From an open connection to the end of the handshake over it.
+    pub tls_latency: Histogram,
 }
 
 /// How one server was used.

@@ -50,10 +50,33 @@ pub struct Certificate {
     pub chain: Vec<Der>,
     /// The key of the first of them.
     pub key: PrivateKey,
-    /// What its issuer said last of whether it is revoked (RFC 6960), to be shown along with it.
-    pub ocsp: Option<Der>,
+    /// Whether clients are shown along with it what its issuer says of it.
+    pub stapling: Stapling,
     /// Until when it is valid, in seconds since 1970.
     pub not_after_unix_s: i64,
+}
+
+/// Whether clients are told by Ringway, and need not ask, what an issuer says of whether a certificate is revoked (OCSP, RFC 6960).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Stapling {
+    /// They are not.
+    #[default]
+    Off,
+    /// By this answer, for as long as it is good.
+    Given(Staple),
+    /// By the answer of the responder that the certificate names. The control thread asks it.
+    Fetched,
+}
+
+/// An answer of a certificate's issuer that says it is not revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staple {
+    /// The answer as clients are shown it (OCSPResponse).
+    pub answer: Arc<Der>,
+    /// From when on it is good, in seconds since 1970.
+    pub this_update_unix_s: i64,
+    /// Until when it is good. Later it is not shown.
+    pub next_update_unix_s: i64,
 }
 
 /// Something in DER. Only its length is shown.

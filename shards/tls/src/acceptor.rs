@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use plan::tls::{Certificate, ClientAuth, KeyForm, Policy, PolicyId, PrivateKey, Tickets};
+use plan::tls::{Certificate, ClientAuth, Der, KeyForm, Policy, PolicyId, PrivateKey, Tickets};
 use plan::{HostIndex, HostPattern, Tls};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{
@@ -75,10 +75,9 @@ pub enum AcceptorError {
 /// When the key is not understood, or does not belong to the certificate.
 pub fn certify(certificate: &Certificate) -> Result<Arc<CertifiedKey>, rustls::Error> {
     let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.0.to_vec())).collect();
-    let mut certified = CertifiedKey::new(chain, signing_key(&certificate.key)?);
+    let certified = CertifiedKey::new(chain, signing_key(&certificate.key)?);
     // Not `from_der`, which lets a key pass that does not tell its public half.
     certified.keys_match()?;
-    certified.ocsp = certificate.ocsp.as_ref().map(|der| der.0.to_vec());
     Ok(Arc::new(certified))
 }
 
@@ -106,12 +105,27 @@ impl Acceptor {
     /// # Errors
     /// When a certificate or a policy cannot be used. What [`certify`] lets through can.
     pub fn new(tls: &Tls, keys: Option<&TicketKeys>, before: Option<&Acceptor>) -> Result<Acceptor, AcceptorError> {
+        Acceptor::stapling(tls, keys, &|_| None, before)
+    }
+
+    /// The same, but that clients are shown with each certificate the answer of its issuer that `staples` has for it (OCSP,
+    /// RFC 6066 §8). Answers are not judged here.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn stapling(
+        tls: &Tls,
+        keys: Option<&TicketKeys>,
+        staples: &dyn Fn(&Certificate) -> Option<Arc<Der>>,
+        before: Option<&Acceptor>,
+    ) -> Result<Acceptor, AcceptorError> {
         let mut signers = Signers::new();
         let mut sites = Vec::with_capacity(tls.hosts.len());
         for host in &tls.hosts {
             let mut offers = Vec::with_capacity(host.certificates.len());
             for certificate in &host.certificates {
-                offers.push(Offer::new(signer(certificate, &mut signers, before)?));
+                let staple = staples(certificate);
+                offers.push(Offer::new(signer(certificate, staple.as_deref(), &mut signers, before)?));
             }
             // A signature with a curve costs a tenth of one with RSA: it comes first, whatever the order in which they were given.
             offers.sort_by_key(|offer| offer.certified.key.algorithm() == SignatureAlgorithm::RSA);
@@ -263,22 +277,32 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// What signs for `certificate`, made anew only where the acceptor `before` has not.
+/// What signs for `certificate` and shows `staple` with it, made anew only where the acceptor `before` has not.
 fn signer(
     certificate: &Certificate,
+    staple: Option<&Der>,
     signers: &mut Signers,
     before: Option<&Acceptor>,
 ) -> Result<Arc<CertifiedKey>, AcceptorError> {
-    let Certificate { name, chain, key, ocsp, not_after_unix_s: _ } = certificate;
+    let Certificate { name, chain, key, stapling: _, not_after_unix_s: _ } = certificate;
     let digest = digest(|add| {
         chain.iter().for_each(|der| add(b"chain", &der.0));
         add(b"key", key.secret_der());
-        ocsp.iter().for_each(|der| add(b"ocsp", &der.0));
+        staple.iter().for_each(|der| add(b"ocsp", &der.0));
     });
     let known = signers.get(&digest).or_else(|| before.and_then(|before| before.signers.get(&digest)));
     let certified = match known {
         Some(certified) => Arc::clone(certified),
-        None => certify(certificate).map_err(|reason| AcceptorError::Certificate { name: name.clone(), reason })?,
+        None => {
+            let unusable = |reason| AcceptorError::Certificate { name: name.clone(), reason };
+            let certified = certify(certificate).map_err(unusable)?;
+            match staple {
+                None => certified,
+                Some(answer) => {
+                    Arc::new(CertifiedKey { ocsp: Some(answer.0.to_vec()), ..CertifiedKey::clone(&certified) })
+                }
+            }
+        }
     };
     signers.insert(digest, Arc::clone(&certified));
     Ok(certified)

@@ -1,5 +1,6 @@
 //! `[tls]`: what is written there, and the certificates and keys in the files that it names.
 
+mod ocsp;
 mod upstream;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,7 @@ use crate::config::omitted::item;
 use crate::config::raw::{self, Values};
 use crate::config::spanned::Spanned;
 
+use ocsp::Stapled;
 pub(super) use upstream::lower_upstream;
 
 /// Names of one host, and hosts.
@@ -43,13 +45,17 @@ pub(super) fn lower(file: &raw::File, files: &mut Files<'_>, problems: &mut Prob
     let mut lowering =
         Lowering { files, problems, is_used: listener.is_some(), policies: Vec::new(), hosts: Vec::new() };
     let policy = lowering.policy(&Rules::of(section), None);
+    let mut stapling = lowering.stapling(section.ocsp.as_ref());
     let mut found = lowering.shown(&section.certificate, &section.key);
-    let default = like_first(&found);
+    let named = found.len();
     found.extend(lowering.folders(section.certificates.as_ref()));
+    lowering.staple(&mut found, &mut stapling);
+    let default = like_first(&found[..named]);
     let mut taken = HashMap::new();
     for host in &section.hosts {
-        lowering.host(host, &policy, &found, &mut taken);
+        lowering.host(host, (&policy, &mut stapling), &found, &mut taken);
     }
+    lowering.warn_of_unused(&stapling);
     let tickets = lowering.tickets(&section.tickets);
     let policy = lowering.id_of(policy);
     lowering.add_named(found, policy, &taken);
@@ -254,13 +260,14 @@ impl Lowering<'_, '_> {
     fn host(
         &mut self,
         written: &Spanned<raw::tls::TlsHost>,
-        above: &Policy,
+        (above, stapling): (&Policy, &mut Stapled),
         found: &[Found],
         taken: &mut HashMap<HostPattern, Span>,
     ) {
         let section = written.get_ref();
         let policy = self.policy(&Rules::of_host(section), Some(above));
-        let own = self.shown(&section.certificate, &section.key);
+        let mut own = self.shown(&section.certificate, &section.key);
+        self.staple_own(section, &mut own, stapling);
         let names = self.names(written, taken);
         if !self.is_used || names.is_empty() {
             return;

@@ -23,6 +23,10 @@ pub(in crate::config) struct Tls {
     /// in the folders right below.
     #[schemars(extend("x-default" = "none", "x-type" = "path"))]
     pub(in crate::config) certificates: Option<Spanned<Values>>,
+    /// Whether clients are shown with a certificate that it is not revoked (OCSP stapling): `off`; `fetch`, by asking the
+    /// responder that it names; or files with answers, each for the certificate that it is about.
+    #[schemars(extend("x-default" = "`off`", "x-type" = "`off`, `fetch` or path"))]
+    pub(in crate::config) ocsp: Option<Spanned<Values>>,
     /// What is spoken, in one word, by Mozilla's guidelines: `modern` is TLS 1.3 alone, `intermediate` TLS 1.2 as well.
     #[schemars(extend("default" = "intermediate", "enum" = ["modern", "intermediate"]))]
     pub(in crate::config) profile: Option<Spanned<String>>,
@@ -62,6 +66,9 @@ pub(in crate::config) struct TlsHost {
     /// The files of the keys of `certificate`.
     #[schemars(extend("x-default" = "the same files", "x-type" = "path"))]
     pub(in crate::config) key: Option<Spanned<Values>>,
+    /// As that of `tls`, for `certificate`.
+    #[schemars(extend("x-default" = "that of `tls`", "x-type" = "`off`, `fetch` or path"))]
+    pub(in crate::config) ocsp: Option<Spanned<Values>>,
     /// As that of `tls`.
     #[schemars(extend("x-default" = "that of `tls`", "enum" = ["modern", "intermediate"]))]
     pub(in crate::config) profile: Option<Spanned<String>>,

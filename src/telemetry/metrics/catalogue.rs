@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 76] = [
+pub(crate) static METRICS: [Metric; 82] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -84,6 +84,9 @@ pub(crate) static METRICS: [Metric; 76] = [
     counter("ringway_upstream_coalesced_resent_total", &["upstream"], "Requests that were sent again because their shared connection ended or was held up."),
     counter("ringway_upstream_coalesced_stalls_total", &["upstream"], "Times a shared connection was held up by an answer that took too long."),
     gauge("ringway_upstream_coalesced_connections", &["upstream"], "Shared connections open; none while nothing is coalesced."),
+    counter("ringway_upstream_tls_handshakes_total", &["upstream", "resumed"], "Handshakes of TLS with servers, and whether a session was resumed."),
+    counter("ringway_upstream_tls_handshakes_failed_total", &["upstream", "reason"], "Handshakes of TLS with servers that failed; a reason is told once it has happened."),
+    histogram("ringway_upstream_tls_handshake_duration_seconds", &["upstream"], "From an open connection to a server to the end of the handshake over it."),
     counter("ringway_server_requests_total", &["upstream", "server"], "Requests sent to a server, each attempt counted."),
     counter("ringway_server_failures_total", &["upstream", "server"], "Requests that count against a server: connections refused or broken off, time-outs, statuses that the health policy names."),
     counter("ringway_server_heads_total", &["upstream", "server"], "Answers of a server whose heads came."),
@@ -106,6 +109,9 @@ pub(crate) static METRICS: [Metric; 76] = [
     counter("ringway_reloads_total", &["outcome"], "Reloads of the configuration: done or refused."),
     gauge("ringway_config_loaded_timestamp_seconds", &[], "When the configuration in force was loaded, in seconds since 1970."),
     gauge("ringway_certificate_not_after_timestamp_seconds", &["certificate"], "Until when a certificate is valid, in seconds since 1970, by the file that it was read from; beyond metrics.series_max, the soonest of the others is told under the label other."),
+    gauge("ringway_certificate_files_broken", &[], "Files of certificates that are wrong, so that what was read before goes on, or what they hold is missing."),
+    counter("ringway_ocsp_answers_total", &["outcome"], "Answers of OCSP, fetched or in files, and questions without one: good, or why nothing of them is shown; an outcome is told once it has happened."),
+    gauge("ringway_ocsp_next_update_timestamp_seconds", &["certificate"], "Until when the answer is good that a certificate is shown with, in seconds since 1970; nothing for one that is shown without."),
     gauge("ringway_generation", &[], "Which worker this is of those that its supervisor has started, from 1."),
     counter("ringway_worker_crashes_total", &[], "Workers that fell, as their supervisor has seen."),
     gauge("ringway_metrics_label_sets", &["kind"], "Listeners, routes, upstreams and servers that are counted each by itself."),

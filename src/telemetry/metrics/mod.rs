@@ -74,6 +74,21 @@ impl Metrics {
         self.registry().reloads.refused += 1;
     }
 
+    /// What came of a question to an issuer, or of an answer in a file, in a word.
+    pub(crate) fn count_ocsp(&self, outcome: &str) {
+        *self.registry().ocsp.entry(outcome.to_owned()).or_default() += 1;
+    }
+
+    /// The certificates that are shown with an answer of OCSP, and until when that is good, in seconds since 1970.
+    pub(crate) fn note_staples(&self, staples: Vec<(String, i64)>) {
+        self.registry().note_staples(staples);
+    }
+
+    /// How many files of certificates are wrong, so that what was read before goes on.
+    pub(crate) fn note_broken_files(&self, count: usize) {
+        self.registry().broken_files = count;
+    }
+
     /// Which worker this is of those that its supervisor has started, and how many of these fell.
     pub(crate) fn set_generation(&self, generation: u64, crashes: u64) {
         let mut registry = self.registry();

@@ -35,6 +35,14 @@ pub(super) struct Registry {
     pub(super) reloads: Reloads,
     /// Until when each certificate is valid, in seconds since 1970; the soonest first.
     pub(super) certificates: Vec<(String, i64)>,
+    /// Until when what is stapled to them is good, in the same way.
+    pub(super) staples: Vec<(String, i64)>,
+    /// What came of questions to issuers.
+    pub(super) ocsp: BTreeMap<String, u64>,
+    /// Files of certificates that are wrong.
+    pub(super) broken_files: usize,
+    /// Series of one kind.
+    bound: usize,
     pub(super) generation: u64,
     pub(super) crashes: u64,
 }
@@ -91,6 +99,7 @@ pub(crate) struct Carried {
     servers: Vec<(Labels, Counts)>,
     logs: Vec<(Labels, Counts)>,
     reloads: [u64; 2],
+    ocsp: BTreeMap<String, u64>,
 }
 
 /// Counts in a fixed order, of which most are 0: a histogram has many buckets.
@@ -115,6 +124,10 @@ impl Registry {
             latency: LatencyBuckets::default(),
             reloads: Reloads { done: 0, refused: 0, loaded: SystemTime::now() },
             certificates: Vec::new(),
+            staples: Vec::new(),
+            ocsp: BTreeMap::new(),
+            broken_files: 0,
+            bound: usize::MAX,
             generation: 1,
             crashes: 0,
         }
@@ -128,7 +141,8 @@ impl Registry {
         let shards = self.shards.len();
         self.latency = plan.metrics.latency;
         let bound = plan.metrics.series_max as usize;
-        self.certificates = certificates(plan, bound);
+        self.bound = bound;
+        self.certificates = bounded(certificates(plan), bound);
         let logs = plan.access_logs.targets.iter().map(|target| vec![access::name(&target.place)]);
         self.logs.name(logs.collect(), usize::MAX, 1);
         if !plan.metrics.enabled {
@@ -180,6 +194,10 @@ impl Registry {
         Arc::clone(&self.logs.cells_of(vec![name.to_owned()], usize::MAX, 1).shards[0])
     }
 
+    pub(super) fn note_staples(&mut self, staples: Vec<(String, i64)>) {
+        self.staples = bounded(staples, self.bound);
+    }
+
     fn forget(&mut self) {
         self.listeners = Series::new(1);
         self.routes = Series::new(1);
@@ -197,6 +215,7 @@ impl Registry {
             servers: self.servers.carry(),
             logs: self.logs.carry(),
             reloads: [self.reloads.done, self.reloads.refused],
+            ocsp: self.ocsp.clone(),
         }
     }
 
@@ -209,6 +228,9 @@ impl Registry {
         self.logs.take_over(&carried.logs);
         self.reloads.done += carried.reloads[0];
         self.reloads.refused += carried.reloads[1];
+        for (outcome, count) in &carried.ocsp {
+            *self.ocsp.entry(outcome.clone()).or_default() += count;
+        }
     }
 }
 
@@ -216,20 +238,24 @@ fn server_labels<'a>(upstream: &'a str, servers: &'a [Server]) -> impl Iterator<
     servers.iter().map(move |server| vec![upstream.to_owned(), server.address.to_string()])
 }
 
-/// Until when the certificates of `plan` are valid: as many as the bound allows by themselves, and the first of the rest.
-fn certificates(plan: &Plan, bound: usize) -> Vec<(String, i64)> {
+/// Until when the certificates of `plan` are valid.
+fn certificates(plan: &Plan) -> Vec<(String, i64)> {
     let hosts = plan.tls.iter().flat_map(|tls| &tls.hosts);
     let all: BTreeMap<&str, i64> = hosts
         .flat_map(|host| &host.certificates)
         .map(|certificate| (certificate.name.as_str(), certificate.not_after_unix_s))
         .collect();
-    let mut certificates: Vec<_> = all.into_iter().map(|(name, until)| (name.to_owned(), until)).collect();
-    certificates.sort_by_key(|(_, until)| *until);
-    if let Some(rest) = certificates.get_mut(bound) {
+    all.into_iter().map(|(name, until)| (name.to_owned(), until)).collect()
+}
+
+/// The soonest first: as many as the bound allows by themselves, and the first of the rest.
+fn bounded(mut times: Vec<(String, i64)>, bound: usize) -> Vec<(String, i64)> {
+    times.sort_by_key(|(_, until)| *until);
+    if let Some(rest) = times.get_mut(bound) {
         OTHER.clone_into(&mut rest.0);
     }
-    certificates.truncate(bound + 1);
-    certificates
+    times.truncate(bound.saturating_add(1));
+    times
 }
 
 impl<T: Default> Series<T> {
@@ -346,6 +372,9 @@ impl Rising for UpstreamTally {
             .chain(coalesced)
             .chain(self.head_latency.cells())
             .chain(self.total_latency.cells())
+            .chain(&self.tls_handshakes)
+            .chain(&self.tls_handshakes_failed)
+            .chain(self.tls_latency.cells())
     }
 }
 
@@ -380,6 +409,12 @@ impl Carried {
             servers: since(&self.servers, &earlier.servers),
             logs: since(&self.logs, &earlier.logs),
             reloads: std::array::from_fn(|index| self.reloads[index].saturating_sub(earlier.reloads[index])),
+            ocsp: {
+                let before = |outcome: &String| earlier.ocsp.get(outcome).copied().unwrap_or(0);
+                let since =
+                    |(outcome, count): (&String, &u64)| (outcome.clone(), count.saturating_sub(before(outcome)));
+                self.ocsp.iter().map(since).collect()
+            },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use engine::{Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally};
+use engine::{Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally, UpstreamTally};
 use plan::LatencyBuckets;
 use tls::{Negotiated, Reason};
 
@@ -123,6 +123,32 @@ fn upstreams(families: &mut Families, registry: &Registry) {
     families.counts("ringway_upstream_coalesced_resent_total", upstreams, |tally| &tally.coalesced_resent);
     families.counts("ringway_upstream_coalesced_stalls_total", upstreams, |tally| &tally.coalesced_stalls);
     families.counts("ringway_upstream_coalesced_connections", upstreams, |tally| &tally.coalesced_connections);
+    upstream_handshakes(families, upstreams);
+}
+
+fn upstream_handshakes(families: &mut Families, upstreams: &Series<UpstreamTally>) {
+    let kinds = |(labels, cells): (Labels, &Cells<UpstreamTally>)| {
+        let count = |kind: usize| sum(cells, |tally| &tally.tls_handshakes[kind]);
+        ["false", "true"].into_iter().enumerate().map(|(kind, word)| number(with(&labels, word), count(kind))).collect()
+    };
+    // Upstreams without TLS have none.
+    let has_any = |samples: &Vec<Sample>| samples.iter().any(|sample| sample.reading != Reading::Number(0.0));
+    let handshakes = upstreams.iter().map(kinds).filter(has_any).flatten();
+    families.add("ringway_upstream_tls_handshakes_total", handshakes);
+    let failed = upstreams.iter().flat_map(|(labels, cells)| {
+        let count =
+            |(index, word): (usize, &'static str)| (word, sum(cells, |tally| &tally.tls_handshakes_failed[index]));
+        let counted = Reason::NAMES.into_iter().enumerate().map(count).filter(|(_, count)| *count > 0);
+        counted.map(|(word, count)| number(with(&labels, word), count)).collect::<Vec<_>>()
+    });
+    families.add("ringway_upstream_tls_handshakes_failed_total", failed);
+    let latencies =
+        upstreams.iter().map(|(labels, cells)| sample(labels, read(cells.all().map(|tally| &tally.tls_latency))));
+    let latencies = latencies.filter(|sample| match &sample.reading {
+        Reading::Histogram { counts, .. } => counts.iter().any(|count| *count > 0),
+        Reading::Number(_) => true,
+    });
+    families.add("ringway_upstream_tls_handshake_duration_seconds", latencies);
 }
 
 fn servers(families: &mut Families, registry: &Registry) {
@@ -178,6 +204,10 @@ fn worker(families: &mut Families, registry: &Registry) {
     let until = |(name, until): &(String, i64)| sample(vec![name.clone()], Reading::Number(*until as f64));
     let certificates = registry.certificates.iter().map(until);
     families.add("ringway_certificate_not_after_timestamp_seconds", certificates);
+    families.single("ringway_certificate_files_broken", registry.broken_files as f64);
+    let answers = registry.ocsp.iter().map(|(outcome, count)| number(vec![outcome.clone()], *count));
+    families.add("ringway_ocsp_answers_total", answers);
+    families.add("ringway_ocsp_next_update_timestamp_seconds", registry.staples.iter().map(until));
     families.single("ringway_generation", registry.generation as f64);
     families.single("ringway_worker_crashes_total", registry.crashes as f64);
     let kinds = [

@@ -29,7 +29,7 @@ impl Shard {
                 Origin::New => {
                     let tallies = next.tallies.upstreams.get(index);
                     let connector = next.connectors.get(index).and_then(Option::as_ref);
-                    Pool::new(&next.plan, id, connector, &self.counters, tallies, &self.janitor)
+                    Pool::new(&next.plan, id, connector, &self.counters, tallies, &self.janitor, &self.upstream_turns)
                 }
                 Origin::Same(before) | Origin::Changed(before) => old.pool(*before).successor(&next.plan, id),
             });

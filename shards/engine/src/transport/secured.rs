@@ -71,6 +71,15 @@ impl Secured {
         self.received = bytes;
     }
 
+    /// Ready when the peer has said something, or nothing more: a handshake can go on then.
+    pub(crate) fn poll_arrival(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        if self.received.is_empty() && !ready!(self.poll_receive(cx, ReadMode::Head))? {
+            self.failure = Some(tls::Error::Ended);
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Ready when the handshake has ended, with what was agreed on.
     ///
     /// # Errors

@@ -1,15 +1,19 @@
 //! Opening a connection to a server, and TLS over it where the upstream has that.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use plan::{Address, Upstream};
 use ring::{Buffer, Instant, ReadMode, Stream};
-use tls::{Connector, Session};
+use tls::{Connector, Reason, Session};
 
 use super::announce::announce;
 use super::server::Server;
@@ -17,7 +21,9 @@ use crate::client::Client;
 use crate::complaint::Complaint;
 use crate::deadline::Deadline;
 use crate::outcome::{Error, Kind, Limit, Side};
+use crate::tally::UpstreamTally;
 use crate::transport::{Secured, Transport};
+use crate::turns::Turns;
 
 /// Room for a client's first message, most of which is a share of the key for each group that is offered.
 const HELLO_ROOM_BYTES: usize = 2048;
@@ -29,11 +35,28 @@ pub(super) struct Secure {
     connector: Connector,
     /// About handshakes that fail.
     failed: Complaint,
+    /// Who waits to go on with a handshake, with any upstream. It is not the line of the clients: whoever floods us with
+    /// handshakes delays none with a server.
+    turns: Rc<Turns>,
+    tally: Option<Arc<UpstreamTally>>,
 }
 
 impl Secure {
-    pub(super) fn new(connector: &Connector) -> Secure {
-        Secure { connector: connector.of_shard(), failed: Complaint::default() }
+    pub(super) fn new(connector: &Connector, turns: &Rc<Turns>, tally: Option<&Arc<UpstreamTally>>) -> Secure {
+        let (turns, tally) = (Rc::clone(turns), tally.cloned());
+        Secure { connector: connector.of_shard(), failed: Complaint::default(), turns, tally }
+    }
+
+    /// Counts what came of a handshake that was `begun` at this time.
+    fn count(&self, begun: Instant, shaken: Result<bool, Reason>) {
+        let Some(tally) = &self.tally else { return };
+        match shaken {
+            Ok(is_resumed) => {
+                tally.tls_handshakes[usize::from(is_resumed)].add(1);
+                tally.tls_latency.record(ring::now().saturating_duration_since(begun));
+            }
+            Err(reason) => tally.tls_handshakes_failed[reason.index()].add(1),
+        }
     }
 }
 
@@ -63,7 +86,10 @@ pub(super) async fn connect(
         announce(&mut stream, version, client);
     }
     let Some(secure) = secure else { return Ok(Transport::Plain(stream)) };
-    shake_hands(stream, &secure.connector, server, until).await.map_err(|failure| {
+    let begun = ring::now();
+    let shaken = shake_hands(stream, secure, server, until).await;
+    secure.count(begun, shaken.as_ref().map(|(_, is_resumed)| *is_resumed).map_err(Failure::reason));
+    shaken.map(|(transport, _)| transport).map_err(|failure| {
         if let Some(untold) = secure.failed.due(ring::now()) {
             let (upstream, server) = (&upstream.name, &server.name);
             tracing::warn!(upstream, server, untold, "no TLS with a server: {failure}");
@@ -84,6 +110,17 @@ enum Failure {
 }
 
 impl Failure {
+    /// Under what it is counted.
+    fn reason(&self) -> Reason {
+        match self {
+            Failure::Nameless => Reason::Name,
+            Failure::Unasked => Reason::Unexpected,
+            Failure::TimedOut => Reason::TimedOut,
+            Failure::Socket(_) => Reason::Ended,
+            Failure::Tls(error) => error.reason(),
+        }
+    }
+
     fn outcome(&self) -> Error {
         match self {
             Failure::TimedOut => classify(&io::ErrorKind::TimedOut.into()),
@@ -105,30 +142,37 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Shakes hands, in turns: a connection's own share of the key takes one, and all that follows on what the server says first
+/// another. Returns whether a session was resumed as well.
 async fn shake_hands(
     stream: Stream,
-    connector: &Connector,
+    secure: &Secure,
     server: &Server,
     until: Instant,
-) -> Result<Transport, Failure> {
+) -> Result<(Transport, bool), Failure> {
+    let connector = &secure.connector;
     let name = connector.name(server.host.as_deref(), ip_of(&server.address)).ok_or(Failure::Nameless)?;
+    let mut deadline = Deadline::new();
+    deadline.set_at(until);
+    take_turn(secure, &mut deadline).await?;
     let mut hello = Buffer::with_room(HELLO_ROOM_BYTES);
     let session = Session::client(Arc::clone(connector.config()), name, &mut hello).map_err(Failure::Tls)?;
     let mut secured = Box::new(Secured::new(stream, session));
     secured.send(hello);
-    let mut deadline = Deadline::new();
-    deadline.set_at(until);
+    let answered = poll_fn(|cx| poll_until(&mut deadline, cx, |cx| secured.poll_arrival(cx)));
+    answered.await.ok_or(Failure::TimedOut)?.map_err(Failure::Socket)?;
+    take_turn(secure, &mut deadline).await?;
     let shaken = poll_fn(|cx| poll_until(&mut deadline, cx, |cx| secured.poll_handshake(cx)));
-    match shaken.await {
+    let is_resumed = match shaken.await {
         None => return Err(Failure::TimedOut),
-        Some(Ok(_)) => {}
+        Some(Ok(negotiated)) => negotiated.resumed,
         Some(Err(error)) => {
             let failure = secured.failure().cloned().map_or(Failure::Socket(error), Failure::Tls);
             // The server learns why, if it takes that at once.
             poll_fn(|cx| poll_until(&mut deadline, cx, |cx| secured.poll_below(cx, 0))).await;
             return Err(failure);
         }
-    }
+    };
     // What came along with the end of the handshake was said by the server without a question. As an answer it would be that
     // to whatever is asked first.
     match poll_fn(|cx| Poll::Ready(secured.poll_stirred(cx, ReadMode::Head))).await {
@@ -137,8 +181,14 @@ async fn shake_hands(
             Some(error) => Failure::Tls(error.clone()),
             None => Failure::Socket(io::ErrorKind::UnexpectedEof.into()),
         }),
-        Poll::Pending => Ok(Transport::Tls(secured)),
+        Poll::Pending => Ok((Transport::Tls(secured), is_resumed)),
     }
+}
+
+/// Waits until it is this handshake's turn.
+async fn take_turn(secure: &Secure, deadline: &mut Deadline) -> Result<(), Failure> {
+    let mut turn = secure.turns.wait();
+    poll_fn(|cx| poll_until(deadline, cx, |cx| turn.poll(cx))).await.ok_or(Failure::TimedOut)
 }
 
 /// Ready with nothing when the time is up.
@@ -173,28 +223,4 @@ fn classify(error: &io::Error) -> Error {
         _ => Error::new(Side::Upstream, Kind::Refused, 502),
     };
     Error { retry_safe: true, ..error }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_this_process_lacks_is_no_fault_of_the_server() {
-        let outcome = |number| {
-            let error = classify(&io::Error::from_raw_os_error(number));
-            assert!(error.retry_safe, "no server has seen the request");
-            (error.side, error.status, error.limit)
-        };
-        // EMFILE, ENFILE, ENOMEM, ENOBUFS, EADDRNOTAVAIL
-        for number in [24, 23, 12, 105, 99] {
-            assert_eq!(outcome(number), (Side::Ringway, 503, Some(Limit::System)), "{number}");
-        }
-        // ETIMEDOUT
-        assert_eq!(outcome(110), (Side::Upstream, 504, Some(Limit::UpstreamConnect)));
-        // ECONNREFUSED, ENETUNREACH, EHOSTUNREACH, ENOENT, EACCES
-        for number in [111, 101, 113, 2, 13] {
-            assert_eq!(outcome(number), (Side::Upstream, 502, None), "{number}");
-        }
-    }
 }

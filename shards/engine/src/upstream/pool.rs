@@ -46,6 +46,7 @@ use crate::snapshot::UpstreamSnapshot;
 use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
 use crate::transport::Transport;
 use crate::tuning::wire_limits;
+use crate::turns::Turns;
 
 /// One upstream of one Plan, and the connections of this shard to it.
 pub(crate) struct Pool {
@@ -103,10 +104,12 @@ impl Pool {
         counters: &Arc<Counters>,
         tallies: Option<&UpstreamTallies>,
         janitor: &Rc<Janitor>,
+        turns: &Rc<Turns>,
     ) -> Rc<Pool> {
         let policy = &plan.upstreams[usize::from(id.0)];
+        let tally = tallies.map(|tallies| &tallies.upstream);
         let held = Held {
-            secure: connector.map(Secure::new),
+            secure: connector.map(|connector| Secure::new(connector, turns, tally)),
             counters: Arc::clone(counters),
             tally: tallies.map(|tallies| Arc::clone(&tallies.upstream)),
             servers: RefCell::default(),

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use plan::HostPattern;
-use plan::tls::{Certificate, CipherSuite, Der, Host, KeyForm, PrivateKey, Profile, Version};
+use plan::tls::{Certificate, CipherSuite, Der, Host, KeyForm, PrivateKey, Profile, Stapling, Version};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, Issuer, KeyIdMethod,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RevokedCertParams, SerialNumber,
@@ -64,9 +64,11 @@ fn a_client_is_shown_what_it_can_verify() {
 
 #[test]
 fn the_stapled_answer_goes_along_with_its_certificate() {
-    let mut host = host("a.example", &PKCS_ECDSA_P256_SHA256, 0);
-    Arc::make_mut(&mut host.certificates[0]).ocsp = Some(Der(b"not looked into".as_slice().into()));
-    let acceptor = acceptor(Tls { hosts: vec![host], default: None, policies: vec![intermediate()], tickets: None });
+    let hosts = vec![host("a.example", &PKCS_ECDSA_P256_SHA256, 0)];
+    let tls = Tls { hosts, default: None, policies: vec![intermediate()], tickets: None };
+    let staples = |_: &Certificate| Some(Arc::new(Der(b"not looked into".as_slice().into())));
+    let before = Acceptor::new(&tls, None, None).unwrap();
+    let acceptor = Acceptor::stapling(&tls, None, &staples, Some(&before)).unwrap();
     let (mut client, anybody) = (client(None), Anybody::of_any_kind());
     client.dangerous().set_certificate_verifier(Arc::clone(&anybody) as Arc<dyn ServerCertVerifier>);
     handshake(&acceptor, client, "a.example").unwrap();
@@ -251,7 +253,7 @@ fn host(name: &str, algorithm: &'static Algorithm, policy: u16) -> Host {
         name: name.to_owned(),
         chain: vec![Der(certificate.der().to_vec().into())],
         key: PrivateKey::new(KeyForm::Pkcs8, key.serialize_der()),
-        ocsp: None,
+        stapling: Stapling::Off,
         not_after_unix_s: i64::MAX,
     };
     let names = match name.strip_prefix("*.") {

@@ -3,7 +3,9 @@
 use std::io::Read;
 
 use plan::HostPattern;
-use plan::tls::{Certificate, ClientAuth, Der, Host, KeyForm, Policy, PolicyId, PrivateKey, Profile, Tickets, Version};
+use plan::tls::{
+    Certificate, ClientAuth, Der, Host, KeyForm, Policy, PolicyId, PrivateKey, Profile, Stapling, Tickets, Version,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 
@@ -102,7 +104,7 @@ fn signed(authority: &Authority, names: &[&str]) -> Arc<Certificate> {
         name: "test".to_owned(),
         chain: vec![Der(certificate.der().to_vec().into())],
         key: PrivateKey::new(KeyForm::Pkcs8, key.serialize_der()),
-        ocsp: None,
+        stapling: Stapling::Off,
         not_after_unix_s: i64::MAX,
     })
 }
