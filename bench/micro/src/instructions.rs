@@ -14,6 +14,7 @@ use bench_micro::engine::tally;
 use bench_micro::plan::route::{Kind, Workload};
 use bench_micro::ring;
 use bench_micro::wire::h1::{Chunks, Heads};
+use bench_micro::wire::h2;
 
 /// How often a part runs in the shorter of its two runs.
 const COUNT: u64 = 200;
@@ -29,6 +30,16 @@ struct Part {
 
 fn part(name: &'static str, run: fn(u64)) -> Part {
     Part { name, run, operations: 1.0 }
+}
+
+/// A part of which each time is an exchange on each of the streams that are open at a time.
+fn exchanges(name: &'static str, run: fn(u64)) -> Part {
+    Part { name, run, operations: h2::STREAMS as f64 }
+}
+
+fn exchange(count: u64, kinds: h2::Kinds) {
+    let mut server = h2::Server::new(kinds);
+    (0..count).for_each(|_| server.exchange());
 }
 
 /// Everything that is counted.
@@ -48,6 +59,12 @@ fn parts() -> Vec<Part> {
         part("wire::h1::body::decode_chunk", |count| {
             let mut chunks = Chunks::default();
             (0..count).for_each(|_| chunks.decode());
+        }),
+        exchanges("wire::h2::server::exchange_small", |count| exchange(count, h2::Kinds::Small)),
+        exchanges("wire::h2::server::exchange_browser", |count| exchange(count, h2::Kinds::Browser)),
+        part("wire::h2::frame_in_and_out", |count| {
+            let mut relay = h2::Relay::default();
+            (0..count).for_each(|_| relay.relay());
         }),
         Part {
             name: "plan::route::find",

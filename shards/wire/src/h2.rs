@@ -3,8 +3,8 @@
 //! A [`Connection`] is one end of a connection, of either role. Below it, each of use without those above:
 //!
 //! - [`frame`]: one file for each kind of frame, with what it says and the rules that it keeps by itself;
-//! - [`gate`]: blocks of compressed fields become heads that are trusted, in the one form that all versions share; [`mod@write`]: heads become
-//!   blocks;
+//! - [`gate`]: blocks of compressed fields become heads that are trusted, in the one form that all versions share;
+//!   [`mod@write`]: heads become blocks;
 //! - `stream`, `streams`, [`settings`], `flow`: what is kept of streams, of the peer's settings and of windows;
 //! - [`priority`] and `scheduler`: what clients say of the order in which they want things, and whose turn it is;
 //! - [`budget`]: how much of each kind of work a peer may ask for that brings it nothing.

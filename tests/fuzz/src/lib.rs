@@ -2,7 +2,8 @@
 //!
 //! Not to panic is the least of them. Each module holds the code against something independent: the fast reader against
 //! the scalar grammar and against httparse alone, a message against its own reading after it was written anew, a body
-//! in pieces against the body in one piece and against a naive decoder, the two ends of a connection against each other,
+//! in pieces against the body in one piece and against a naive decoder, the two ends of a connection against each other, in either version,
+//! frames of HTTP/2 in pieces against the same in one,
 //! the answers of a shared connection against the ids of their requests, a line of the PROXY protocol against
 //! one read word by word, a ClientHello against itself in other records, an answer of OCSP
 //! against those that were signed, and what a session of TLS gives out against what
@@ -10,6 +11,8 @@
 
 pub mod chunked;
 pub mod connection;
+pub mod h2_frames;
+pub mod h2_operations;
 pub mod loadgen_response;
 pub mod ocsp;
 pub mod path;

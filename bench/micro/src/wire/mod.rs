@@ -1,3 +1,4 @@
 //! `shards/wire`.
 
 pub mod h1;
+pub mod h2;

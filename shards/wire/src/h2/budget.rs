@@ -1,12 +1,14 @@
 //! How much of each kind of work a peer may ask for that brings it nothing.
 //!
-//! HTTP/2 has many ways to make the other end work for little: streams that are reset as soon as they were opened, settings and pings that
-//! have to be answered, frames that say nothing. Each of them has its uses, so none can be forbidden; each is counted instead. A counter goes
-//! up with every such frame, and down with time and with traffic that is worth something: a client that acknowledges data with two
-//! WINDOW_UPDATEs a frame never gets anywhere near a threshold, however much it loads.
+//! HTTP/2 has many ways to make the other end work for little: streams that are reset as soon as they were opened,
+//! settings and pings that have to be answered, frames that say nothing. Each of them has its uses, so none can be
+//! forbidden; each is counted instead. A counter goes up with every such frame, and down with time and with traffic
+//! that is worth something: a client that acknowledges data with two WINDOW_UPDATEs a frame never gets anywhere near a
+//! threshold, however much it loads.
 //!
-//! There are two thresholds. Past the first the peer is told, by GOAWAY with ENHANCE_YOUR_CALM: what is under way goes on, new streams are not
-//! taken. Past the second the connection ends. Nothing is allocated, and time is only looked at when a counter has come to a threshold.
+//! There are two thresholds. Past the first the peer is told, by GOAWAY with ENHANCE_YOUR_CALM: what is under way goes
+//! on, new streams are not taken. Past the second the connection ends. Nothing is allocated, and time is only looked at
+//! when a counter has come to a threshold.
 
 use super::error::ConnectionError;
 
@@ -106,13 +108,15 @@ impl Budgets {
 }
 
 impl Default for Budgets {
-    /// Bounds that browsers, curl, gRPC and load generators stay far below, and that make an attack dearer than ordinary requests.
+    /// Bounds that browsers, curl, gRPC and load generators stay far below, and that make an attack dearer than
+    /// ordinary requests.
     fn default() -> Budgets {
         let bounds = BudgetKind::ALL.map(|kind| {
             let (calm, per_second) = match kind {
                 // Peers change them once or twice in the life of a connection.
                 BudgetKind::Settings => (64, 2),
-                // gRPC measures bandwidth with as much as one for each frame of data, which earns one; keep-alives are rare.
+                // gRPC measures bandwidth with as much as one for each frame of data, which earns one; keep-alives are
+                // rare.
                 BudgetKind::Pings => (1_000, 50),
                 // A browser that leaves a page resets all its streams at once: some hundreds, and then not for a while.
                 BudgetKind::Resets => (500, 50),
@@ -123,10 +127,12 @@ impl Default for Budgets {
                 // Old clients send one or two with each request, which earns four, and a tree of them at first.
                 BudgetKind::Priorities => (500, 50),
                 BudgetKind::WindowUpdates => (4_000, 400),
-                // A head that does not fit into one frame of 16 KiB is rare, and one that takes a dozen is refused.
+                // A head that does not fit into one frame of 16 KiB is rare, and earns two; one that takes a dozen is
+                // refused.
                 BudgetKind::Continuations => (128, 8),
-                // As many as a window holds in small frames, for some streams at once.
+                // Content in frames of some size is bounded by the window that its stream had, and does not count.
                 BudgetKind::LateFrames => (2_000, 200),
+                // Browsers send some, so that nobody forgets to ignore them; a request earns two.
                 BudgetKind::UnknownFrames => (500, 50),
             };
             Budget { calm, close: 2 * calm, per_second }
@@ -209,10 +215,24 @@ impl Counters {
         counter.spent = counter.spent.saturating_add(1);
     }
 
+    /// A message has come: it may have been long, its sender may acknowledge what it gets for it, say how urgent that
+    /// is, and say things that nobody knows.
+    #[inline]
+    pub(super) fn earn_by_head(&mut self) {
+        const WORTH: [(BudgetKind, u32); 4] = [
+            (BudgetKind::WindowUpdates, 4),
+            (BudgetKind::Priorities, 4),
+            (BudgetKind::Continuations, 2),
+            (BudgetKind::UnknownFrames, 2),
+        ];
+        WORTH.into_iter().for_each(|(kind, worth)| self.earn(kind, worth));
+    }
+
     /// Traffic that was worth something makes up for `worth` of that kind, some of it in advance.
     #[inline]
     pub(super) fn earn(&mut self, kind: BudgetKind, worth: u32) {
-        /// What may be earned in advance: one burst more of the small bounds; but windows of many megabytes are acknowledged late.
+        /// What may be earned in advance: one burst more of the small bounds; but windows of many megabytes are
+        /// acknowledged late.
         const CREDIT_MAX: i32 = 500;
         const CREDIT_OF_WINDOW_UPDATES_MAX: i32 = 1 << 16;
         let credit = if kind == BudgetKind::WindowUpdates { CREDIT_OF_WINDOW_UPDATES_MAX } else { CREDIT_MAX };

@@ -23,15 +23,18 @@ pub struct Config {
     pub heads: Limits,
     /// Streams of the peer that may be open at once (server); streams of ours that we open at once (client).
     pub streams_max: u32,
-    /// Bytes that a stream of the peer may send before any were taken off our hands. At least 65,535, which every peer takes for granted.
+    /// Bytes that a stream of the peer may send before any were taken off our hands. At least 65,535, which every peer
+    /// takes for granted.
     pub stream_window_bytes: u32,
     /// To what that may grow when the path holds more.
     pub stream_window_bytes_max: u32,
-    /// Bytes that the peer may send on all streams together, beyond those that lie in the caller's hands. At least 65,535.
+    /// Bytes that the peer may send on all streams together, beyond those that lie in the caller's hands. At least
+    /// 65,535.
     pub connection_window_bytes: u32,
     /// To what that may grow.
     pub connection_window_bytes_max: u32,
-    /// Bytes that may lie in the caller's hands. As long as there is less by a connection's window, slow streams hold up no others.
+    /// Bytes that may lie in the caller's hands. As long as there is less by a connection's window, slow streams hold
+    /// up no others.
     pub held_bytes_max: u32,
     /// Bytes of the largest frame that is taken: 16,384 to 16,777,215. Frames other than DATA are gathered in memory.
     pub frame_bytes_max: u32,
@@ -81,7 +84,8 @@ impl Config {
         self.frame_bytes_max.clamp(PAYLOAD_BYTES_DEFAULT, PAYLOAD_BYTES_MAX)
     }
 
-    /// Safe defaults for the side of the upstreams: connections are few and carry the streams of many clients, of which some are slow.
+    /// Safe defaults for the side of the upstreams: connections are few and carry the streams of many clients, of which
+    /// some are slow.
     #[must_use]
     pub fn client() -> Config {
         let mut budgets = Budgets::default();

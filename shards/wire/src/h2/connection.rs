@@ -1,13 +1,14 @@
 //! A connection of HTTP/2, of either role: bytes in, events out; calls in, frames out. RFC 9113
 //!
-//! The caller owns the socket, the clock and the content. It hands in the bytes that came ([`handle_bytes`](Connection::handle_bytes)) until all are consumed
-//! and learns from each [`Event`] what they meant; heads are put into memory that it lends ([`Incoming`]), content is told as a range of the bytes that
-//! it handed in. It sends heads by calls, says how much content waits in queues of its own
-//! ([`queue_data`](Connection::queue_data)), and asks what to put on the wire ([`poll_output`](Connection::poll_output)): the order of frames, and how
-//! much of which queue is next, is decided here.
+//! The caller owns the socket, the clock and the content. It hands in the bytes that came
+//! ([`handle_bytes`](Connection::handle_bytes)) until all are consumed and learns from each [`Event`] what they meant;
+//! heads are put into memory that it lends ([`Incoming`]), content is told as a range of the bytes that it handed in.
+//! It sends heads by calls, says how much content waits in queues of its own ([`queue_data`](Connection::queue_data)),
+//! and asks what to put on the wire ([`poll_output`](Connection::poll_output)): the order of frames, and how much of
+//! which queue is next, is decided here.
 //!
-//! The parts: `read` cuts bytes into frames and passes content on, `frames` does what the other frames ask, `heads` deals with header blocks,
-//! `send` makes frames, `leave` is about GOAWAY and what follows.
+//! The parts: `read` cuts bytes into frames and passes content on, `frames` does what the other frames ask, `heads`
+//! deals with header blocks, `send` makes frames, `leave` is about GOAWAY and what follows.
 
 mod frames;
 mod heads;
@@ -97,7 +98,8 @@ pub struct Connection {
     failed: Option<ConnectionError>,
 }
 
-/// Where heads are put when they come. One serves all connections of a thread: what an event says was put here is swapped out before the next call.
+/// Where heads are put when they come. One serves all connections of a thread: what an event says was put here is
+/// swapped out before the next call.
 #[derive(Debug, Default)]
 pub struct Incoming {
     /// Of [`Event::Head`] in the role of the server.
@@ -129,7 +131,8 @@ pub enum Event {
         /// No content and no trailers follow.
         end: bool,
     },
-    /// A request was refused for its head (server). It is to be answered with [`Connection::send_status`] or reset; its content is not reported.
+    /// A request was refused for its head (server). It is to be answered with [`Connection::send_status`] or reset; its
+    /// content is not reported.
     Malformed {
         /// The stream.
         stream: StreamKey,
@@ -155,7 +158,8 @@ pub enum Event {
         /// The stream.
         stream: StreamKey,
     },
-    /// The stream is gone.
+    /// The stream is gone. NO_ERROR from a server behind its whole answer only means that the rest of the request is
+    /// not wanted. RFC 9113 §8.1
     Reset {
         /// The stream.
         stream: StreamKey,
@@ -261,7 +265,8 @@ impl Connection {
         self.settings_unacknowledged == 0
     }
 
-    /// The kind of work of which the peer has asked too much, if it has: it was told by GOAWAY, and no new streams are taken.
+    /// The kind of work of which the peer has asked too much, if it has: it was told by GOAWAY, and no new streams are
+    /// taken.
     #[must_use]
     pub fn calm(&self) -> Option<BudgetKind> {
         self.counters.calm()
@@ -285,15 +290,15 @@ impl Connection {
         self.streams.of(stream).map_or(0, |stream| stream.received)
     }
 
-    /// Bytes that the peer takes on the stream, and on the connection: 0 in either is what stops a stream that has [`queued`](Self::queued)
-    /// data. How long a peer may keep it so is for the caller to say, who has a clock.
+    /// Bytes that the peer takes on the stream, and on the connection: 0 in either is what stops a stream that has
+    /// [`queued`](Self::queued) data. How long a peer may keep it so is for the caller to say, who has a clock.
     #[must_use]
     pub fn send_windows(&self, stream: StreamKey) -> (u32, u32) {
         let of_stream = self.streams.of(stream).map_or(0, |stream| stream.window);
         (of_stream.max(0) as u32, self.window.max(0) as u32)
     }
 
-    /// Bytes of content that were reported and not released.
+    /// Bytes of content that were reported and not released, and those that are to come of a frame whose header has.
     #[must_use]
     pub fn held(&self) -> u32 {
         self.intake.held
@@ -360,6 +365,8 @@ impl Connection {
     }
 
     fn spend(&mut self, kind: BudgetKind, cost: u32, now_us: u64) -> Result<(), ConnectionError> {
-        self.counters.spend(&self.config.budgets, kind, cost, now_us)
+        self.counters.spend(&self.config.budgets, kind, cost, now_us)?;
+        self.keep_calm();
+        Ok(())
     }
 }

@@ -7,7 +7,8 @@ use thiserror::Error;
 use super::budget::BudgetKind;
 use super::frame::{FrameError, Kind};
 
-/// Why a stream or a connection ended, as the wire says it. Any 32 bits are one; unknown codes count as INTERNAL_ERROR. RFC 9113 §7
+/// Why a stream or a connection ended, as the wire says it. Any 32 bits are one; unknown codes count as INTERNAL_ERROR.
+/// RFC 9113 §7
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrorCode(pub u32);
 

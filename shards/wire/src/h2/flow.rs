@@ -1,14 +1,16 @@
 //! Flow control: how much each end may send. RFC 9113 §5.2
 //!
-//! For what we send there is no more to know than how much the peer still takes: a number for each stream and one for the connection. For what we receive there are
-//! three: what the peer may still send, what has come and is still in the caller's hands, and how much of both together there should be at most, the target.
-//! Memory is bounded by the targets, whatever the peer sends: a stream whose data is not taken off our hands comes to a stop by itself.
+//! For what we send there is no more to know than how much the peer still takes: a number for each stream and one for
+//! the connection. For what we receive there are three: what the peer may still send, what has come and is still in the
+//! caller's hands, and how much of both together there should be at most, the target. Memory is bounded by the targets,
+//! whatever the peer sends: a stream whose data is not taken off our hands comes to a stop by itself.
 //!
-//! The connection's window is to keep one end from drowning in many streams, and it must not let slow streams stop others. So what lies in the caller's hands does
-//! not count against its target but against a bound of its own: the peer may always send another target's worth, until so much is held that the bound is
-//! reached.
+//! The connection's window is to keep one end from drowning in many streams, and it must not let slow streams stop
+//! others. So what lies in the caller's hands does not count against its target but against a bound of its own: the
+//! peer may always send another target's worth, until so much is held that the bound is reached.
 //!
-//! Targets begin small and grow to what the path can hold ([`Bandwidth`]): to the bytes that come in one round trip, as gRPC does it.
+//! Targets begin small and grow to what the path can hold ([`Bandwidth`]): to the bytes that come in one round trip, as
+//! gRPC does it.
 
 /// What may still be received, of a stream or of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +74,8 @@ pub(super) fn grown(window: i32, increment: i64) -> Option<i32> {
 
 /// Measures how many bytes come in one round trip, with a PING that goes out when data comes.
 ///
-/// As long as that fills two thirds of the window, the window may be what holds the sender back: it becomes twice what came. Once three measurements in a
-/// row have changed nothing, they become rare.
+/// As long as that fills two thirds of the window, the window may be what holds the sender back: it becomes twice what
+/// came. Once three measurements in a row have changed nothing, they become rare.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bandwidth {
     /// A PING is on its way.
@@ -109,7 +111,8 @@ impl Bandwidth {
         true
     }
 
-    /// The PING is answered. `Some` with the target of a window that holds what came in the round trip, if the window of `target` bytes may have been too small.
+    /// The PING is answered. `Some` with the target of a window that holds what came in the round trip, if the window
+    /// of `target` bytes may have been too small.
     pub(super) fn measured(&mut self, target: u32, target_max: u32, now_us: u64) -> Option<u32> {
         self.is_measuring = false;
         let filled = self.bytes * 3 / 2 >= u64::from(target);

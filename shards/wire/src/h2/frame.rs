@@ -1,8 +1,9 @@
 //! Frames: nine bytes of header, then a payload of a form that the kind decides. RFC 9113 §4.1
 //!
-//! One file for each kind, with what its payload says, how it is written, and the rules that it must keep wherever it stands. Whether it may stand
-//! where it does is for the connection to judge. The rules that need no more than the nine bytes are checked before the payload has come
-//! ([`FrameHeader::check`]), so that nothing is gathered that will be refused anyway.
+//! One file for each kind, with what its payload says, how it is written, and the rules that it must keep wherever it
+//! stands. Whether it may stand where it does is for the connection to judge. The rules that need no more than the nine
+//! bytes are checked before the payload has come ([`FrameHeader::check`]), so that nothing is gathered that will be
+//! refused anyway.
 
 pub mod continuation;
 pub mod data;
@@ -22,7 +23,8 @@ use super::error::ErrorCode;
 
 /// Bytes of a frame's header.
 pub const HEADER_BYTES: usize = 9;
-/// Bytes of a payload that every endpoint takes, before any settings and after: SETTINGS_MAX_FRAME_SIZE begins here. RFC 9113 §6.5.2
+/// Bytes of a payload that every endpoint takes, before any settings and after: SETTINGS_MAX_FRAME_SIZE begins here.
+/// RFC 9113 §6.5.2
 pub const PAYLOAD_BYTES_DEFAULT: u32 = 1 << 14;
 /// What SETTINGS_MAX_FRAME_SIZE can reach: the length has 24 bits.
 pub const PAYLOAD_BYTES_MAX: u32 = (1 << 24) - 1;

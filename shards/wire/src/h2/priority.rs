@@ -1,11 +1,13 @@
-//! Priorities by RFC 9218: what a client says about a stream. Which stream's turn it is, [`scheduler`](super::scheduler) decides.
+//! Priorities by RFC 9218: what a client says about a stream. Which stream's turn it is,
+//! [`scheduler`](super::scheduler) decides.
 
 /// Urgency and whether the response is of use in parts. RFC 9218 §4
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Priority {
     /// 0 to 7, the lower the more urgent.
     pub urgency: u8,
-    /// Whether the client can use the response before it is whole, so that streams of the same urgency share what there is.
+    /// Whether the client can use the response before it is whole, so that streams of the same urgency share what there
+    /// is.
     pub is_incremental: bool,
 }
 
@@ -15,15 +17,17 @@ impl Priority {
     /// The least urgent.
     pub const URGENCY_MAX: u8 = 7;
 
-    /// What RFC 9218 supposes of a client that says nothing: urgency 3, not incremental. But that client may well never have heard of
-    /// priorities, and behind it may be many users (another proxy, a gRPC channel): the turn of its streams then goes round, so that no
-    /// download holds up what was asked for later. RFC 9218 §10 leaves this to the server.
+    /// What RFC 9218 supposes of a client that says nothing: urgency 3, not incremental. But that client may well never
+    /// have heard of priorities, and behind it may be many users (another proxy, a gRPC channel): the turn of its
+    /// streams then goes round, so that no download holds up what was asked for later. RFC 9218 §10 leaves this to the
+    /// server.
     pub const UNSAID: Priority = Priority { urgency: Priority::URGENCY_DEFAULT, is_incremental: true };
 
-    /// Reads the value of a Priority field, or of PRIORITY_UPDATE: a dictionary with the members `u` and `i`. RFC 9218 §4
+    /// Reads the value of a Priority field, or of PRIORITY_UPDATE: a dictionary with the members `u` and `i`. RFC 9218
+    /// §4
     ///
-    /// A member that is out of its range or of another type counts as not said; `None` if the value is no dictionary, which then is to be ignored as
-    /// a whole.
+    /// A member that is out of its range or of another type counts as not said; `None` if the value is no dictionary,
+    /// which then is to be ignored as a whole.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Priority> {
         let mut priority = Priority { urgency: Priority::URGENCY_DEFAULT, is_incremental: false };
@@ -57,7 +61,8 @@ fn split_key(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(bytes.split_at(end))
 }
 
-/// Where the member that begins at `bytes`, behind its key, ends: at a comma outside of a string, or where everything ends.
+/// Where the member that begins at `bytes`, behind its key, ends: at a comma outside of a string, or where everything
+/// ends.
 fn member_end(bytes: &[u8]) -> Option<usize> {
     // A bare key is followed by its parameters, its white space or the next member.
     if !matches!(bytes.first(), None | Some(b'=' | b';' | b',' | b' ' | b'\t')) {

@@ -1,9 +1,10 @@
 //! Whose turn it is to send: priorities by RFC 9218 §10.
 //!
-//! The streams that have data and a window for it stand in lists, two for each urgency: those whose responses are of use in parts take turns, frame
-//! by frame; the others are served whole, in the order of their ids. The more urgent come first always; the two lists of one urgency take
-//! turns with each other, so that neither a long download nor many small ones keep the rest of their level waiting. The lists run through the streams
-//! themselves: nothing is allocated, and a stream leaves its list from wherever it stands.
+//! The streams that have data and a window for it stand in lists, two for each urgency: those whose responses are of
+//! use in parts take turns, frame by frame; the others are served whole, in the order of their ids. The more urgent
+//! come first always; the two lists of one urgency take turns with each other, so that neither a long download nor many
+//! small ones keep the rest of their level waiting. The lists run through the streams themselves: nothing is allocated,
+//! and a stream leaves its list from wherever it stands.
 
 use super::priority::Priority;
 use super::streams::Streams;
@@ -74,8 +75,8 @@ impl Scheduler {
         Some(self.lists[2 * urgency + usize::from(takes_turns)].first)
     }
 
-    /// That stream, the [`first`](Self::first), has sent a frame: the next one has its turn. It leaves its list unless it `goes_on`, having more to
-    /// send and a window for it.
+    /// That stream, the [`first`](Self::first), has sent a frame: the next one has its turn. It leaves its list unless
+    /// it `goes_on`, having more to send and a window for it.
     #[inline]
     pub(super) fn pass(&mut self, streams: &mut Streams, slot: u32, goes_on: bool) {
         let list = streams.at(slot).link.list;

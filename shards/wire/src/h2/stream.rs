@@ -5,8 +5,9 @@ use super::priority::Priority;
 use super::scheduler::Link;
 use crate::Method;
 
-/// Names a stream. `slot` is small and is used again for later streams, so that callers can keep what is theirs in a `Vec`; `id` is never used
-/// again on the same connection, so that a key that outlived its stream is known for what it is.
+/// Names a stream. `slot` is small and is used again for later streams, so that callers can keep what is theirs in a
+/// `Vec`; `id` is never used again on the same connection, so that a key that outlived its stream is known for what it
+/// is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     /// The stream's id on the wire.
@@ -39,9 +40,9 @@ pub struct StreamKey {
 ///   H: HEADERS    END: END_STREAM    R: RST_STREAM, of either side
 /// ```
 ///
-/// Idle and closed streams take no memory: an id above the highest one is idle, and one that is not among the streams is closed. What is
-/// remembered for a while are closed streams that we had reset, on which frames may still be on their way
-/// ([`Departed`](super::streams::Departed)).
+/// Idle and closed streams take no memory: an id above the highest one is idle, and one that is not among the streams
+/// is closed. What is remembered for a while are closed streams that we had reset, on which frames may still be on
+/// their way ([`Departed`](super::streams::Departed)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Open,

@@ -4,13 +4,14 @@ use super::stream::{Stream, StreamKey};
 
 /// Streams in slots that are used again, found by id through a table of twice as many places as there are slots.
 ///
-/// Ids rise by two, so that the id itself is a perfect hash while streams end in about the order in which they began; one that lives long makes others step
-/// aside by a place. Nothing is allocated once as many streams have been open at once as ever will be.
+/// Ids that follow one another are scattered over the table, since runs without a gap would have to be looked through
+/// whenever a stream ends. Nothing is allocated once as many streams have been open at once as ever will be.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     slots: Vec<Stream>,
     free: Vec<u32>,
-    /// Open addressing with linear probing; a power of two, never more than half full. 0: free, otherwise the slot and one.
+    /// Open addressing with linear probing; a power of two, never more than half full. 0: free, otherwise the slot and
+    /// one.
     places: Vec<u32>,
 }
 
@@ -154,9 +155,11 @@ impl Streams {
     }
 }
 
+/// Where a stream would like to be: Fibonacci hashing (Knuth, The Art of Computer Programming, volume 3, §6.4).
 #[inline]
 fn home(id: u32, mask: usize) -> usize {
-    (id >> 1) as usize & mask
+    const MULTIPLIER: u32 = 0x9e37_79b9;
+    (id.wrapping_mul(MULTIPLIER) >> 16) as usize & mask
 }
 
 /// The streams that we reset last: what the peer sent before it knew is not at fault. RFC 9113 §5.1, "closed"

@@ -1,4 +1,5 @@
-//! One end of a connection of HTTP/2, with a peer that is a list of bytes: what the modules on RFC 9113 and RFC 9218 have in common.
+//! One end of a connection of HTTP/2, with a peer that is a list of bytes: what the modules on RFC 9113 and RFC 9218
+//! have in common.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
-//! Two ends of a connection of HTTP/2 in virtual time: requests and answers of all shapes, while turns are lost, merged, split at any byte and delayed by
-//! what a seed says. Each must understand exactly what the other said, no window may ever be exceeded by a model that only counts frames, and when the
-//! last turn has passed, nothing may be left undone.
+//! Two ends of a connection of HTTP/2 in virtual time: requests and answers of all shapes, while turns are lost,
+//! merged, split at any byte and delayed by what a seed says. Each must understand exactly what the other said, no
+//! window may ever be exceeded by a model that only counts frames, and when the last turn has passed, nothing may be
+//! left undone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -49,7 +50,8 @@ struct Message {
 struct Model {
     /// By stream; 0 is the connection.
     windows: BTreeMap<u32, i64>,
-    /// The window with which streams begin, and what the other end has been told it is, in the order in which this will be acknowledged.
+    /// The window with which streams begin, and what the other end has been told it is, in the order in which this will
+    /// be acknowledged.
     initial: i64,
     pending: VecDeque<i64>,
 }

@@ -238,8 +238,8 @@ fn a_stream_ends_when_both_halves_have() {
     assert_eq!(frames(b""), end.sent(), "a stream that is gone cannot be reset");
 }
 
-/// Of the streams that were reset the last hundred or so are remembered; of those before nobody can tell any more, so nothing is held against
-/// the peer but a budget.
+/// Of the streams that were reset the last hundred or so are remembered; of those before nobody can tell any more, so
+/// nothing is held against the peer but a budget.
 #[test]
 fn resets_are_forgotten_in_order() {
     let mut end = End::server();

@@ -219,7 +219,8 @@ fn a_client_leaves_when_its_streams_have_ended() {
     assert!(end.connection.is_drained());
 }
 
-/// §5.4.1: the connection's error is told once, with the last stream that was acted on, and nothing else happens any more.
+/// §5.4.1: the connection's error is told once, with the last stream that was acted on, and nothing else happens any
+/// more.
 #[test]
 fn an_error_is_told_and_is_the_end() {
     for role in [Role::Server, Role::Client] {

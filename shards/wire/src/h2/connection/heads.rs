@@ -152,9 +152,7 @@ impl Connection {
                 }
                 let early = self.early_priority(id);
                 stream.priority = early.or_else(|| said_priority(head, bytes)).unwrap_or(Priority::UNSAID);
-                // Whoever asks for something may acknowledge it, and say how urgent it is.
-                self.counters.earn(BudgetKind::WindowUpdates, 4);
-                self.counters.earn(BudgetKind::Priorities, 4);
+                self.counters.earn_by_head();
                 let stream = self.streams.insert(stream);
                 Ok(Some(Event::Head { stream, end: end_stream }))
             }
@@ -204,6 +202,7 @@ impl Connection {
             }
             return Ok(Some(Event::Informational { stream: key }));
         }
+        self.counters.earn_by_head();
         stream.is_head_received = true;
         match head.body_for(stream.method) {
             BodyLength::None if head.status() != 101 => stream.is_answer_empty = true,

@@ -32,8 +32,8 @@ impl Leaving {
 }
 
 impl Connection {
-    /// Announces the end: the peer is told to open no more streams, and only when it must have read this, which one is the last. So no request
-    /// is lost that was under way. Streams go on to their ends. RFC 9113 §6.8
+    /// Announces the end: the peer is told to open no more streams, and only when it must have read this, which one is
+    /// the last. So no request is lost that was under way. Streams go on to their ends. RFC 9113 §6.8
     pub fn drain(&mut self) {
         if self.leaving != Leaving::Staying || self.failed.is_some() {
             return;
@@ -47,7 +47,8 @@ impl Connection {
         self.leaving = Leaving::Announced;
     }
 
-    /// The second step of [`drain`](Self::drain), whether the peer has answered or not: streams that it opens from now on are ignored.
+    /// The second step of [`drain`](Self::drain), whether the peer has answered or not: streams that it opens from now
+    /// on are ignored.
     pub fn drain_now(&mut self) {
         self.drain();
         self.left_is_known();

@@ -39,12 +39,13 @@ pub(super) enum Reading {
 }
 
 impl Connection {
-    /// Takes bytes that came. Frames that are not whole are kept (one at most), content is not: it is reported as it comes, in parts if its frame comes in
-    /// parts. To be called again with what was not consumed until there is no event.
+    /// Takes bytes that came. Frames that are not whole are kept (one at most), content is not: it is reported as it
+    /// comes, in parts if its frame comes in parts. To be called again with what was not consumed until there is no
+    /// event.
     ///
     /// # Errors
-    /// What the peer did that ends the connection. It is told by a GOAWAY that is ready to be [sent](Self::poll_output); after that
-    /// the connection has to be closed. Every later call returns the same error.
+    /// What the peer did that ends the connection. It is told by a GOAWAY that is ready to be
+    /// [sent](Self::poll_output); after that the connection has to be closed. Every later call returns the same error.
     pub fn handle_bytes(
         &mut self,
         input: &[u8],
@@ -55,9 +56,8 @@ impl Connection {
             return Err(error);
         }
         let handled = self.read(input, incoming, now_us);
-        match &handled {
-            Ok(_) => self.keep_calm(),
-            Err(error) => self.fail(*error),
+        if let Err(error) = handled {
+            self.fail(error);
         }
         handled
     }
@@ -210,7 +210,11 @@ impl Connection {
 
     /// Data on a stream that is closed. RFC 9113 §5.1
     fn take_late_data(&mut self, header: FrameHeader, now_us: u64) -> Result<(), ConnectionError> {
-        self.check_late(header.kind, header.stream, now_us)?;
+        // Frames of some size are few: the window bounds them.
+        const CRUMB_BYTES: u32 = 1024;
+        if header.length < CRUMB_BYTES || self.departed.recall(header.stream) != Memory::Reset {
+            self.check_late(header.kind, header.stream, now_us)?;
+        }
         if !self.departed.take(header.stream, header.length) {
             return Err(ConnectionError::WindowExceeded { stream: header.stream });
         }

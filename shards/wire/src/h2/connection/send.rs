@@ -55,8 +55,8 @@ pub enum Culprit {
 }
 
 impl Connection {
-    /// Opens a stream with a request (client). `end`: no content and no trailers follow. The rest is as in [`HeadEncoder::write_request`]; a
-    /// request that offers an upgrade does not end with its head.
+    /// Opens a stream with a request (client). `end`: no content and no trailers follow. The rest is as in
+    /// [`HeadEncoder::write_request`]; a request that offers an upgrade does not end with its head.
     ///
     /// # Errors
     /// If no stream can be opened, or none with such a request.
@@ -85,12 +85,11 @@ impl Connection {
         stream.is_head_sent = true;
         stream.method = head.method();
         stream.protocol = edits.offered().into();
-        self.counters.earn(BudgetKind::WindowUpdates, 4);
         Ok(self.streams.insert(stream))
     }
 
-    /// Answers with a head that was read elsewhere (server); a 101 becomes the answer that accepts an extended CONNECT. `end`: no content and no
-    /// trailers follow. The rest is as in [`HeadEncoder::write_response`].
+    /// Answers with a head that was read elsewhere (server); a 101 becomes the answer that accepts an extended CONNECT.
+    /// `end`: no content and no trailers follow. The rest is as in [`HeadEncoder::write_response`].
     ///
     /// # Errors
     /// If the stream is gone.
@@ -180,7 +179,8 @@ impl Connection {
         Ok(())
     }
 
-    /// So many more bytes of content wait in the caller's queue; with `end`, nothing follows them. To be said behind the stream's head.
+    /// So many more bytes of content wait in the caller's queue; with `end`, nothing follows them. To be said behind
+    /// the stream's head.
     ///
     /// # Errors
     /// If the stream is gone.
@@ -254,9 +254,10 @@ impl Connection {
         }
     }
 
-    /// Appends to `out` what is to be sent next: all frames that are ready, and then, if a DATA frame's turn has come, its header. The caller puts the bytes
-    /// that it is then asked for behind it, or sends the trailers that it is asked for, and polls again; `None` if there is nothing more. Whoever stops
-    /// polling holds the connection up, which is how a socket that takes no more is obeyed.
+    /// Appends to `out` what is to be sent next: all frames that are ready, and then, if a DATA frame's turn has come,
+    /// its header. The caller puts the bytes that it is then asked for behind it, or sends the trailers that it is
+    /// asked for, and polls again; `None` if there is nothing more. Whoever stops polling holds the connection up,
+    /// which is how a socket that takes no more is obeyed.
     #[inline]
     pub fn poll_output(&mut self, out: &mut Vec<u8>) -> Option<Output> {
         if self.failed.is_none() {
@@ -320,8 +321,8 @@ impl Connection {
         Some(Output::Data { stream: key, bytes: bytes as usize, end })
     }
 
-    /// A frame of content may be answered with WINDOW_UPDATEs, the more the longer it is, and with a PING that measures. One that is short because the
-    /// peer grants its window crumb by crumb earns nothing. CVE-2019-9511
+    /// A frame of content may be answered with WINDOW_UPDATEs, the more the longer it is, and with a PING that
+    /// measures. One that is short because the peer grants its window crumb by crumb earns nothing. CVE-2019-9511
     #[inline]
     fn earn_acknowledgements(&mut self, bytes: u32, is_last: bool) {
         const CRUMB_BYTES: u32 = 1024;
@@ -331,7 +332,8 @@ impl Connection {
         self.counters.earn(BudgetKind::Pings, u32::from(is_worth_it));
     }
 
-    /// Tells the peer what it may send again. All that was released since the last time goes into one frame for each stream.
+    /// Tells the peer what it may send again. All that was released since the last time goes into one frame for each
+    /// stream.
     fn write_window_updates(&mut self) {
         let increment = self.intake.increment_of_connection(self.target, self.config.held_bytes_max);
         if let Some(increment) = increment {
@@ -352,7 +354,8 @@ impl Connection {
         }
     }
 
-    /// The preface and our SETTINGS, which say no more than what differs from what the peer takes for granted. RFC 9113 §3.4
+    /// The preface and our SETTINGS, which say no more than what differs from what the peer takes for granted. RFC 9113
+    /// §3.4
     pub(super) fn send_preface(&mut self) {
         let config = &self.config;
         let mut said = [(0, 0); 8];

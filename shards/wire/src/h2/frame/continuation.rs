@@ -7,7 +7,8 @@ pub(super) fn check(header: FrameHeader) -> Result<(), FrameError> {
     header.on_stream()
 }
 
-/// Puts what stands in `out` from `from` on into frames with payloads of at most `max` bytes. Heads that need this are rare.
+/// Puts what stands in `out` from `from` on into frames with payloads of at most `max` bytes. Heads that need this are
+/// rare.
 pub(super) fn split(out: &mut Vec<u8>, from: usize, stream: u32, max: usize) {
     let rest = out.split_off(from);
     let mut fragments = rest.chunks(max).peekable();

@@ -1,7 +1,7 @@
 //! DATA: content of a stream. RFC 9113 §6.1
 //!
-//! The payload is never gathered: it is passed on as it comes, so that there is nothing to parse but the header and the length of the
-//! padding, one byte in front.
+//! The payload is never gathered: it is passed on as it comes, so that there is nothing to parse but the header and the
+//! length of the padding, one byte in front.
 
 use super::{END_STREAM, FrameError, FrameHeader, HEADER_BYTES, Kind, PADDED};
 

@@ -25,7 +25,8 @@ pub fn fragment(header: FrameHeader, payload: &[u8]) -> Result<&[u8], FrameError
     content.get(skipped..).ok_or(FrameError::Padding { kind: Kind::Headers })
 }
 
-/// Makes room for a frame's header at the end of `out`; the block is to be appended, and then [`finish`] be called with what this returned.
+/// Makes room for a frame's header at the end of `out`; the block is to be appended, and then [`finish`] be called with
+/// what this returned.
 #[inline]
 #[must_use]
 pub fn begin(out: &mut Vec<u8>) -> usize {
@@ -34,8 +35,8 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
     start
 }
 
-/// Frames the header block that stands in `out` behind the room that [`begin`] made at `start`: one HEADERS frame, and as many CONTINUATION
-/// frames behind it as payloads of at most `payload_bytes_max` ask for.
+/// Frames the header block that stands in `out` behind the room that [`begin`] made at `start`: one HEADERS frame, and
+/// as many CONTINUATION frames behind it as payloads of at most `payload_bytes_max` ask for.
 pub fn finish(out: &mut Vec<u8>, start: usize, stream: u32, end_stream: bool, payload_bytes_max: u32) {
     let block = start + HEADER_BYTES;
     let length = out.len() - block;

@@ -2,8 +2,8 @@
 
 use super::{FrameError, FrameHeader};
 
-/// On a stream. The length is the only fault of a frame on a stream that concerns this stream alone (§6.3), so that it is left to the
-/// connection: see [`is_length_right`].
+/// On a stream. The length is the only fault of a frame on a stream that concerns this stream alone (§6.3), so that it
+/// is left to the connection: see [`is_length_right`].
 pub(super) fn check(header: FrameHeader) -> Result<(), FrameError> {
     header.on_stream()
 }

@@ -1,6 +1,7 @@
 //! PUSH_PROMISE: refused. RFC 9113 §6.6
 //!
-//! A server never gets one. A client's first SETTINGS disable push, and no server knows anything of a client before it has read those.
+//! A server never gets one. A client's first SETTINGS disable push, and no server knows anything of a client before it
+//! has read those.
 
 use super::{FrameError, FrameHeader};
 

@@ -29,8 +29,8 @@ pub(super) fn check(header: FrameHeader) -> Result<(), FrameError> {
     if is_whole && (header.length == 0 || !header.has(ACK)) { Ok(()) } else { Err(header.length_error()) }
 }
 
-/// The settings in the order of the frame, each checked against its range; the header has been checked. Those without a name here are among
-/// them: they are to be ignored. RFC 9113 §6.5.2
+/// The settings in the order of the frame, each checked against its range; the header has been checked. Those without a
+/// name here are among them: they are to be ignored. RFC 9113 §6.5.2
 pub fn entries(payload: &[u8]) -> impl Iterator<Item = Result<(u16, u32), FrameError>> {
     payload.chunks_exact(SETTING_BYTES as usize).map(|entry| {
         let (id, value) = (u16::from_be_bytes([entry[0], entry[1]]), be32(&entry[2..]));
