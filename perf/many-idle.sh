@@ -35,6 +35,7 @@ access_log = "off"
 address = "127.0.0.1:$((9500 + worker))"
 [upstreams.app]
 servers = ["127.0.0.1:9599"]
+idle_connections = 1024
 [[routes]]
 upstream = "app"
 [shards]
@@ -72,7 +73,7 @@ PY
 for round in 1 2 3; do latency "without, $round:"; done
 before=$(memory)
 for worker in $(seq 0 $((workers - 1))); do
-    "$loadgen" idle "http://127.0.0.1:$((9500 + worker))/small" -c "$share" --per-address 5000 --open-rate 2000 --open-timeout 3m --request \
+    "$loadgen" idle "http://127.0.0.1:$((9500 + worker))/small" -c "$share" --per-address 5000 --open-rate 600 --open-timeout 3m --request \
         -d 1h > "$work/idle.$worker" 2>&1 & pids="$pids $!"
 done
 held() { ss -Htn state established '( sport >= :9500 and sport < :9599 )' | wc -l; }

@@ -8,9 +8,9 @@
 set -eu
 
 # prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
-packages="ca-certificates chromium curl ethtool goaccess haproxy iproute2 nghttp2-client nginx openssl procps prometheus python3 python3-hpack python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
+packages="ca-certificates chromium curl ethtool goaccess h2o haproxy iproute2 nghttp2-client nghttp2-server nginx openssl procps prometheus python3 python3-hpack python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
-    packages="$packages bpftrace caddy cmake h2o linux-perf python3-pip valgrind"
+    packages="$packages bpftrace caddy cmake linux-perf python3-pip valgrind"
 fi
 echo "The tests need these Debian packages: $packages"
 

@@ -17,7 +17,7 @@ const FAILED: u8 = 1;
 /// The command line or the scenario makes no sense.
 const USAGE: u8 = 2;
 
-/// Makes load for HTTP/1.1 and WebSocket servers, and measures what they make of it.
+/// Makes load for HTTP/1.1, HTTP/2 and WebSocket servers, and measures what they make of it.
 ///
 /// Without a command it runs a load: `loadgen http://127.0.0.1:8080/ -c 64 -d 10s`.
 #[derive(Debug, Parser)]

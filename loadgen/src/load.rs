@@ -7,6 +7,7 @@
 mod alarm;
 mod connection;
 mod exchange;
+mod outstanding;
 mod plan;
 pub mod schedule;
 mod worker;

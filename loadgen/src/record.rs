@@ -14,6 +14,7 @@
 
 mod distribution;
 mod errors;
+mod http2;
 mod live;
 mod recorder;
 mod recording;
@@ -22,6 +23,7 @@ mod statuses;
 
 pub use distribution::{Band, Distribution, LATENCY_NS_MAX};
 pub use errors::{ErrorCounts, ErrorKind};
+pub use http2::Http2Counts;
 pub use live::{Live, Progress, RECENT_ERROR_PERCENT};
 pub use recorder::{Answer, Handshake, Loop, Recorder};
 pub use recording::Recording;

@@ -9,7 +9,7 @@ mod raw;
 pub mod units;
 mod url;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 pub use diagnostic::Diagnostic;
 pub use lower::{header, read};
@@ -21,6 +21,10 @@ pub const CONNECTIONS_MAX: u64 = 1_000_000;
 pub const THREADS_MAX: u64 = 1024;
 /// Requests that may be under way on one connection.
 pub const PIPELINE_MAX: u64 = 1024;
+/// Streams that may be open on one connection of HTTP/2.
+pub const STREAMS_MAX: u64 = 10_000;
+/// What a flow-control window of HTTP/2 may be: what it is before anybody has said a size, to its bound. RFC 9113 §6.9
+pub const WINDOW_BYTES: RangeInclusive<u64> = 65_535..=(1 << 31) - 1;
 /// Requests a second that a schedule may ask for.
 pub const RATE_MAX: f64 = 10e6;
 /// Bytes of a request's body, which is kept in memory once.
@@ -39,7 +43,13 @@ pub struct Scenario {
     pub warm_up: Duration,
     /// Time over which connections are opened and a rate grows from zero, evenly.
     pub ramp_up: Duration,
-    /// Requests under way on one connection at most, 1 to [`PIPELINE_MAX`].
+    /// Whether the connections speak HTTP/2: agreed on by TLS (ALPN), or with prior knowledge where there is none.
+    pub http2: bool,
+    /// HTTP/2: requests under way on one connection at most, 1 to [`STREAMS_MAX`]; fewer where the server takes fewer.
+    pub streams: u64,
+    /// HTTP/2: bytes of an answer that may be under way, and of all answers of a connection; within [`WINDOW_BYTES`].
+    pub window_bytes: u64,
+    /// HTTP/1.1 and WebSocket: requests under way on one connection at most, 1 to [`PIPELINE_MAX`].
     pub pipeline: u64,
     /// Requests after which a connection is closed and another takes its place; `None` for no end.
     pub requests_per_connection: Option<u64>,
@@ -193,6 +203,9 @@ impl Default for Scenario {
             extent: Extent::Duration(Duration::from_secs(10)),
             warm_up: Duration::ZERO,
             ramp_up: Duration::ZERO,
+            http2: false,
+            streams: 1,
+            window_bytes: 16 << 20,
             pipeline: 1,
             requests_per_connection: None,
             pin: false,
@@ -257,6 +270,7 @@ impl Scenario {
             ("connections", self.connections, CONNECTIONS_MAX),
             ("threads", self.threads.unwrap_or(1), THREADS_MAX),
             ("requests under way on a connection", self.pipeline, PIPELINE_MAX),
+            ("streams of a connection", self.streams, STREAMS_MAX),
             ("requests a connection", self.requests_per_connection.unwrap_or(1), u64::MAX),
         ] {
             if !(1..=max).contains(&value) {
@@ -278,6 +292,22 @@ impl Scenario {
             .any(|request| request.method.is_empty() || !request.method.bytes().all(|byte| byte.is_ascii_uppercase()))
         {
             return fail("a method is written in capitals, such as POST");
+        }
+        if !WINDOW_BYTES.contains(&self.window_bytes) {
+            return fail(&format!("a window: expected {} to {} bytes", WINDOW_BYTES.start(), WINDOW_BYTES.end()));
+        }
+        match (self.http2, self.pipeline, self.streams) {
+            (true, _, _) if first.url.origin.websocket => {
+                return fail("WebSocket is spoken over HTTP/1.1 only: leave `http2` out");
+            }
+            (true, 2.., _) => return fail("HTTP/2 has no pipeline: say how many streams"),
+            (false, _, 2..) => return fail("only HTTP/2 has streams: say so, or give a pipeline"),
+            _ => {}
+        }
+        let fields = || self.headers.iter().chain(self.requests.iter().flat_map(|request| &request.headers));
+        // RFC 9113 §8.2.2
+        if self.http2 && fields().any(|(name, value)| name.eq_ignore_ascii_case("te") && value != "trailers") {
+            return fail("in HTTP/2 the field TE says `trailers` or nothing");
         }
         if self.requests.iter().any(|request| request.url.origin.websocket != first.url.origin.websocket) {
             return fail("a scenario speaks either HTTP or WebSocket: the URLs' schemes differ");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use bench_common::affinity;
+use bench_common::arguments::StageArguments;
 use bench_versus::{scenario::Scenario, targets::Target, websocket::Role};
 use clap::{Parser, ValueEnum};
 
@@ -49,25 +49,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) against_folded: Option<PathBuf>,
 
-    /// The core of the proxy.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) proxy_core: usize,
-
-    /// The core of the upstream, the load generator and perf.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) load_core: usize,
-
-    /// A ringway binary to look into, instead of building one from this workspace.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ringway: Option<PathBuf>,
-
-    /// A binary of bench/runtimes for the bare targets, instead of building one from this workspace.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) runtimes: Option<PathBuf>,
-
-    /// The folder in which the run gets its own.
-    #[arg(long, value_name = "PATH", default_value = "perf/runs")]
-    pub(crate) keep_in: PathBuf,
+    #[command(flatten)]
+    pub(crate) stage: StageArguments,
 
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
@@ -102,14 +85,7 @@ impl Arguments {
             self.against.is_none() || self.seconds >= 2,
             "--against looks at each side in two turns: --seconds is to be 2 or more"
         );
-        ensure!(self.proxy_core != self.load_core, "the proxy and the load need a core each");
-        for core in [self.proxy_core, self.load_core] {
-            ensure!(
-                affinity::may_use(core)?,
-                "core {core} is not among those that this process may use; see --proxy-core and --load-core"
-            );
-        }
-        Ok(())
+        self.stage.check()
     }
 }
 

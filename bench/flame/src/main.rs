@@ -61,18 +61,18 @@ fn main() -> anyhow::Result<()> {
     let before_revision = arguments.against.as_deref().map(Revision::build).transpose()?;
     let prepare = |ringway: Option<&Path>| {
         let targets = std::slice::from_ref(&arguments.target);
-        let (scenarios, runtimes) = (std::slice::from_ref(&scenario), arguments.runtimes.as_deref());
-        Programs::prepare(&Wanted { targets, scenarios, ringway, runtimes, ..Wanted::default() })
+        let scenarios = std::slice::from_ref(&scenario);
+        Programs::prepare(&Wanted { targets, scenarios, ringway, stage: &arguments.stage })
     };
-    let programs = prepare(arguments.ringway.as_deref())?;
+    let programs = prepare(None)?;
     let before_programs = before_revision.as_ref().map(|before| prepare(Some(&before.ringway))).transpose()?;
-    affinity::move_to(arguments.load_core)?;
+    affinity::move_to(arguments.stage.load_core)?;
 
     let directory = keep::scratch_directory("flame")?;
-    let perf = Perf::find(directory.path(), arguments.load_core, &interrupt)?;
-    let stage = Stage::start(&programs, directory.path(), arguments.load_core, &interrupt)?;
+    let perf = Perf::find(directory.path(), arguments.stage.load_core, &interrupt)?;
+    let stage = Stage::start(&programs, directory.path(), arguments.stage.load_core, &interrupt)?;
     let behind = stage.behind(scenario)?;
-    let proxy = |programs| stage.proxy_of(programs, &arguments.target, &behind, scenario, arguments.proxy_core);
+    let proxy = |programs| stage.proxy_of(programs, &arguments.target, &behind, scenario, arguments.stage.proxy_core);
     let view = View::new(&arguments, scenario, &stage, &perf, &interrupt);
 
     let target = proxy(&programs)?;

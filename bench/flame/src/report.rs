@@ -86,8 +86,8 @@ impl Report {
             name += "-off-cpu";
         }
         let text = self.text(arguments, scenario);
-        let folder =
-            Run { name: &name, bench: "flame", report: &summary, text: &text, scratch }.keep(&arguments.keep_in)?;
+        let folder = Run { name: &name, bench: "flame", report: &summary, text: &text, scratch }
+            .keep(&arguments.stage.keep_in)?;
 
         let title = format!("{target} under {scenario}");
         let subtitle = format!("{}, Linux {}; {}", self.host.revision, self.host.machine.kernel, self.method);

@@ -1,9 +1,7 @@
 //! The command line.
 
-use std::path::PathBuf;
-
 use anyhow::{bail, ensure};
-use bench_common::affinity;
+use bench_common::arguments::StageArguments;
 use bench_versus::{
     scenario::{Scenario, Work},
     targets::Target,
@@ -19,7 +17,9 @@ pub(crate) struct Arguments {
     /// of the body upload-SIZE; a message of 125 bytes (ws) or of ws-SIZE, there and back through a WebSocket; connect, small GETs
     /// with a connection each; pipelined-DEPTH, small GETs so many in a write; open-RATE, small GETs by the clock, so many a second
     /// (11k) or half as many as the first target can answer (half); idle, connections held for what memory they cost; or batched, which is small
-    /// from an upstream that answers all it has received in one write, as pipelined-DEPTH-batched is pipelined-DEPTH from such a one.
+    /// from an upstream that answers all it has received in one write, as pipelined-DEPTH-batched is pipelined-DEPTH from such a one. With
+    /// tls- before it, clients speak TLS 1.3; handshake and resumed are small GETs with a TLS connection each. With h2- (or tls-h2-)
+    /// they speak HTTP/2: WORK@CONNECTIONSxSTREAMS, of small, sizes, upload-SIZE, batched and open-RATE, such as tls-h2-small@16x32.
     #[arg(long, value_delimiter = ',', default_value = "small@64,small@512,64k@64,1m@16")]
     pub(crate) scenarios: Vec<Scenario>,
 
@@ -45,37 +45,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) warm_up_seconds: u32,
 
-    /// The core of the proxy under test.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) proxy_core: usize,
-
-    /// The core of the upstream and the load generator.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) load_core: usize,
-
-    /// A ringway binary to measure, instead of building one from this workspace.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ringway: Option<PathBuf>,
-
-    /// A binary of bench/runtimes for the bare targets, instead of building one from this workspace.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) runtimes: Option<PathBuf>,
-
-    /// A binary of bench/pingora for the target pingora, instead of building one.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) pingora: Option<PathBuf>,
-
-    /// A loadgen for the scenarios that wrk cannot do, instead of building one from this workspace.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) loadgen: Option<PathBuf>,
-
-    /// An Envoy, instead of the one that tests/install.sh --bench installs.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) envoy: Option<PathBuf>,
-
-    /// The folder in which the run gets its own.
-    #[arg(long, value_name = "PATH", default_value = "perf/runs")]
-    pub(crate) keep_in: PathBuf,
+    #[command(flatten)]
+    pub(crate) stage: StageArguments,
 
     /// Print the report, keep nothing.
     #[arg(long)]
@@ -107,6 +78,11 @@ impl Arguments {
         {
             bail!("{target} is not set for TLS here: measure without it");
         }
+        if self.scenarios.iter().any(|scenario| scenario.streams.is_some())
+            && let Some(target) = self.targets.iter().find(|target| !target.speaks_http2())
+        {
+            bail!("{target} is not set for HTTP/2 here: measure without it");
+        }
         let pipelines = self
             .scenarios
             .iter()
@@ -115,13 +91,7 @@ impl Arguments {
             !(pipelines && self.targets.contains(&Target::Pingora)),
             "Pingora closes a connection on which requests are pipelined, with the first answer: measure without it"
         );
-        ensure!(self.proxy_core != self.load_core, "the proxy and the load need a core each");
-        for core in [self.proxy_core, self.load_core] {
-            if !affinity::may_use(core)? {
-                bail!("core {core} is not among those that this process may use; see --proxy-core and --load-core");
-            }
-        }
-        Ok(())
+        self.stage.check()
     }
 }
 
@@ -141,7 +111,8 @@ mod tests {
             ("--targets pingora,nginx --scenarios pipelined-16@4", "Pingora closes"),
             ("--targets bare-ring --scenarios connect@4", "on connections that stay"),
             ("--targets bare-ring --scenarios upload-64k@4", "without a body"),
-            ("--targets nginx,caddy --scenarios small@4,tls-small@4", "caddy is not set for TLS"),
+            ("--targets nginx,pingora --scenarios small@4,tls-small@4", "pingora is not set for TLS"),
+            ("--targets nginx,bare-ring --scenarios h2-small@4x4", "bare-ring is not set for HTTP/2"),
             ("--targets nginx,nginx", "named twice"),
             ("--targets nginx --reference haproxy", "is not among the targets"),
         ] {

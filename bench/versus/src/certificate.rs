@@ -2,13 +2,11 @@
 
 use std::{
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, ensure};
-use bench_common::body::Body;
 
 /// The name that it is for.
 pub(crate) const NAME: &str = "localhost";
@@ -49,18 +47,5 @@ impl Certificate {
         let mut both = fs::read(&self.certificate)?;
         both.extend(fs::read(&self.key)?);
         fs::write(&self.both, both).context("cannot write the certificate and its key")
-    }
-
-    /// Fetches `body` over TLS 1.3 from `address`, by curl, which verifies the certificate, and compares it with what it must be.
-    pub(crate) fn check(&self, address: SocketAddr, body: Body) -> anyhow::Result<()> {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--fail", "--http1.1", "--tlsv1.3", "--max-time", "5", "--cacert"])
-            .arg(&self.certificate)
-            .args(["--resolve", &format!("{NAME}:{}:{}", address.port(), address.ip())])
-            .arg(format!("https://{NAME}:{}{}", address.port(), body.path()));
-        let output = curl.output().context("cannot start curl")?;
-        ensure!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
-        ensure!(output.stdout == body.content(), "the body is not what the upstream offers");
-        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! The workspace's own load generator, for what wrk cannot do: requests by the clock, a connection for each request, and connections that
-//! say nothing. It runs as a process like any other, on one thread.
+//! The workspace's own load generator, for what wrk cannot do: HTTP/2, requests by the clock, a connection for each request, and
+//! connections that say nothing. It runs as a process like any other, on one thread.
 //!
 //! By the clock, a latency counts from when a request was due, so that a proxy that stalls is charged for what it kept from being
 //! sent. With a connection for each request, the request says `Connection: close`: the proxy closes first, and no port of
@@ -35,6 +35,8 @@ pub(crate) struct Generator<'a> {
     pub(crate) path: String,
     pub(crate) connections: u32,
     pub(crate) tls: bool,
+    /// HTTP/2 with so many streams on each connection.
+    pub(crate) streams: Option<u32>,
     pub(crate) interrupt: &'a Interrupt,
 }
 
@@ -50,6 +52,22 @@ pub struct IdleCost {
 }
 
 impl Generator<'_> {
+    /// Requests as fast as they are answered, whose answers have so many bytes; with a body of so many, if any.
+    pub(crate) fn as_answered(
+        &self,
+        answer_bytes: usize,
+        body_bytes: Option<usize>,
+        seconds: u32,
+    ) -> anyhow::Result<Load> {
+        let answer = format!("{answer_bytes}B");
+        let mut arguments = vec!["--expect-bytes", &answer];
+        let body = body_bytes.map(|bytes| format!("{bytes}B"));
+        if let Some(body) = &body {
+            arguments.extend(["--body-size", body]);
+        }
+        self.load(seconds, &arguments)
+    }
+
     /// Requests that become due at random (Poisson), so many a second; for a little longer than `seconds`.
     pub(crate) fn by_the_clock(&self, per_second: u32, seconds: u32) -> anyhow::Result<Load> {
         let start = format!("{START_SECONDS}s");
@@ -96,6 +114,9 @@ impl Generator<'_> {
             .arg(self.url());
         if self.tls {
             command.args(["--insecure", "--tls", "1.3"]);
+        }
+        if let Some(streams) = self.streams {
+            command.args(["--http2", "--streams", &streams.to_string()]);
         }
         Ok(json::read(&self.run(command)?)?.recording)
     }

@@ -35,7 +35,12 @@ pub(crate) struct IdleSample {
 pub(crate) fn run(bench: &Bench<'_>, scenario: Scenario, progress: &mut Progress) -> anyhow::Result<Vec<IdleRound>> {
     let rounds = bench.arguments.rounds;
     let behind = bench.stage.behind(scenario)?;
-    let warm_up = Scenario { work: Work::Download(Body::SMALL), connections: WARM_UP_CONNECTIONS, tls: scenario.tls };
+    let warm_up = Scenario {
+        work: Work::Download(Body::SMALL),
+        connections: WARM_UP_CONNECTIONS,
+        tls: scenario.tls,
+        streams: None,
+    };
     let name = scenario.to_string();
     (1..=rounds)
         .map(|round| {
@@ -44,7 +49,7 @@ pub(crate) fn run(bench: &Bench<'_>, scenario: Scenario, progress: &mut Progress
             for target in &bench.arguments.targets {
                 progress.window(&name, round as usize, rounds, &target.to_string());
                 let measured = || {
-                    let proxy = bench.stage.proxy(target, &behind, scenario, bench.arguments.proxy_core)?;
+                    let proxy = bench.stage.proxy(target, &behind, scenario, bench.arguments.stage.proxy_core)?;
                     bench.stage.load(&proxy, warm_up, bench.arguments.warm_up_seconds)?;
                     bench.stage.hold_idle(&proxy, scenario)
                 };

@@ -44,15 +44,15 @@ fn main() -> anyhow::Result<()> {
     process::raise_descriptor_limit()?;
     let interrupt = Interrupt::watch()?;
     if arguments.targets.is_empty() {
-        arguments.targets = programs::usual_targets(arguments.envoy.as_deref());
+        arguments.targets = programs::usual_targets(arguments.stage.envoy.as_deref());
         // The reference may be among those that are not here.
         arguments.check()?;
     }
     let programs = Programs::prepare(&wanted(&arguments))?;
-    affinity::move_to(arguments.load_core)?;
+    affinity::move_to(arguments.stage.load_core)?;
 
     let directory = keep::scratch_directory("versus")?;
-    let stage = Stage::start(&programs, directory.path(), arguments.load_core, &interrupt)?;
+    let stage = Stage::start(&programs, directory.path(), arguments.stage.load_core, &interrupt)?;
     let bench = Bench { arguments: &arguments, stage };
     let host = Host::describe(programs.versions())?;
     let report = measure(&bench, Report::new(host, host::command_line("ringway-bench-versus"), &arguments))?;
@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     if !arguments.no_keep {
         let name = report.host.run_name();
         let run = Run { name: &name, bench: "versus", report: &report, text: &text, scratch: directory.path() };
-        let kept = run.keep(&arguments.keep_in)?;
+        let kept = run.keep(&arguments.stage.keep_in)?;
         fs::write(kept.join("versus.html"), page::page(&report)).context("cannot write the page")?;
         eprintln!("kept in {}", kept.display());
     }
@@ -70,15 +70,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn wanted(arguments: &Arguments) -> Wanted<'_> {
-    Wanted {
-        targets: &arguments.targets,
-        scenarios: &arguments.scenarios,
-        ringway: arguments.ringway.as_deref(),
-        runtimes: arguments.runtimes.as_deref(),
-        pingora: arguments.pingora.as_deref(),
-        loadgen: arguments.loadgen.as_deref(),
-        envoy: arguments.envoy.as_deref(),
-    }
+    Wanted { targets: &arguments.targets, scenarios: &arguments.scenarios, ringway: None, stage: &arguments.stage }
 }
 
 /// Takes one scenario after the other.

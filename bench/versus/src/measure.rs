@@ -83,12 +83,12 @@ impl Sample {
 impl Bench<'_> {
     /// Starts every target and takes the rounds of one scenario, polluted ones included.
     pub(crate) fn run(&self, scenario: Scenario, progress: &mut Progress) -> anyhow::Result<Measured> {
-        let Arguments { targets, rounds: rounds_wanted, proxy_core, .. } = self.arguments;
+        let Arguments { targets, rounds: rounds_wanted, stage, .. } = self.arguments;
         let name = scenario.to_string();
         let behind = self.stage.behind(scenario)?;
         let proxies = targets
             .iter()
-            .map(|target| self.stage.proxy(target, &behind, scenario, *proxy_core))
+            .map(|target| self.stage.proxy(target, &behind, scenario, stage.proxy_core))
             .collect::<anyhow::Result<Vec<_>>>()?;
 
         let first = &proxies[0];
@@ -155,8 +155,8 @@ impl Bench<'_> {
             requests_per_second: load.requests_per_second,
             latency_p50_us: load.latency_p50_us,
             latency_p99_us: load.latency_p99_us,
-            proxy_core_percent: percent(machine.core(self.arguments.proxy_core)),
-            load_core_percent: percent(machine.core(self.arguments.load_core)),
+            proxy_core_percent: percent(machine.core(self.arguments.stage.proxy_core)),
+            load_core_percent: percent(machine.core(self.arguments.stage.load_core)),
             foreign_percent: percent(foreign),
         }
     }

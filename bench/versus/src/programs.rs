@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use bench_common::programs::{installed, version, version_by};
+use bench_common::{
+    arguments::StageArguments,
+    programs::{installed, version, version_by},
+};
 use serde::Deserialize;
 
 use crate::{
@@ -17,22 +20,16 @@ use crate::{
 };
 
 /// What is to be run: [`Programs::prepare`] finds or builds what it takes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// The targets.
     pub targets: &'a [Target],
     /// What they are asked to do.
     pub scenarios: &'a [Scenario],
-    /// A ringway that is built already, instead of this workspace's.
+    /// A ringway that is built already, instead of this workspace's or of the one that the command line names.
     pub ringway: Option<&'a Path>,
-    /// A binary of `bench/runtimes` that is built already.
-    pub runtimes: Option<&'a Path>,
-    /// A binary of `bench/pingora` that is built already.
-    pub pingora: Option<&'a Path>,
-    /// A load generator that is built already, instead of this workspace's.
-    pub loadgen: Option<&'a Path>,
-    /// Envoy, where it is neither on the PATH nor where `tests/install.sh --bench` puts it.
-    pub envoy: Option<&'a Path>,
+    /// What the command line says of the others.
+    pub stage: &'a StageArguments,
 }
 
 /// Paths of what will be run. What no target needs is absent.
@@ -95,11 +92,11 @@ impl Programs {
     /// # Errors
     /// Fails when something is not installed, or does not build.
     pub fn prepare(wanted: &Wanted<'_>) -> anyhow::Result<Self> {
-        let targets = wanted.targets;
+        let Wanted { targets, stage, .. } = *wanted;
         let (nginx, wrk) = (installed("nginx")?, installed("wrk")?);
         let find = |among: &[Target]| {
             let target = targets.iter().find(|target| among.contains(target));
-            target.and_then(|target| peer(target, wanted.envoy)).transpose()
+            target.and_then(|target| peer(target, stage.envoy.as_deref())).transpose()
         };
         let (haproxy, h2o) = (find(&[Target::Haproxy, Target::HaproxyLogged])?, find(&[Target::H2o])?);
         let (caddy, envoy) = (find(&[Target::Caddy])?, find(&[Target::Envoy])?);
@@ -110,8 +107,9 @@ impl Programs {
         };
         let bare = targets.iter().any(|target| matches!(target, Target::Bare(_)));
         let by_loadgen = |work: Work| matches!(work, Work::Connect | Work::Handshake(_) | Work::Open(_) | Work::Idle);
-        let asks_loadgen = wanted.scenarios.iter().any(|scenario| by_loadgen(scenario.work));
-        let pingora = match wanted.pingora {
+        let asks_loadgen =
+            wanted.scenarios.iter().any(|scenario| by_loadgen(scenario.work) || scenario.streams.is_some());
+        let pingora = match stage.pingora.as_deref() {
             _ if !targets.contains(&Target::Pingora) => None,
             Some(path) => Some(existing(path)?),
             None => Some(build_pingora()?),
@@ -124,9 +122,14 @@ impl Programs {
             caddy,
             envoy,
             pingora,
-            ringway: built(targets.iter().any(Target::is_ringway), wanted.ringway, "ringway", "ringway")?,
-            runtimes: built(bare, wanted.runtimes, "ringway-bench-runtimes", "runtimes")?,
-            loadgen: built(asks_loadgen, wanted.loadgen, "ringway-loadgen", "loadgen")?,
+            ringway: built(
+                targets.iter().any(Target::is_ringway),
+                wanted.ringway.or(stage.ringway.as_deref()),
+                "ringway",
+                "ringway",
+            )?,
+            runtimes: built(bare, stage.runtimes.as_deref(), "ringway-bench-runtimes", "runtimes")?,
+            loadgen: built(asks_loadgen, stage.loadgen.as_deref(), "ringway-loadgen", "loadgen")?,
         })
     }
 
@@ -244,7 +247,17 @@ mod tests {
     #[test]
     fn a_peer_that_is_named_and_missing_is_told() {
         let missing = Some(Path::new("/nowhere/at/all"));
-        let wanted = Wanted { targets: &[Target::Envoy], envoy: missing, ..Wanted::default() };
+        let stage = StageArguments {
+            proxy_core: 0,
+            load_core: 1,
+            ringway: None,
+            runtimes: None,
+            pingora: None,
+            loadgen: None,
+            envoy: missing.map(Path::to_owned),
+            keep_in: PathBuf::new(),
+        };
+        let wanted = Wanted { targets: &[Target::Envoy], scenarios: &[], ringway: None, stage: &stage };
         let error = Programs::prepare(&wanted).unwrap_err();
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
         assert!(!usual_targets(missing).contains(&Target::Envoy));

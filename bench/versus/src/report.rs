@@ -87,7 +87,8 @@ pub(crate) struct Summary {
 
 impl Report {
     pub(crate) fn new(host: Host, command: String, arguments: &Arguments) -> Self {
-        let &Arguments { rounds, seconds, warm_up_seconds, proxy_core, load_core, .. } = arguments;
+        let &Arguments { rounds, seconds, warm_up_seconds, ref stage, .. } = arguments;
+        let (proxy_core, load_core) = (stage.proxy_core, stage.load_core);
         let targets = arguments.targets.iter().map(ToString::to_string).collect();
         let reference = arguments.reference.as_ref().map(ToString::to_string);
         let settings = Settings { targets, reference, rounds, seconds, warm_up_seconds, proxy_core, load_core };

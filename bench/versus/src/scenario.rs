@@ -39,6 +39,10 @@ const IDLE_CONNECTIONS_MAX: u32 = 16_000;
 
 /// How the name of a scenario begins whose clients speak TLS, and what those are called that are about its beginning.
 const TLS_PREFIX: &str = "tls-";
+/// How the name of a scenario goes on whose clients speak HTTP/2, and what stands between its connections and their streams.
+const HTTP2_PREFIX: &str = "h2-";
+const STREAMS_MARK: char = 'x';
+const STREAMS_MAX: u32 = 1024;
 const HANDSHAKE: &str = "handshake";
 const RESUMED: &str = "resumed";
 
@@ -51,6 +55,9 @@ pub struct Scenario {
     pub connections: u32,
     /// Whether clients speak TLS 1.3 to the proxy.
     pub tls: bool,
+    /// How many requests are under way at once on each connection, where clients speak HTTP/2: agreed on by ALPN, or with prior
+    /// knowledge where there is no TLS. None for HTTP/1.1.
+    pub streams: Option<u32>,
 }
 
 /// What happens on the connections.
@@ -117,9 +124,20 @@ impl Work {
             Self::Echo(_) | Self::Connect => false,
         }
     }
+
+    /// Whether there are clients for it that speak HTTP/2.
+    fn may_be_http2(self) -> bool {
+        matches!(self, Self::Download(_) | Self::Batched | Self::Upload(_) | Self::Open(_))
+    }
 }
 
 impl Scenario {
+    /// How many requests are under way at once at most: as many connections may there be to the upstream.
+    #[must_use]
+    pub fn requests_max(self) -> u32 {
+        self.connections * self.streams.unwrap_or(1)
+    }
+
     /// Bytes of the body, or of the message.
     #[must_use]
     pub fn length_bytes(self) -> usize {
@@ -253,7 +271,12 @@ impl fmt::Display for Scenario {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_named = matches!(self.work, Work::Handshake(_));
         let prefix = if self.tls && !is_named { TLS_PREFIX } else { "" };
-        write!(formatter, "{prefix}{}@{}", self.work, self.connections)
+        match self.streams {
+            None => write!(formatter, "{prefix}{}@{}", self.work, self.connections),
+            Some(streams) => {
+                write!(formatter, "{prefix}{HTTP2_PREFIX}{}@{}{STREAMS_MARK}{streams}", self.work, self.connections)
+            }
+        }
     }
 }
 
@@ -263,16 +286,26 @@ impl FromStr for Scenario {
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let (work, connections) = text.split_once('@').context("expected WORK@CONNECTIONS, such as small@64")?;
         let (work, secured) = work.strip_prefix(TLS_PREFIX).map_or((work, false), |work| (work, true));
+        let (work, is_http2) = work.strip_prefix(HTTP2_PREFIX).map_or((work, false), |work| (work, true));
         let work: Work = work.parse()?;
+        ensure!(!is_http2 || work.may_be_http2(), "{work} has no client that speaks HTTP/2");
         ensure!(!secured || work.may_be_secured(), "{work} has no client that speaks TLS");
         ensure!(
             !(secured && matches!(work, Work::Handshake(_))),
             "{work} speaks TLS as it is called: leave {TLS_PREFIX} out"
         );
+        let (connections, streams) = match connections.split_once(STREAMS_MARK) {
+            Some((connections, streams)) if is_http2 => {
+                let streams = streams.parse().ok().filter(|streams| (1..=STREAMS_MAX).contains(streams));
+                (connections, Some(streams.with_context(|| format!("streams: expected 1 to {STREAMS_MAX}"))?))
+            }
+            _ => (connections, None),
+        };
+        ensure!(!is_http2 || streams.is_some(), "HTTP/2 has streams: expected such as {HTTP2_PREFIX}small@16x32");
         let connections = connections.parse().with_context(|| format!("{connections} is no number of connections"))?;
         let connections_max = if work == Work::Idle { IDLE_CONNECTIONS_MAX } else { CONNECTIONS_MAX };
         ensure!((1..=connections_max).contains(&connections), "connections: expected 1 to {connections_max}");
-        Ok(Self { work, connections, tls: secured || matches!(work, Work::Handshake(_)) })
+        Ok(Self { work, connections, tls: secured || matches!(work, Work::Handshake(_)), streams })
     }
 }
 
@@ -293,11 +326,14 @@ mod tests {
             "handshake@64",
             "resumed@64",
         ];
+        let http2 =
+            ["h2-small@16x32", "tls-h2-small@16x32", "h2-1m@1x1", "h2-upload-64k@4x8", "tls-h2-open-half@16x32"];
         for text in names
             .into_iter()
             .chain(["ws@64", "ws-16k@64", "ws-1024k@1", "batched@64", "pipelined-16-batched@64"])
             .chain(others)
             .chain(tls)
+            .chain(http2)
         {
             assert_eq!(text.parse::<Scenario>().unwrap().to_string(), text);
         }
@@ -320,7 +356,16 @@ mod tests {
         ];
         let connections = ["small", "small@", "small@0", "small@2049", "@4", "connect@2049"];
         let tls = ["tls-@4", "tls-ws@4", "tls-connect@4", "tls-idle@16001", "tls-handshake@4", "tls-tls-small@4"];
-        for text in sizes.into_iter().chain(others).chain(connections).chain(tls) {
+        let http2 = [
+            "h2-small@16",
+            "small@16x32",
+            "h2-small@16x0",
+            "h2-small@x4",
+            "h2-ws@4x4",
+            "h2-connect@4x4",
+            "h2-tls-small@4x4",
+        ];
+        for text in sizes.into_iter().chain(others).chain(connections).chain(tls).chain(http2) {
             assert!(text.parse::<Scenario>().is_err(), "{text}");
         }
     }

@@ -121,6 +121,16 @@ impl<'a> Stage<'a> {
             Work::Open(Pace::PerSecond(rate)) => self.generator(proxy, scenario)?.by_the_clock(rate, seconds),
             Work::Open(Pace::HalfLoad) => bail!("half of the load is not known yet: see Stage::settle"),
             Work::Idle => bail!("idle connections are no load: see Stage::hold_idle"),
+            Work::Download(body) if scenario.streams.is_some() => {
+                self.generator(proxy, scenario)?.as_answered(body.length_bytes(), None, seconds)
+            }
+            Work::Batched if scenario.streams.is_some() => {
+                self.generator(proxy, scenario)?.as_answered(Body::SMALL.length_bytes(), None, seconds)
+            }
+            Work::Upload(body) if scenario.streams.is_some() => {
+                let answer_bytes = Body::SMALL.length_bytes();
+                self.generator(proxy, scenario)?.as_answered(answer_bytes, Some(body.length_bytes()), seconds)
+            }
             Work::Download(_) | Work::Batched | Work::Upload(_) | Work::Pipelined(_) | Work::PipelinedBatched(_) => {
                 self.wrk(proxy, scenario, seconds)
             }
@@ -157,9 +167,10 @@ impl<'a> Stage<'a> {
             directory: self.directory,
             core: self.load_core,
             address: proxy.address,
-            path: Body::SMALL.path(),
+            path: scenario.path(),
             connections: scenario.connections,
             tls: scenario.tls,
+            streams: scenario.streams,
             interrupt: self.interrupt,
         })
     }

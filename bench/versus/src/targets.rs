@@ -27,7 +27,7 @@ use crate::{
     certificate::Certificate,
     programs::Programs,
     scenario::{Scenario, Work},
-    websocket,
+    served, websocket,
 };
 
 /// How the name of a target begins that is Ringway with another threshold for splicing.
@@ -116,8 +116,13 @@ impl Target {
     /// Whether it is set here to speak TLS with clients.
     #[must_use]
     pub fn speaks_tls(&self) -> bool {
-        self.is_ringway()
-            || matches!(self, Self::Nginx | Self::NginxLogged | Self::Haproxy | Self::HaproxyLogged | Self::H2o)
+        !matches!(self, Self::Pingora | Self::Bare(_))
+    }
+
+    /// Whether it is set here to speak HTTP/2 with clients.
+    #[must_use]
+    pub fn speaks_http2(&self) -> bool {
+        !matches!(self, Self::Pingora | Self::Bare(_))
     }
 
     /// Whether it is Ringway, on whichever backend.
@@ -156,8 +161,10 @@ impl Target {
         process.wait_until_listening(address, interrupt)?;
         let served = match (scenario.work, scenario.work.answer(), &certificate) {
             (Work::Echo(message_bytes), ..) => websocket::load::check(address, message_bytes),
-            (_, Some(body), Some(certificate)) => certificate.check(address, body),
-            (_, Some(body), None) => fetch::check(address, body),
+            (_, Some(body), None) if scenario.streams.is_none() => fetch::check(address, body),
+            (_, Some(body), certificate) => {
+                served::check(address, body, certificate.as_ref(), scenario.streams.is_some())
+            }
             (_, None, _) => Ok(()),
         };
         served.with_context(|| format!("{name} does not serve {scenario}:\n{}", process.output()))?;

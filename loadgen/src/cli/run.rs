@@ -60,7 +60,16 @@ pub(super) struct LoadArguments {
     /// Open loop: where random distances start from [default: 1]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Requests under way on one connection at most [default: 1]
+    /// Speak HTTP/2: agreed on by TLS (ALPN), or with prior knowledge where the URL's scheme is http
+    #[arg(long)]
+    http2: bool,
+    /// HTTP/2: requests under way on one connection at most [default: 1]
+    #[arg(long, value_name = "N", value_parser = units::count)]
+    streams: Option<u64>,
+    /// HTTP/2: bytes of an answer, and of all answers of a connection, that may be under way [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes)]
+    window: Option<u64>,
+    /// HTTP/1.1, WebSocket: requests under way on one connection at most [default: 1]
     #[arg(short, long, value_name = "N", value_parser = units::count)]
     pipeline: Option<u64>,
     /// A new connection for each request
@@ -239,7 +248,11 @@ pub(super) fn settings(scenario: &Scenario, plan: &Plan) -> Vec<(String, String)
         [request] => add("request", format!("{} {}", request.method, request.url)),
         requests => add("requests", format!("{} kinds", requests.len())),
     }
+    add("protocol", protocol(scenario));
     add("connections", scenario.connections.to_string());
+    if scenario.http2 {
+        add("streams a connection", scenario.streams.to_string());
+    }
     add("threads", plan.threads().to_string());
     match scenario.extent {
         Extent::Duration(duration) => add("duration", format!("{duration:?}")),
@@ -265,6 +278,21 @@ pub(super) fn settings(scenario: &Scenario, plan: &Plan) -> Vec<(String, String)
         }
     }
     settings
+}
+
+/// What is spoken, in words.
+fn protocol(scenario: &Scenario) -> String {
+    let origins = || scenario.requests.iter().map(|request| &request.url.origin);
+    let name = match (scenario.http2, origins().any(|origin| origin.websocket)) {
+        (true, _) => "HTTP/2",
+        (false, true) => "WebSocket",
+        (false, false) => "HTTP/1.1",
+    };
+    match (origins().any(|origin| origin.tls), origins().all(|origin| origin.tls)) {
+        (_, true) => format!("{name} over TLS"),
+        (true, false) => format!("{name}, with and without TLS"),
+        (false, _) => name.to_owned(),
+    }
 }
 
 impl LoadArguments {
@@ -305,6 +333,9 @@ impl LoadArguments {
             (None, Some(requests)) => Extent::Requests(requests),
             (None, None) => scenario.extent,
         };
+        scenario.http2 |= self.http2;
+        scenario.streams = self.streams.unwrap_or(scenario.streams);
+        scenario.window_bytes = self.window.unwrap_or(scenario.window_bytes);
         scenario.pipeline = self.pipeline.unwrap_or(scenario.pipeline);
         scenario.requests_per_connection = if self.connection_per_request {
             Some(1)

@@ -6,36 +6,33 @@ pub mod reader;
 
 use std::{collections::VecDeque, fmt};
 
-use ring_crypto::digest;
-
 pub(super) use field::{name_and_value, status_line};
 pub(super) use line::Lines;
 pub use reader::{Malformed, Piece, Reader};
 
-use super::protocol::{Answered, Encoded, Event, Failure, Received};
+use super::protocol::{Answered, Body, Encoded, Event, Failure, Key, Received};
 use crate::{load::Target, record::ErrorKind};
 
 /// One connection's conversation. Requests are answered in order, so that they need no numbers. RFC 9112 §9.3.2
 pub struct Session {
     reader: Reader,
     /// Requests that wait for their answer, the oldest first.
-    outstanding: VecDeque<&'static Target>,
+    outstanding: VecDeque<(Key, &'static Target)>,
     /// Of the answer under way.
     status: u16,
-    body_bytes: u64,
-    hash: Option<digest::Context>,
+    body: Body,
 }
 
 impl Session {
     /// A conversation in which nothing was said.
     #[must_use]
     pub fn new() -> Self {
-        Self { reader: Reader::new(), outstanding: VecDeque::new(), status: 0, body_bytes: 0, hash: None }
+        Self { reader: Reader::new(), outstanding: VecDeque::new(), status: 0, body: Body::default() }
     }
 
     /// Sends a request; `last` asks the server to close the connection after its answer.
-    pub fn request(&mut self, target: &'static Target, last: bool) -> Encoded {
-        self.outstanding.push_back(target);
+    pub fn request(&mut self, target: &'static Target, key: Key, last: bool) -> Encoded {
+        self.outstanding.push_back((key, target));
         Encoded::Prepared(if last { target.last } else { target.usual })
     }
 
@@ -46,7 +43,7 @@ impl Session {
     pub fn receive(&mut self, input: &[u8]) -> Result<Received, Failure> {
         let mut consumed = 0;
         while consumed < input.len() || self.reader.is_complete() {
-            let Some(target) = self.outstanding.front() else {
+            let Some((_, target)) = self.outstanding.front() else {
                 return Err(Malformed::Unsolicited.into());
             };
             let read = self.reader.read(&input[consumed..], target.to_head)?;
@@ -55,15 +52,9 @@ impl Session {
                 Piece::More => break,
                 Piece::Head(status) => {
                     self.status = status;
-                    self.body_bytes = 0;
-                    self.hash = target.expect.body_sha256.map(|_| digest::Context::new(&digest::SHA256));
+                    self.body = Body::new(target);
                 }
-                Piece::Data(data) => {
-                    self.body_bytes += data.len() as u64;
-                    if let Some(hash) = &mut self.hash {
-                        hash.update(data);
-                    }
-                }
+                Piece::Data(data) => self.body.add(data),
                 Piece::End => return Ok(Received { consumed, event: Some(Event::Answered(self.answered())) }),
             }
         }
@@ -88,19 +79,9 @@ impl Session {
 
     /// Holds the answer that is complete against what was expected.
     fn answered(&mut self) -> Answered {
-        let target = self.outstanding.pop_front().expect("an answer is read only for a request");
-        let unexpected = if !target.expect.allows(self.status) {
-            Some(ErrorKind::UnexpectedStatus)
-        } else if target.expect.body_bytes.is_some_and(|bytes| bytes != self.body_bytes) {
-            Some(ErrorKind::UnexpectedLength)
-        } else if let (Some(hash), Some(expected)) = (self.hash.take(), target.expect.body_sha256)
-            && hash.finish().as_ref() != expected
-        {
-            Some(ErrorKind::UnexpectedHash)
-        } else {
-            None
-        };
-        Answered { status: Some(self.status), unexpected, last: !self.reader.keeps_alive() }
+        let (key, target) = self.outstanding.pop_front().expect("an answer is read only for a request");
+        let unexpected = self.body.judge(target, self.status);
+        Answered { key, status: Some(self.status), unexpected, last: !self.reader.keeps_alive() }
     }
 }
 

@@ -1,19 +1,27 @@
 //! What a connection needs from the protocol that it speaks.
 //!
 //! A protocol has no socket and no clock: it says how a request is written ([`Protocol::request`]) and what bytes that
-//! arrived mean ([`Protocol::receive`]). Another version of HTTP is another variant. Answers come in the order of their
-//! requests; a protocol that multiplexes will name in [`Answered`] the request that it answers.
+//! arrived mean ([`Protocol::receive`]). Another version of HTTP is another variant. Each request has a [`Key`], by which its
+//! answer names it: only some protocols answer in order.
 
 use std::borrow::Cow;
 
-use super::{http1, websocket};
+use ring_crypto::digest;
+
+use super::{http1, http2, websocket};
 use crate::{load::Target, record::ErrorKind};
+
+/// Which of a connection's requests is meant. Whoever makes them chooses it, other than those of all that are unanswered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key(pub u32);
 
 /// One connection's side of the protocol that it speaks.
 #[derive(Debug)]
 pub enum Protocol {
     /// HTTP/1.1.
     Http1(http1::Session),
+    /// HTTP/2.
+    Http2(Box<http2::Session>),
     /// WebSocket, as a partner of an echo.
     WebSocket(websocket::Session),
 }
@@ -37,17 +45,35 @@ pub struct Received {
 }
 
 /// Something that became complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The peer agreed to the protocol: requests may be sent.
     Opened,
-    /// The oldest request has its answer.
+    /// The answer to a request has begun. Only of protocols whose answers come side by side; in the others an answer begins
+    /// with the first byte behind the one before.
+    Begun(Key),
+    /// A request has its answer.
     Answered(Answered),
+    /// A request has failed, and the connection goes on.
+    Failed(Key, Failure),
+    /// The peer takes no more requests.
+    GoAway(GoAway),
+}
+
+/// The end of a connection, announced: what is under way is still answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoAway {
+    /// Requests that the peer has not processed and will not answer, the oldest first.
+    pub unprocessed: Vec<Key>,
+    /// Why, if it was for an error.
+    pub failure: Option<Failure>,
 }
 
 /// An answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answered {
+    /// Which request it answers.
+    pub key: Key,
     /// Its status, where the protocol has any.
     pub status: Option<u16>,
     /// In what it is not as expected.
@@ -72,12 +98,54 @@ impl Failure {
     }
 }
 
+/// What has come of an answer's body.
+#[derive(Default)]
+pub(super) struct Body {
+    bytes: u64,
+    hash: Option<digest::Context>,
+}
+
+impl Body {
+    /// Nothing yet, of the answer to a request for `target`.
+    pub(super) fn new(target: &Target) -> Self {
+        Self { bytes: 0, hash: target.expect.body_sha256.map(|_| digest::Context::new(&digest::SHA256)) }
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, data: &[u8]) {
+        self.bytes += data.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(data);
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// In what an answer of this body and status is not as expected.
+    pub(super) fn judge(&mut self, target: &Target, status: u16) -> Option<ErrorKind> {
+        if !target.expect.allows(status) {
+            return Some(ErrorKind::UnexpectedStatus);
+        }
+        if target.expect.body_bytes.is_some_and(|bytes| bytes != self.bytes) {
+            return Some(ErrorKind::UnexpectedLength);
+        }
+        let (hash, expected) = (self.hash.take()?, target.expect.body_sha256?);
+        (hash.finish().as_ref() != expected).then_some(ErrorKind::UnexpectedHash)
+    }
+}
+
 impl Protocol {
     /// Writes what comes before the first request; returns whether requests may follow without waiting for
     /// [`Event::Opened`].
     pub fn open(&mut self, output: &mut Vec<u8>) -> bool {
         match self {
             Self::Http1(_) => true,
+            Self::Http2(session) => {
+                session.open(output);
+                true
+            }
             Self::WebSocket(session) => {
                 session.open(output);
                 false
@@ -85,15 +153,48 @@ impl Protocol {
         }
     }
 
+    /// How many requests the peer takes at once; it may say so and change its mind while the connection lasts.
+    #[inline]
+    pub fn requests_max(&self) -> usize {
+        match self {
+            Self::Http1(_) | Self::WebSocket(_) => usize::MAX,
+            Self::Http2(session) => session.streams_max(),
+        }
+    }
+
+    /// Whether requests stand side by side: one that fails or takes too long does not concern the others, and the connection's
+    /// end is announced, not told with the last answer.
+    #[inline]
+    pub fn multiplexes(&self) -> bool {
+        matches!(self, Self::Http2(_))
+    }
+
+    /// Whether the connection can have no more requests, however many were answered.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        matches!(self, Self::Http2(session) if session.is_spent())
+    }
+
     /// Writes a request. `last` says that none will follow on this connection.
     #[inline]
-    pub fn request(&mut self, target: &'static Target, last: bool, output: &mut Vec<u8>) -> Encoded {
+    pub fn request(&mut self, target: &'static Target, key: Key, last: bool, output: &mut Vec<u8>) -> Encoded {
         match self {
-            Self::Http1(session) => session.request(target, last),
-            Self::WebSocket(session) => {
-                session.request(target, output);
+            Self::Http1(session) => session.request(target, key, last),
+            Self::Http2(session) => {
+                session.request(target, key, output);
                 Encoded::Appended
             }
+            Self::WebSocket(session) => {
+                session.request(target, key, output);
+                Encoded::Appended
+            }
+        }
+    }
+
+    /// Gives a request up, where that does not end the connection.
+    pub fn cancel(&mut self, key: Key) {
+        if let Self::Http2(session) = self {
+            session.cancel(key);
         }
     }
 
@@ -105,14 +206,21 @@ impl Protocol {
     pub fn receive(&mut self, input: &[u8]) -> Result<Received, Failure> {
         match self {
             Self::Http1(session) => session.receive(input),
+            Self::Http2(session) => session.receive(input),
             Self::WebSocket(session) => session.receive(input),
         }
     }
 
-    /// Writes what the protocol itself has to say, such as the answer to a ping; returns whether there was anything.
-    pub fn reply(&mut self, output: &mut Vec<u8>) -> bool {
+    /// Writes what the protocol itself has to say, such as the answer to a ping, and what is left of requests that are written
+    /// piece by piece, until `output` has `bytes_max`; returns whether there was anything.
+    #[inline]
+    pub fn reply(&mut self, output: &mut Vec<u8>, bytes_max: usize) -> bool {
         match self {
             Self::Http1(_) => false,
+            Self::Http2(session) => {
+                session.reply(output, bytes_max);
+                !output.is_empty()
+            }
             Self::WebSocket(session) => session.reply(output),
         }
     }
@@ -124,6 +232,7 @@ impl Protocol {
     pub fn end(&mut self) -> Result<Option<Answered>, Failure> {
         match self {
             Self::Http1(session) => session.end(),
+            Self::Http2(session) => session.end().map(|()| None),
             Self::WebSocket(session) => session.end().map(|()| None),
         }
     }

@@ -13,7 +13,8 @@ use monoio::{
     net::TcpStream,
 };
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme,
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore,
+    SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -29,8 +30,10 @@ use crate::{
     scenario::{Tls, TlsVersions},
 };
 
-/// The protocol that is offered and expected (ALPN). RFC 7301
-const ALPN: &[u8] = b"http/1.1";
+/// The protocols that are offered (ALPN), one at a time. RFC 7301, RFC 9113 §3.2
+pub const HTTP1: &[u8] = b"http/1.1";
+/// Likewise.
+pub const HTTP2: &[u8] = b"h2";
 
 /// What the sessions of a thread have in common: trust, versions, and the tickets of earlier sessions.
 #[derive(Debug, Clone)]
@@ -39,11 +42,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the certificates to trust.
+    /// Reads the certificates to trust. `protocol` is what servers are offered.
     ///
     /// # Errors
     /// If there are none.
-    pub fn new(tls: &Tls) -> anyhow::Result<Self> {
+    pub fn new(tls: &Tls, protocol: &[u8]) -> anyhow::Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let versions: &[_] = match tls.versions {
             TlsVersions::Both => &[&TLS13, &TLS12],
@@ -57,7 +60,7 @@ impl Client {
         } else {
             builder.with_root_certificates(roots(tls.ca_file.as_deref())?).with_no_client_auth()
         };
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         if !tls.resumption {
             config.resumption = Resumption::disabled();
         }
@@ -82,7 +85,7 @@ impl Client {
         let mut connection = ClientConnection::new(Arc::clone(&self.config), name.clone()).map_err(failure)?;
         // The writer hands over what is written at once.
         connection.set_buffer_limit(None);
-        Ok(Session(connection))
+        Ok(Session { tls: connection, early: Vec::new() })
     }
 }
 
@@ -97,19 +100,26 @@ pub enum Way {
 
 /// One connection's TLS.
 #[derive(Debug)]
-pub struct Session(ClientConnection);
+pub struct Session {
+    tls: ClientConnection,
+    /// What the server has said within the handshake, before it was asked anything.
+    early: Vec<u8>,
+}
+
+/// Bytes that a server may say within the handshake.
+const EARLY_BYTES_MAX: usize = 64 << 10;
 
 impl Session {
     /// Whether the handshake goes on.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
-        self.0.is_handshaking()
+        self.tls.is_handshaking()
     }
 
     /// Conducts the handshake over `stream`; `count` is told of the bytes each way.
     ///
     /// # Errors
-    /// If it fails, or the server speaks before it is asked.
+    /// If it fails, or the server says more than [`EARLY_BYTES_MAX`] before its end.
     pub async fn shake_hands(&mut self, stream: &mut TcpStream, mut count: impl FnMut(Way)) -> Result<(), Failure> {
         let mut input = Vec::with_capacity(16 << 10);
         let mut output = Vec::new();
@@ -130,17 +140,37 @@ impl Session {
                 0 => return Err(Failure::new(ErrorKind::Tls, "closed within the handshake")),
                 bytes => count(Way::Received(bytes as u64)),
             }
-            self.receive(&input, |_| Err(Failure::new(ErrorKind::Malformed, "bytes before any request")))?;
+            let mut early = std::mem::take(&mut self.early);
+            let kept = self.receive(&input, |bytes| {
+                early.extend_from_slice(bytes);
+                Ok(())
+            });
+            self.early = early;
+            kept?;
+            if self.early.len() > EARLY_BYTES_MAX {
+                return Err(Failure::new(ErrorKind::Malformed, "a flood of bytes before any request"));
+            }
         }
+    }
+
+    /// What the server has said within the handshake: in HTTP/2 it may be the first to speak.
+    pub fn take_early(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.early)
     }
 
     /// How the session began; known once the handshake is over.
     #[must_use]
     pub fn handshake(&self) -> Handshake {
-        match self.0.handshake_kind() {
+        match self.tls.handshake_kind() {
             Some(HandshakeKind::Resumed) => Handshake::Resumed,
             _ => Handshake::Full,
         }
+    }
+
+    /// What the server has chosen of the protocols; none if it knows nothing of choosing.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
     }
 
     /// Takes bytes from the socket, and hands what they meant to `handle`, in order.
@@ -154,10 +184,11 @@ impl Session {
     ) -> Result<(), Failure> {
         while !input.is_empty() {
             // rustls takes a bounded amount at a time.
-            let taken = self.0.read_tls(&mut input).map_err(|error| Failure::new(ErrorKind::Tls, error.to_string()))?;
-            self.0.process_new_packets().map_err(failure)?;
+            let taken =
+                self.tls.read_tls(&mut input).map_err(|error| Failure::new(ErrorKind::Tls, error.to_string()))?;
+            self.tls.process_new_packets().map_err(failure)?;
             loop {
-                let mut reader = self.0.reader();
+                let mut reader = self.tls.reader();
                 let plaintext = match reader.fill_buf() {
                     Ok([]) => break,
                     Ok(plaintext) => plaintext,
@@ -178,26 +209,26 @@ impl Session {
     /// Whether the peer said that its end of the stream is here (close_notify), so that the end of the connection cuts
     /// nothing off. RFC 8446 §6.1
     pub fn has_ended(&mut self) -> bool {
-        matches!(self.0.process_new_packets(), Ok(state) if state.peer_has_closed())
+        matches!(self.tls.process_new_packets(), Ok(state) if state.peer_has_closed())
     }
 
     /// Enciphers `plaintext` for the socket, behind what TLS itself has to say.
     pub fn write(&mut self, plaintext: &[u8], output: &mut Vec<u8>) {
         // Both write to memory without a limit.
-        self.0.writer().write_all(plaintext).expect("the buffer has no limit");
+        self.tls.writer().write_all(plaintext).expect("the buffer has no limit");
         self.flush(output);
     }
 
     /// Whether TLS itself has something to say.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.0.wants_write()
+        self.tls.wants_write()
     }
 
     /// Writes what TLS itself has to say.
     pub fn flush(&mut self, output: &mut Vec<u8>) {
-        while self.0.wants_write() {
-            self.0.write_tls(output).expect("writing to memory");
+        while self.tls.wants_write() {
+            self.tls.write_tls(output).expect("writing to memory");
         }
     }
 }
@@ -219,7 +250,11 @@ fn roots(ca_file: Option<&Path>) -> anyhow::Result<RootCertStore> {
 }
 
 fn failure(error: rustls::Error) -> Failure {
-    Failure::new(ErrorKind::Tls, error.to_string())
+    let kind = match error {
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => ErrorKind::ProtocolRefused,
+        _ => ErrorKind::Tls,
+    };
+    Failure::new(kind, error.to_string())
 }
 
 /// Trusts any certificate, and still verifies that the peer has its key.

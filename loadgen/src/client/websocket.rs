@@ -10,7 +10,7 @@ use handshake::Handshake;
 
 use super::{
     http1::Malformed,
-    protocol::{Answered, Event, Failure, Received},
+    protocol::{Answered, Event, Failure, Key, Received},
 };
 use crate::{load::Target, record::ErrorKind};
 
@@ -22,7 +22,7 @@ pub struct Session {
     frames: Frames,
     masks: Masks,
     /// Messages that have not come back, the oldest first.
-    outstanding: VecDeque<&'static Target>,
+    outstanding: VecDeque<(Key, &'static Target)>,
     /// Of the message under way: whether there is one, how much of it has come, and whether that is as it was sent.
     within_message: bool,
     message_bytes: usize,
@@ -60,9 +60,9 @@ impl Session {
     }
 
     /// Writes a message in one frame.
-    pub fn request(&mut self, target: &'static Target, output: &mut Vec<u8>) {
-        self.outstanding.push_back(target);
-        write_frame(output, Opcode::Binary, target.message, self.masks.next_mask());
+    pub fn request(&mut self, target: &'static Target, key: Key, output: &mut Vec<u8>) {
+        self.outstanding.push_back((key, target));
+        write_frame(output, Opcode::Binary, target.body, self.masks.next_mask());
     }
 
     /// Writes the answers to control frames; returns whether there were any.
@@ -139,7 +139,7 @@ impl Session {
                 Ok(None)
             }
             Part::Payload(_, bytes) => {
-                let message = self.outstanding.front().map_or(&[][..], |target| target.message);
+                let message = self.outstanding.front().map_or(&[][..], |(_, target)| target.body);
                 let expected = message.get(self.message_bytes..).and_then(|rest| rest.get(..bytes.len()));
                 self.differs |= expected != Some(bytes);
                 self.message_bytes = self.message_bytes.saturating_add(bytes.len());
@@ -162,13 +162,13 @@ impl Session {
             }
             Opcode::Continuation | Opcode::Text | Opcode::Binary if last => {
                 self.within_message = false;
-                let target = self.outstanding.pop_front()?;
-                let unexpected = if self.message_bytes != target.message.len() {
+                let (key, target) = self.outstanding.pop_front()?;
+                let unexpected = if self.message_bytes != target.body.len() {
                     Some(ErrorKind::UnexpectedLength)
                 } else {
                     self.differs.then_some(ErrorKind::UnexpectedHash)
                 };
-                Some(Answered { status: None, unexpected, last: false })
+                Some(Answered { key, status: None, unexpected, last: false })
             }
             _ => None,
         }

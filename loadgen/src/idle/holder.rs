@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client::{
         http1,
-        protocol::{Event, Failure, Received},
+        protocol::{Event, Failure, Key, Received},
         socket::{Address, connect, transfer_failure},
         tls,
     },
@@ -158,9 +158,10 @@ async fn run(orders: Orders, is_over: &AtomicBool) -> anyhow::Result<()> {
     let target = Target {
         usual: request.into_bytes().leak(),
         last: b"",
+        fields: &[],
+        body: b"",
         to_head: false,
         expect: Expect::default(),
-        message: b"",
         weight: 1,
     };
     let shared = Rc::new(Shared {
@@ -208,7 +209,7 @@ fn client(trust: &Trust) -> anyhow::Result<(tls::Client, ServerName<'static>)> {
         Tls { insecure: trust.insecure, ca_file: trust.ca_file.clone(), resumption: false, ..Tls::default() };
     let name = trust.server_name.clone();
     let name = ServerName::try_from(name).with_context(|| format!("`{}` is no name for TLS", trust.server_name))?;
-    Ok((tls::Client::new(&settings)?, name))
+    Ok((tls::Client::new(&settings, tls::HTTP1)?, name))
 }
 
 /// Where the connection of this number comes from: 127.1.0.1 and its successors, if the target is in 127.0.0.0/8.
@@ -338,7 +339,7 @@ async fn exchange(shared: &Shared, link: &mut Link) -> Result<(), Failure> {
     };
     written.map_err(|error| transfer_failure(&error))?;
     let mut session = http1::Session::new();
-    session.request(shared.target, false);
+    session.request(shared.target, Key(0), false);
     let mut buffer = Vec::with_capacity(READ_BYTES);
     let mut is_answered = false;
     while !is_answered {

@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
     future::poll_fn,
     pin::pin,
     rc::Rc,
@@ -13,12 +12,13 @@ use monoio::net::TcpStream;
 
 use super::{
     exchange::Exchange,
+    outstanding::Outstanding,
     plan::Endpoint,
     worker::{Job, Worker},
 };
 use crate::{
     client::{
-        http1,
+        http1, http2,
         protocol::{Failure, Protocol},
         socket::{Address, connect},
         tls, websocket,
@@ -45,8 +45,11 @@ pub(super) struct Connection {
     phase: Cell<Phase>,
     since_ns: Cell<u64>,
     abort: Cell<Option<Abort>>,
-    /// Requests that wait for their answer, the oldest first.
-    pub(super) outstanding: RefCell<VecDeque<Sent>>,
+    /// Whether a request that takes too long ends itself alone, and whether there is one.
+    multiplexes: bool,
+    pub(super) has_late: Cell<bool>,
+    /// Requests that wait for their answer.
+    pub(super) outstanding: RefCell<Outstanding>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,16 +75,9 @@ enum Abort {
     Over,
 }
 
-/// A request that was sent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
-    pub(super) job: Job,
-    pub(super) sent_ns: u64,
-}
-
 impl Connection {
-    /// `number` tells it from the thread's other connections.
-    pub(super) fn new(endpoint: usize, number: usize) -> Self {
+    /// `number` tells it from the thread's other connections; `multiplexes` says whether requests stand side by side on it.
+    pub(super) fn new(endpoint: usize, number: usize, multiplexes: bool) -> Self {
         Self {
             endpoint,
             turn: Cell::new(number),
@@ -90,6 +86,8 @@ impl Connection {
             phase: Cell::new(Phase::Waiting),
             since_ns: Cell::new(0),
             abort: Cell::new(None),
+            multiplexes,
+            has_late: Cell::new(false),
             outstanding: RefCell::default(),
         }
     }
@@ -111,11 +109,10 @@ impl Connection {
     pub(super) fn sweep(&self, now_ns: u64, timeouts: &Timeouts) {
         let phase = self.phase.get();
         let since_ns = self.since_ns.get();
-        let oldest_due_ns = || self.outstanding.borrow().front().map(|sent| sent.job.due_ns);
         let ends_ns = match phase {
             Phase::Waiting => return,
             Phase::Connecting => since_ns + timeouts.connect.as_nanos() as u64,
-            Phase::Open => match oldest_due_ns() {
+            Phase::Open => match self.outstanding.borrow().oldest_due_ns() {
                 Some(due_ns) => due_ns + timeouts.request.as_nanos() as u64,
                 None => return,
             },
@@ -125,6 +122,8 @@ impl Connection {
         if now_ns >= ends_ns {
             if phase == Phase::Retrying {
                 self.phase.set(Phase::Waiting);
+            } else if phase == Phase::Open && self.multiplexes {
+                self.has_late.set(true);
             } else {
                 self.abort.set(Some(Abort::TimedOut(phase)));
             }
@@ -226,7 +225,7 @@ enum AfterFailure {
 
 /// Counts what a connection that stopped has left unanswered.
 fn fail(worker: &Worker, connection: &Connection, stop: Stop) -> AfterFailure {
-    let outstanding = connection.outstanding.take();
+    let outstanding = connection.outstanding.borrow_mut().take();
     let failure = match stop {
         Stop::Aborted(Abort::Over) => {
             worker.left_unanswered(outstanding.len());
@@ -246,7 +245,11 @@ fn fail(worker: &Worker, connection: &Connection, stop: Stop) -> AfterFailure {
     }
     let refuses = matches!(
         failure.kind,
-        ErrorKind::ConnectRefused | ErrorKind::ConnectTimedOut | ErrorKind::ConnectFailed | ErrorKind::Tls
+        ErrorKind::ConnectRefused
+            | ErrorKind::ConnectTimedOut
+            | ErrorKind::ConnectFailed
+            | ErrorKind::Tls
+            | ErrorKind::ProtocolRefused
     );
     if refuses { AfterFailure::Wait } else { AfterFailure::GoOn }
 }
@@ -263,7 +266,7 @@ async fn live(
     let began_ns = worker.now_ns();
     connection.enter(Phase::Connecting, began_ns);
     if let Some(job) = first {
-        connection.outstanding.borrow_mut().push_back(Sent { job, sent_ns: began_ns });
+        connection.outstanding.borrow_mut().insert(job, began_ns);
     }
     let connected = connection
         .unless_aborted(connect_to_any(&endpoint.addresses, connection.turn.replace(connection.turn.get() + 1)))
@@ -278,10 +281,13 @@ async fn live(
         let tls = shake_hands(worker, endpoint, &mut stream, connected_ns).await?;
         let protocol = if endpoint.origin.websocket {
             Protocol::WebSocket(websocket::Session::new(endpoint.handshake, seed))
+        } else if worker.plan.http2 {
+            worker.record(worker.now_ns(), |recorder| recorder.http2(|http2| http2.connections += 1));
+            Protocol::Http2(Box::new(http2::Session::new(worker.plan.window_bytes)))
         } else {
             Protocol::Http1(http1::Session::new())
         };
-        let first = connection.outstanding.borrow_mut().pop_front().map(|sent| sent.job);
+        let first = connection.outstanding.borrow_mut().take().first().map(|sent| sent.job);
         let exchange = Exchange::new(worker, connection, tls, protocol, first);
         exchange.run(stream).await
     });
@@ -319,6 +325,9 @@ async fn shake_hands(
             });
         })
         .await?;
+    if worker.plan.http2 && session.protocol() != Some(tls::HTTP2) {
+        return Err(Failure::new(ErrorKind::ProtocolRefused, "the server chose another protocol than h2 (ALPN)"));
+    }
     let took_ns = worker.now_ns() - began_ns;
     worker.record_connection(|recorder| recorder.shook_hands(session.handshake(), took_ns));
     Ok(Some(RefCell::new(session)))

@@ -15,12 +15,12 @@ use monoio::{
 };
 
 use super::{
-    connection::{Connection, Phase, Sent},
+    connection::{Connection, Phase},
     worker::{Job, Worker},
 };
 use crate::{
     client::{
-        protocol::{Answered, Encoded, Event, Failure, Protocol},
+        protocol::{Answered, Encoded, Event, Failure, GoAway, Key, Protocol},
         socket::transfer_failure,
         tls,
     },
@@ -46,8 +46,12 @@ pub(super) struct Exchange<'a> {
     /// Whether requests may be sent, before the peer has agreed to the protocol and after the last answer.
     is_open: Cell<bool>,
     is_closing: Cell<bool>,
+    /// Whether no further requests are sent, and the connection ends with the last answer.
+    is_draining: Cell<bool>,
     begun: Cell<u64>,
     answered: Cell<u64>,
+    /// Of the requests that were begun, those that are in the record as streams.
+    counted: Cell<u64>,
     first_byte_ns: Cell<Option<u64>>,
     /// The time of the bytes that were just handled, for the requests that follow from them at once.
     now_ns: Cell<Option<u64>>,
@@ -70,8 +74,10 @@ impl<'a> Exchange<'a> {
             first: Cell::new(first),
             is_open: Cell::new(false),
             is_closing: Cell::new(false),
+            is_draining: Cell::new(false),
             begun: Cell::new(0),
             answered: Cell::new(0),
+            counted: Cell::new(0),
             first_byte_ns: Cell::new(None),
             now_ns: Cell::new(None),
             has_reply: Cell::new(false),
@@ -85,6 +91,9 @@ impl<'a> Exchange<'a> {
         let mut writing = pin!(self.write(&mut to_peer));
         let mut write_failure = None;
         poll_fn(|context| {
+            if self.connection.has_late.take() {
+                self.give_up_late();
+            }
             if let Poll::Ready(outcome) = reading.as_mut().poll(context) {
                 return Poll::Ready(outcome);
             }
@@ -102,7 +111,8 @@ impl<'a> Exchange<'a> {
 
     /// Whether the run is over for this connection.
     fn has_nothing_left(&self) -> bool {
-        self.worker.is_over() && self.first_is_none() && self.connection.outstanding.borrow().is_empty()
+        (self.is_draining.get() || self.worker.is_over() && self.first_is_none())
+            && self.connection.outstanding.borrow().is_empty()
     }
 
     fn first_is_none(&self) -> bool {
@@ -112,6 +122,8 @@ impl<'a> Exchange<'a> {
     }
 
     async fn read(&self, from_peer: &mut impl AsyncReadRent) -> Result<(), Failure> {
+        let early = self.tls.as_ref().map(|tls| tls.borrow_mut().take_early()).unwrap_or_default();
+        self.handle(&early, self.worker.now_ns())?;
         let mut buffer = Vec::with_capacity(READ_BYTES);
         loop {
             let (result, read) = from_peer.read(buffer).await;
@@ -161,7 +173,10 @@ impl<'a> Exchange<'a> {
                     self.connection.enter(Phase::Open, now_ns);
                     self.first_byte_ns.set(None);
                 }
+                Some(Event::Begun(key)) => self.connection.outstanding.borrow_mut().begin(key, now_ns),
                 Some(Event::Answered(answered)) => self.handle_answer(answered, &mut protocol, now_ns),
+                Some(Event::Failed(key, failure)) => self.handle_failure(key, &failure, now_ns),
+                Some(Event::GoAway(go_away)) => self.handle_go_away(go_away, now_ns),
             }
             if let Protocol::WebSocket(_) = &*protocol {
                 self.has_reply.set(true);
@@ -172,16 +187,20 @@ impl<'a> Exchange<'a> {
 
     #[inline]
     fn handle_answer(&self, answered: Answered, protocol: &mut Protocol, now_ns: u64) {
-        let sent = self.connection.outstanding.borrow_mut().pop_front().expect("an answer has a request");
+        let sent = self.connection.outstanding.borrow_mut().remove(answered.key).expect("an answer has a request");
+        let first_byte_ns = if protocol.multiplexes() { sent.first_byte_ns } else { self.first_byte_ns.take() };
         let answer = Answer {
             due_ns: sent.job.due_ns,
             sent_ns: sent.sent_ns,
-            first_byte_ns: self.first_byte_ns.take().unwrap_or(now_ns),
+            first_byte_ns: first_byte_ns.unwrap_or(now_ns),
             end_ns: now_ns,
             status: answered.status,
         };
         self.worker.answered(answer, answered.unexpected);
         self.answered.set(self.answered.get() + 1);
+        if protocol.multiplexes() {
+            return;
+        }
         let is_last = self.worker.plan.requests_per_connection.is_some_and(|last| self.answered.get() >= last);
         if answered.last || is_last {
             self.is_closing.set(true);
@@ -190,9 +209,54 @@ impl<'a> Exchange<'a> {
                 session.close();
             }
             // What follows an answer with `Connection: close` was not processed. RFC 9112 §9.6
-            for sent in self.connection.outstanding.borrow_mut().drain(..).rev() {
+            for sent in self.connection.outstanding.borrow_mut().take().iter().rev() {
                 self.worker.give_back(self.connection.endpoint, sent.job);
             }
+        }
+    }
+
+    /// A request has failed by itself.
+    fn handle_failure(&self, key: Key, failure: &Failure, now_ns: u64) {
+        let Some(sent) = self.connection.outstanding.borrow_mut().remove(key) else { return };
+        self.worker.record(now_ns, |recorder| {
+            recorder.http2(|http2| match failure.kind {
+                ErrorKind::StreamReset => http2.resets_received += 1,
+                _ => http2.resets_sent += 1,
+            });
+        });
+        self.worker.failed(failure, sent.job.due_ns);
+    }
+
+    /// The peer ends the connection: what it has not processed is sent on another one, unless it does so for an error, or
+    /// before it has answered anything, which might go on forever.
+    fn handle_go_away(&self, go_away: GoAway, now_ns: u64) {
+        self.is_draining.set(true);
+        self.worker.record(now_ns, |recorder| recorder.http2(|http2| http2.go_aways += 1));
+        let mut outstanding = self.connection.outstanding.borrow_mut();
+        let is_useless = self.answered.get() == 0 && go_away.unprocessed.len() == outstanding.len();
+        let failure = go_away
+            .failure
+            .or_else(|| is_useless.then(|| Failure::new(ErrorKind::GoneAway, "before it had answered any request")));
+        for key in go_away.unprocessed.into_iter().rev() {
+            let Some(sent) = outstanding.remove(key) else { continue };
+            match &failure {
+                Some(failure) => self.worker.failed(failure, sent.job.due_ns),
+                None => self.worker.give_back(self.connection.endpoint, sent.job),
+            }
+        }
+        if let Some(job) = self.first.take() {
+            self.worker.give_back(self.connection.endpoint, job);
+        }
+    }
+
+    /// Requests that have taken too long are given up; the others go on.
+    fn give_up_late(&self) {
+        let timeout_ns = self.worker.plan.timeouts.request.as_nanos() as u64;
+        let now_ns = self.worker.now_ns();
+        let late = self.connection.outstanding.borrow().due_before(now_ns.saturating_sub(timeout_ns));
+        for key in late {
+            self.protocol.borrow_mut().cancel(key);
+            self.handle_failure(key, &Failure::new(ErrorKind::TimedOut, "no answer in time"), now_ns);
         }
     }
 
@@ -220,10 +284,8 @@ impl<'a> Exchange<'a> {
         if self.is_open.get() {
             self.connection.enter(Phase::Open, self.worker.now_ns());
         }
-        let mut prepared: Option<&'static [u8]> = None;
-        if batch.is_empty() {
-            prepared = poll_fn(|_| self.next_output(&mut batch)).await;
-        }
+        // What can be said without the peer's consent goes with the first bytes.
+        let mut prepared = poll_fn(|_| self.next_output(&mut batch)).await;
         loop {
             let sent_bytes = if let Some(tls) = &self.tls {
                 seal_and_write(tls, prepared.unwrap_or(&batch), &mut sealed, to_peer).await?
@@ -242,19 +304,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Counts the requests that were begun since the last time.
+    fn count_streams(&self) {
+        let begun = self.begun.get() - self.counted.replace(self.begun.get());
+        if begun > 0 {
+            let now_ns = self.now_ns.get().unwrap_or_else(|| self.worker.now_ns());
+            self.worker.record(now_ns, |recorder| recorder.http2(|http2| http2.streams += begun));
+        }
+    }
+
     /// What is to be written next: prepared bytes, or what is then in `batch`.
     fn next_output(&self, batch: &mut Vec<u8>) -> Poll<Option<&'static [u8]>> {
         let mut protocol = self.protocol.borrow_mut();
         let has_reply = self.has_reply.replace(false) && {
             let tls_wants = self.tls.as_ref().is_some_and(|tls| tls.borrow().wants_write());
-            protocol.reply(batch) || tls_wants
+            protocol.reply(batch, BATCH_BYTES_MAX) || tls_wants
         };
         let mut prepared: Option<&'static [u8]> = None;
         let per_connection = self.worker.plan.requests_per_connection.unwrap_or(u64::MAX);
         let mut outstanding = self.connection.outstanding.borrow_mut();
         while self.is_open.get()
             && !self.is_closing.get()
-            && outstanding.len() < self.worker.plan.pipeline
+            && !self.is_draining.get()
+            && outstanding.len() < self.worker.plan.under_way_max.min(protocol.requests_max())
             && self.begun.get() < per_connection
             && batch.len() < BATCH_BYTES_MAX
         {
@@ -263,9 +335,9 @@ impl<'a> Exchange<'a> {
             let Some(job) = job.or_else(|| self.worker.take(self.connection.endpoint, self.connection, now_ns)) else {
                 break;
             };
-            outstanding.push_back(Sent { job, sent_ns: now_ns() });
+            let key = outstanding.insert(job, now_ns());
             self.begun.set(self.begun.get() + 1);
-            let encoded = protocol.request(job.target, self.begun.get() == per_connection, batch);
+            let encoded = protocol.request(job.target, key, self.begun.get() == per_connection, batch);
             if let Encoded::Prepared(bytes) = encoded {
                 if batch.is_empty() && prepared.is_none() {
                     prepared = Some(bytes);
@@ -274,6 +346,13 @@ impl<'a> Exchange<'a> {
                 batch.extend_from_slice(prepared.take().unwrap_or_default());
                 batch.extend_from_slice(bytes);
             }
+        }
+        if protocol.multiplexes() {
+            if self.begun.get() == per_connection || protocol.is_spent() {
+                self.is_draining.set(true);
+            }
+            self.count_streams();
+            protocol.reply(batch, BATCH_BYTES_MAX);
         }
         if has_reply || prepared.is_some() || !batch.is_empty() { Poll::Ready(prepared) } else { Poll::Pending }
     }

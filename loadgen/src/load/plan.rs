@@ -20,7 +20,11 @@ pub struct Plan {
     pub(super) extent: Extent,
     pub(super) warm_up: Duration,
     pub(super) ramp_up: Duration,
-    pub(super) pipeline: usize,
+    pub(super) http2: bool,
+    /// HTTP/2: how much of an answer may be under way.
+    pub(super) window_bytes: u32,
+    /// Requests under way on one connection at most: a pipeline's, or streams.
+    pub(super) under_way_max: usize,
     pub(super) requests_per_connection: Option<u64>,
     pub(super) pin: bool,
     pub(super) rate: Option<Rate>,
@@ -49,16 +53,18 @@ pub(super) struct Endpoint {
 /// One kind of request, written out.
 #[derive(Debug)]
 pub struct Target {
-    /// The request's bytes.
+    /// The request's bytes in HTTP/1.1.
     pub usual: &'static [u8],
     /// The same with `Connection: close`, for the last one of a connection.
     pub last: &'static [u8],
+    /// The request's fields in HTTP/2, those that begin with a colon first.
+    pub fields: &'static [(Vec<u8>, Vec<u8>)],
+    /// Its body in HTTP/2, or WebSocket's message.
+    pub body: &'static [u8],
     /// Whether the answer has no body whatever its head says.
     pub to_head: bool,
     /// What the answer has to be.
     pub expect: Expect,
-    /// WebSocket's message.
-    pub message: &'static [u8],
     /// How often it comes, relative to the others.
     pub weight: u64,
 }
@@ -96,14 +102,17 @@ impl Plan {
             endpoints.len(),
         );
         let needs_tls = endpoints.iter().any(|endpoint| endpoint.origin.tls);
-        let tls = needs_tls.then(|| tls::Client::new(&scenario.tls)).transpose().context("TLS")?;
+        let protocol = if scenario.http2 { tls::HTTP2 } else { tls::HTTP1 };
+        let tls = needs_tls.then(|| tls::Client::new(&scenario.tls, protocol)).transpose().context("TLS")?;
         Ok(Box::leak(Box::new(Self {
             connections,
             threads,
             extent: scenario.extent,
             warm_up: scenario.warm_up,
             ramp_up: scenario.ramp_up,
-            pipeline: scenario.pipeline as usize,
+            http2: scenario.http2,
+            window_bytes: scenario.window_bytes as u32,
+            under_way_max: if scenario.http2 { scenario.streams } else { scenario.pipeline } as usize,
             requests_per_connection: scenario.requests_per_connection,
             pin: scenario.pin,
             rate: scenario.rate.clone(),
@@ -179,15 +188,37 @@ fn target(scenario: &Scenario, request: &Request) -> anyhow::Result<Target> {
         bytes.extend_from_slice(content);
         bytes.leak()
     };
-    let is_websocket = request.url.origin.websocket;
+    let in_http1 = !scenario.http2 && !request.url.origin.websocket;
     Ok(Target {
-        usual: if is_websocket { b"" } else { written(false) },
-        last: if is_websocket || scenario.requests_per_connection.is_none() { b"" } else { written(true) },
+        usual: if in_http1 { written(false) } else { b"" },
+        last: if in_http1 && scenario.requests_per_connection.is_some() { written(true) } else { b"" },
+        fields: if scenario.http2 { fields(scenario, request, content.len()).leak() } else { &[] },
+        body: if in_http1 { b"" } else { content.to_vec().leak() },
         to_head: request.method == "HEAD",
         expect: request.expect.clone(),
-        message: if is_websocket { content.to_vec().leak() } else { b"" },
         weight: request.weight,
     })
+}
+
+/// The fields of a request in HTTP/2, names in lower case. RFC 9113 §8.2, §8.3.1
+fn fields(scenario: &Scenario, request: &Request, body_bytes: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let given = || scenario.headers.iter().chain(&request.headers);
+    let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+    let host = given().find(|(name, _)| is_host(name)).map(|(_, value)| value.clone());
+    let origin = &request.url.origin;
+    let mut fields = vec![
+        (":method".to_owned(), request.method.clone()),
+        (":scheme".to_owned(), if origin.tls { "https" } else { "http" }.to_owned()),
+        (":authority".to_owned(), host.unwrap_or_else(|| origin.authority())),
+        (":path".to_owned(), request.url.target.clone()),
+    ];
+    fields.extend(
+        given().filter(|(name, _)| !is_host(name)).map(|(name, value)| (name.to_ascii_lowercase(), value.clone())),
+    );
+    if body_bytes > 0 || matches!(request.method.as_str(), "POST" | "PUT" | "PATCH") {
+        fields.push(("content-length".to_owned(), body_bytes.to_string()));
+    }
+    fields.into_iter().map(|(name, value)| (name.into_bytes(), value.into_bytes())).collect()
 }
 
 fn write_fields(output: &mut Vec<u8>, scenario: &Scenario, request: &Request) {

@@ -169,7 +169,7 @@ impl Run {
             && now_ns >= (self.connections.len() as u64 * ramp_ns) / dealt.len() as u64
         {
             let index = self.connections.len();
-            let connection = Rc::new(Connection::new(dealt[index], index));
+            let connection = Rc::new(Connection::new(dealt[index], index, worker.plan.http2));
             worker.active.set(worker.active.get() + 1);
             worker.connecting.set(worker.connecting.get() + 1);
             let seed = (self.share.thread as u64) << 32 | index as u64;

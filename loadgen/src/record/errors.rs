@@ -18,8 +18,14 @@ pub enum ErrorKind {
     ConnectFailed,
     /// The TLS handshake failed, or TLS found an error later.
     Tls,
+    /// The peer does not speak the protocol that was asked for: it chose none or another by ALPN, or answered in another.
+    ProtocolRefused,
     /// The peer reset the connection.
     Reset,
+    /// The peer reset the request's stream, and the connection went on.
+    StreamReset,
+    /// The peer ended the connection for an error (GOAWAY), or before it had answered anything, and did not process the request.
+    GoneAway,
     /// The peer closed the connection before the answer was complete.
     ClosedEarly,
     /// What came is not the protocol.
@@ -40,12 +46,15 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in the order of a request's life.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ConnectRefused,
         Self::ConnectTimedOut,
         Self::ConnectFailed,
         Self::Tls,
+        Self::ProtocolRefused,
         Self::Reset,
+        Self::StreamReset,
+        Self::GoneAway,
         Self::ClosedEarly,
         Self::Malformed,
         Self::UnexpectedStatus,
@@ -64,7 +73,10 @@ impl ErrorKind {
             Self::ConnectTimedOut => "connecting timed out",
             Self::ConnectFailed => "connecting failed",
             Self::Tls => "TLS failed",
+            Self::ProtocolRefused => "protocol refused",
             Self::Reset => "connection reset",
+            Self::StreamReset => "stream reset",
+            Self::GoneAway => "connection given up (GOAWAY)",
             Self::ClosedEarly => "closed before the answer's end",
             Self::Malformed => "malformed answer",
             Self::UnexpectedStatus => "unexpected status",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Distribution, ErrorKind, Live, Recording, series::Writer};
+use super::{Distribution, ErrorKind, Http2Counts, Live, Recording, series::Writer};
 
 /// When a request is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,12 @@ impl Recorder {
         self.recording.errors.add(kind);
         self.series.point.errors += 1;
         self.live.failed();
+    }
+
+    /// Counts what happened to a connection of HTTP/2.
+    #[inline]
+    pub fn http2(&mut self, change: impl FnOnce(&mut Http2Counts)) {
+        change(&mut self.recording.http2);
     }
 
     /// Counts bytes that arrived, in the second in which the series stands.

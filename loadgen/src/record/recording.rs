@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Distribution, ErrorCounts, Series, StatusCounts};
+use super::{Distribution, ErrorCounts, Http2Counts, Series, StatusCounts};
 
 /// What a thread, or all threads, recorded.
 ///
@@ -27,6 +27,9 @@ pub struct Recording {
     pub statuses: StatusCounts,
     /// Requests that failed.
     pub errors: ErrorCounts,
+    /// What HTTP/2's connections went through, where that was spoken.
+    #[serde(default, skip_serializing_if = "Http2Counts::is_empty")]
+    pub http2: Http2Counts,
     /// Bytes received, in TCP's payload (inside TLS).
     pub bytes_in: u64,
     /// Bytes sent, likewise.
@@ -53,6 +56,7 @@ impl Recording {
         self.handshake_resumed.merge(&other.handshake_resumed);
         self.statuses.merge(&other.statuses);
         self.errors.merge(&other.errors);
+        self.http2.merge(&other.http2);
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.connections_max += other.connections_max;

@@ -8,13 +8,14 @@
 //! - `notes`: sentences for readers.
 //! - `recording`: everything, exactly ([`Recording`]), times in nanoseconds. A distribution is `{min_ns, max_ns, sum_ns,
 //!   bands}`, where `bands` is a list of `[from_ns, count]` and a band is at most 0.1 % wide (1 % in a point of the series).
-//!   `errors` and `statuses` are counts by kind and code; `series` has a point for each `interval_s`.
+//!   `errors` and `statuses` are counts by kind and code; `http2`, where that was spoken, counts connections, streams, resets
+//!   and GOAWAYs; `series` has a point for each `interval_s`.
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{About, PERCENTILES, Report};
-use crate::record::{Distribution, Recording};
+use crate::record::{Distribution, Http2Counts, Recording};
 
 /// The name and version of the format.
 pub const FORMAT: &str = "ringway-loadgen-report/1";
@@ -63,6 +64,8 @@ pub(crate) struct Summary {
     bytes_in_per_second: f64,
     bytes_out_per_second: f64,
     connections_max: u64,
+    #[serde(skip_serializing_if = "Http2Counts::is_empty")]
+    http2: Http2Counts,
     latency: Times,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<Times>,
@@ -125,6 +128,7 @@ impl Summary {
             bytes_in_per_second: report.per_second(recording.bytes_in),
             bytes_out_per_second: report.per_second(recording.bytes_out),
             connections_max: recording.connections_max,
+            http2: recording.http2,
             latency: Times::of(&recording.latency),
             service: recording.service.as_ref().map(Times::of),
             first_byte: Times::of(&recording.first_byte),

@@ -139,7 +139,8 @@ fn write_counts(report: &Report, text: &mut String) -> fmt::Result {
         .iter()
         .map(|(kind, count): (ErrorKind, u64)| format!("{kind}: {}", words::count(count)))
         .collect();
-    for (name, counts) in [("statuses", statuses), ("errors", errors)] {
+    let http2 = words::http2(&report.recording.http2);
+    for (name, counts) in [("statuses", statuses), ("HTTP/2", http2), ("errors", errors)] {
         if !counts.is_empty() {
             writeln!(text)?;
             write_wrapped(text, name, &counts, ",")?;

@@ -1,6 +1,25 @@
 //! Figures in words: three significant digits and a unit.
 
+use crate::record::Http2Counts;
+
 const KIB: f64 = 1024.0;
+
+/// What HTTP/2's connections went through; nothing where it was not spoken.
+pub(crate) fn http2(counts: &Http2Counts) -> Vec<String> {
+    if counts.is_empty() {
+        return Vec::new();
+    }
+    let Http2Counts { connections, streams, resets_received, resets_sent, go_aways } = *counts;
+    [
+        ("connections", connections),
+        ("streams", streams),
+        ("reset by the server", resets_received),
+        ("reset by loadgen", resets_sent),
+        ("GOAWAYs", go_aways),
+    ]
+    .map(|(name, count_of)| format!("{name}: {}", count(count_of)))
+    .into()
+}
 
 /// A time, such as `1.23 ms`.
 pub(crate) fn time(ns: f64) -> String {

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::{
     Arrivals, BODY_BYTES_MAX, Body, CONNECTIONS_MAX, Diagnostic, Expect, Extent, PIPELINE_MAX, RATE_MAX, Rate, Request,
-    Scenario, StatusRange, Step, THREADS_MAX, Timeouts, Tls, TlsVersions, Url, raw, units,
+    STREAMS_MAX, Scenario, StatusRange, Step, THREADS_MAX, Timeouts, Tls, TlsVersions, Url, WINDOW_BYTES, raw, units,
 };
 
 /// Reads a scenario from a TOML file. Files that it names are sought from its folder.
@@ -29,7 +29,7 @@ pub fn header(name: &str, value: &str) -> Result<(), String> {
     if value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) || value.trim() != value {
         return Err(format!("the value of {name} has a control character or blanks around it"));
     }
-    let own = ["content-length", "transfer-encoding", "connection", "upgrade"];
+    let own = ["content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "upgrade"];
     if own.iter().any(|own| name.eq_ignore_ascii_case(own)) {
         return Err(format!("loadgen writes the field {name} itself"));
     }
@@ -77,6 +77,15 @@ impl Lowering<'_> {
         };
         scenario.warm_up = self.duration(raw.warm_up.as_ref(), defaults.warm_up)?;
         scenario.ramp_up = self.duration(raw.ramp_up.as_ref(), defaults.ramp_up)?;
+        scenario.http2 = raw.http2.unwrap_or(defaults.http2);
+        scenario.streams = self.number(raw.streams, 1..=STREAMS_MAX, defaults.streams)?;
+        scenario.window_bytes = match &raw.window {
+            None => defaults.window_bytes,
+            Some(text) => {
+                let bytes = units::bytes(text.get_ref()).map_err(|why| self.error(text.span(), why))?;
+                self.number(Some(Spanned::new(text.span(), bytes)), WINDOW_BYTES, defaults.window_bytes)?
+            }
+        };
         scenario.pipeline = self.number(raw.pipeline, 1..=PIPELINE_MAX, defaults.pipeline)?;
         let requests = raw.requests_per_connection;
         scenario.requests_per_connection =

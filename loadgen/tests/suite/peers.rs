@@ -71,7 +71,7 @@ pub(crate) struct NginxTls {
 }
 
 /// Makes `cert.pem`, for `localhost` and signed by itself, and `key.pem`.
-fn certificate() -> tempfile::TempDir {
+pub(crate) fn certificate() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 \
@@ -83,7 +83,7 @@ fn certificate() -> tempfile::TempDir {
     folder
 }
 
-fn trusting(folder: &Path) -> Tls {
+pub(crate) fn trusting(folder: &Path) -> Tls {
     let server_name = Some("localhost".to_owned());
     Tls { ca_file: Some(folder.join("cert.pem")), server_name, ..Tls::default() }
 }

@@ -1,4 +1,4 @@
-//! Caddy: one processor for Go, keep-alive to the upstream, nothing that HTTP/1.1 does not need. How often it collects garbage and how
+//! Caddy: one processor for Go, keep-alive to the upstream, nothing that the scenario does not need. How often it collects garbage and how
 //! large its buffers are is as it comes: larger ones (`read_buffer`) could not help, since Go reads a large body past them into
 //! the 32 KiB of whoever copies it.
 
@@ -7,6 +7,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::Context;
 
 use super::Site;
+use crate::certificate::{Certificate, NAME};
 
 pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command> {
     let config = site.directory.join("caddy.conf");
@@ -22,28 +23,42 @@ pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command>
 }
 
 fn config_text(site: &Site<'_>) -> String {
-    let Site { listen, upstream, scenario, .. } = site;
-    let idle_connections = scenario.connections.max(1024);
+    let Site { listen, upstream, scenario, certificate, .. } = site;
+    let idle_connections = scenario.requests_max().max(1024);
+    let protocols = match (scenario.streams, certificate) {
+        (None, _) => "h1",
+        (Some(_), Some(_)) => "h1 h2",
+        (Some(_), None) => "h1 h2c",
+    };
+    // Clients that go to an address name no server.
+    let (scheme, default_name, tls) = certificate.map_or_else(
+        || ("http", String::new(), String::new()),
+        |Certificate { certificate, key, .. }| {
+            let (certificate, key) = (certificate.display(), key.display());
+            let tls = format!("    tls {certificate} {key} {{\n        protocols tls1.3\n    }}\n");
+            ("https", format!("    default_sni {NAME}\n"), tls)
+        },
+    );
     // Without `compression off` it would ask the upstream for gzip and unpack the answers.
     format!(
         "{{
     admin off
     auto_https off
-    log {{
+{default_name}    log {{
         output stderr
         level ERROR
     }}
     servers {{
-        protocols h1
+        protocols {protocols}
         timeouts {{
             idle 600s
         }}
     }}
 }}
 
-http://:{port} {{
+{scheme}://:{port} {{
     bind {host}
-    reverse_proxy {upstream} {{
+{tls}    reverse_proxy {upstream} {{
         transport http {{
             keepalive 600s
             keepalive_idle_conns {idle_connections}

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::Context;
 
 use super::Site;
-use crate::scenario::Work;
+use crate::{certificate::Certificate, scenario::Work};
 
 pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command> {
     let config = site.directory.join("envoy.yaml");
@@ -17,7 +17,24 @@ pub(super) fn launch(program: &Path, site: &Site<'_>) -> anyhow::Result<Command>
 }
 
 fn config_text(site: &Site<'_>) -> String {
-    let Site { listen, upstream, scenario, .. } = site;
+    let Site { listen, upstream, scenario, certificate, .. } = site;
+    let (codec, alpn) = if scenario.streams.is_some() { ("HTTP2", "h2") } else { ("HTTP1", "http/1.1") };
+    let tls = certificate.map_or_else(String::new, |Certificate { certificate, key, .. }| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!(
+            "
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          \"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            alpn_protocols: [{alpn}]
+            tls_params: {{tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3}}
+            tls_certificates:
+            - certificate_chain: {{filename: {certificate}}}
+              private_key: {{filename: {key}}}"
+        )
+    });
     let upgrades = match scenario.work {
         Work::Echo(_) => "\n          upgrade_configs: [{upgrade_type: websocket}]",
         _ => "",
@@ -35,7 +52,7 @@ fn config_text(site: &Site<'_>) -> String {
         typed_config:
           \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: web
-          codec_type: HTTP1
+          codec_type: {codec}
           generate_request_id: false
           stream_idle_timeout: 600s
           common_http_protocol_options: {{idle_timeout: 600s}}{upgrades}
@@ -51,7 +68,7 @@ fn config_text(site: &Site<'_>) -> String {
               domains: [\"*\"]
               routes:
               - match: {{prefix: \"/\"}}
-                route: {{cluster: app, timeout: 0s}}
+                route: {{cluster: app, timeout: 0s}}{tls}
   clusters:
   - name: app
     type: STATIC

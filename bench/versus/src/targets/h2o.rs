@@ -1,4 +1,4 @@
-//! h2o: one thread, keep-alive to the upstream, nothing that HTTP/1.1 does not need.
+//! h2o: one thread, keep-alive to the upstream, nothing that the scenario does not need.
 
 use std::{fs, path::Path, process::Command};
 
@@ -28,6 +28,14 @@ fn config_text(site: &Site<'_>, is_root: bool) -> String {
         let (certificate, key) = (certificate.display(), key.display());
         format!("  ssl:\n    certificate-file: {certificate}\n    key-file: {key}\n    minimum-version: TLSv1.2\n")
     });
+    // Without TLS, the word for upgrades decides as well whether a connection may begin with HTTP/2's preface.
+    let (upgrades, http2) = match scenario.streams {
+        None => ("OFF", String::new()),
+        Some(streams) => {
+            let streams = streams.max(100);
+            ("ON", format!("http2-idle-timeout: 600\nhttp2-max-concurrent-requests-per-connection: {streams}\n"))
+        }
+    };
     // Otherwise it becomes a user who may not read the temporary folder.
     let user = if is_root { "user: root\n" } else { "" };
     format!(
@@ -36,8 +44,8 @@ max-connections: {connections_max}
 {user}pid-file: {directory}/h2o.pid
 temp-buffer-path: {directory}
 http1-request-timeout: 600
-http1-upgrade-to-http2: OFF
-listen:
+http1-upgrade-to-http2: {upgrades}
+{http2}listen:
   host: {host}
   port: {port}
 {tls}hosts:

@@ -19,9 +19,9 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     let Site { listen, upstream, scenario, certificate, .. } = site;
     // Clients only, twice, because the connections of one run of the load generator may still be closing when those of
     // the next arrive.
-    let connections_max = 2 * scenario.connections + 1024;
+    let connections_max = 2 * scenario.requests_max() + 1024;
     // A pipe for each response; HAProxy's default is a quarter of its connections.
-    let pipes_max = scenario.connections + 16;
+    let pipes_max = scenario.requests_max() + 16;
     // Not `splice-auto`: it takes this load for no streaming, hardly splices, and a 1 MiB body costs three times as much.
     let splice = match scenario.work {
         Work::Download(body) if body.is_large() => "    option splice-response\n",
@@ -40,6 +40,11 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
         true => ("    log stdout format raw local0\n", "    log global\n    option httplog\n"),
         false => ("", ""),
     };
+    let (alpn, http2, streams) = match (scenario.streams, certificate) {
+        (None, _) => ("", "", String::new()),
+        (Some(streams), Some(_)) => (" alpn h2", "", streams_max(streams)),
+        (Some(streams), None) => ("", " proto h2", streams_max(streams)),
+    };
     let tls = certificate
         .map_or_else(String::new, |certificate| format!(" ssl crt {} ssl-min-ver TLSv1.3", certificate.both.display()));
     // The two ratios: HAProxy closes idle upstream connections above a quarter of the descriptors that it derives from
@@ -51,7 +56,7 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     maxpipes {pipes_max}
     tune.pool-low-fd-ratio 100
     tune.pool-high-fd-ratio 100
-{limits}{buffer}{log}
+{limits}{buffer}{streams}{log}
 defaults
     mode http
     timeout connect 5s
@@ -62,11 +67,16 @@ defaults
     http-reuse always
 {splice}{http_log}
 frontend web
-    bind {listen}{tls}
+    bind {listen}{tls}{alpn}{http2}
     default_backend app
 
 backend app
     server app {upstream} pool-max-conn -1 pool-purge-delay 600s
 "
     )
+}
+
+/// Its default is 100.
+fn streams_max(streams: u32) -> String {
+    format!("    tune.h2.max-concurrent-streams {}\n", streams.max(100))
 }

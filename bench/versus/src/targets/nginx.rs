@@ -26,8 +26,8 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
     let mut text = main_context(directory, "nginx");
     // Both sides of every request, twice, because the connections of one run of the load generator may still be closing
     // when those of the next arrive. nginx closes idle clients when it runs out.
-    let connections = 4 * scenario.connections + 64;
-    let idle_connections = scenario.connections.max(600);
+    let connections = 2 * (scenario.connections + scenario.requests_max()) + 64;
+    let idle_connections = scenario.requests_max().max(600);
     let mut http = http_settings(directory);
     if logs {
         // Buffered, as Ringway writes its own: without, nginx would make a system call for each line.
@@ -48,6 +48,10 @@ fn config_text(site: &Site<'_>, logs: bool) -> String {
         );
         (" ssl", tls)
     });
+    // With `http2`, a listener without TLS speaks nothing else.
+    let (http2, streams) = scenario.streams.map_or_else(Default::default, |streams| {
+        (" http2", format!("        http2_max_concurrent_streams {};\n", streams.max(128)))
+    });
     // `proxy_max_temp_file_size 0` and `proxy_request_buffering off`: a slow client must hold its upstream back, as in every other
     // target, and not fill files; bodies pass as they come.
     write!(
@@ -66,8 +70,8 @@ http {{
         keepalive_requests 1000000000;
     }}
     server {{
-        listen {listen}{ssl};
-{tls}        location / {{
+        listen {listen}{ssl}{http2};
+{tls}{streams}        location / {{
             proxy_pass http://app;
             proxy_http_version 1.1;
 {headers}            proxy_buffers 8 16k;

@@ -38,7 +38,7 @@ pub(super) fn launch(program: &Path, site: &Site<'_>, settings: &Settings) -> an
 
 fn config_text(site: &Site<'_>, settings: &Settings) -> String {
     let Site { listen, upstream, scenario, directory, certificate } = site;
-    let idle_connections = scenario.connections.max(1024);
+    let idle_connections = scenario.requests_max().max(1024);
     let splice = settings
         .splice_min
         .map_or_else(String::new, |size| format!("splice_bytes_min = \"{}B\"\n", size.length_bytes()));

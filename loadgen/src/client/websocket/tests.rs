@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::Session;
 use crate::{
-    client::protocol::{Answered, Event, Failure},
+    client::protocol::{Answered, Event, Failure, Key},
     load::Target,
     record::ErrorKind,
     scenario::Expect,
@@ -12,7 +12,15 @@ use crate::{
 
 fn target(message: &[u8]) -> &'static Target {
     let message = message.to_vec().leak();
-    Box::leak(Box::new(Target { usual: b"", last: b"", to_head: false, expect: Expect::default(), message, weight: 1 }))
+    Box::leak(Box::new(Target {
+        usual: b"",
+        last: b"",
+        fields: &[],
+        body: message,
+        to_head: false,
+        expect: Expect::default(),
+        weight: 1,
+    }))
 }
 
 /// The server's answer to the session's handshake, from the RFC's own example where the key is known.
@@ -50,7 +58,7 @@ fn answers(session: &mut Session, bytes: &[u8], piece: usize) -> Result<Vec<Answ
             input = &input[received.consumed..];
             match received.event {
                 Some(Event::Answered(answered)) => answers.push(answered),
-                Some(Event::Opened) => panic!("opened twice"),
+                Some(other) => panic!("{other:?}"),
                 None => assert!(input.is_empty()),
             }
         }
@@ -64,7 +72,7 @@ fn section_5_3_messages_are_masked_and_carry_their_length() {
         let mut session = opened(3);
         let message: Vec<u8> = (0..length).map(|at| at as u8).collect();
         let mut output = Vec::new();
-        session.request(target(&message), &mut output);
+        session.request(target(&message), Key(0), &mut output);
         let header = output.len() - length;
         assert_eq!((output[0], output[1] & 0x80), (0x82, 0x80));
         let mask = &output[header - 4..header];
@@ -84,9 +92,9 @@ fn an_echo_is_verified() {
     ];
     for (echo, unexpected) in cases {
         let mut session = opened(5);
-        session.request(target(b"hello"), &mut Vec::new());
+        session.request(target(b"hello"), Key(0), &mut Vec::new());
         let answered = answers(&mut session, &frame(0x82, echo), 99).expect("a frame");
-        assert_eq!(answered, [Answered { status: None, unexpected, last: false }]);
+        assert_eq!(answered, [Answered { key: Key(0), status: None, unexpected, last: false }]);
         assert_eq!(session.end(), Ok(()));
     }
 }
@@ -94,11 +102,11 @@ fn an_echo_is_verified() {
 #[test]
 fn section_5_4_and_5_5_fragments_with_a_ping_between() {
     let mut session = opened(7);
-    session.request(target(b"hello"), &mut Vec::new());
+    session.request(target(b"hello"), Key(0), &mut Vec::new());
     let bytes = [frame(0x02, b"he"), frame(0x89, b"ping"), frame(0x00, b""), frame(0x80, b"llo")].concat();
     for piece in 1..bytes.len() {
         let mut session = opened(7);
-        session.request(target(b"hello"), &mut Vec::new());
+        session.request(target(b"hello"), Key(0), &mut Vec::new());
         assert_eq!(answers(&mut session, &bytes, piece).expect("frames").len(), 1);
         let mut reply = Vec::new();
         assert!(session.reply(&mut reply));
@@ -124,7 +132,7 @@ fn what_a_server_may_not_send_is_refused() {
         &[0x02, 0, 0x82, 0],                     // a message within another
     ] {
         let mut session = opened(9);
-        session.request(target(b""), &mut Vec::new());
+        session.request(target(b""), Key(0), &mut Vec::new());
         let failure = answers(&mut session, bytes, 99).expect_err("refused");
         assert_eq!(failure.kind, ErrorKind::Malformed, "{bytes:x?}");
     }
@@ -151,7 +159,7 @@ proptest! {
     fn whatever_comes_is_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), piece in 1..20_usize) {
         let outcome = |piece| {
             let mut session = opened(11);
-            (0..3).for_each(|_| session.request(target(b"abc"), &mut Vec::new()));
+            (0..3).for_each(|_| session.request(target(b"abc"), Key(0), &mut Vec::new()));
             answers(&mut session, &bytes, piece)
         };
         prop_assert_eq!(outcome(piece), outcome(bytes.len().max(1)));

@@ -73,7 +73,12 @@ pub(crate) fn overview(runs: &[Run<'_>]) -> String {
 
 /// Bytes, statuses and errors by kind.
 pub(crate) fn counts(runs: &[Run<'_>]) -> String {
-    let heads = ["received", "sent", "connections", "statuses", "errors"].map(str::to_owned);
+    let mut heads = vec!["received", "sent", "connections", "statuses", "errors"];
+    let has_http2 = runs.iter().any(|run| !run.report.recording.http2.is_empty());
+    if has_http2 {
+        heads.push("HTTP/2");
+    }
+    let heads: Vec<String> = heads.into_iter().map(str::to_owned).collect();
     let rows = runs.iter().map(|run| {
         let recording = &run.report.recording;
         let rate = |bytes: u64| format!("{}/s", words::bytes(run.report.per_second(bytes)));
@@ -81,8 +86,10 @@ pub(crate) fn counts(runs: &[Run<'_>]) -> String {
             recording.statuses.iter().map(|(code, count)| format!("{code}: {}", words::count(count))).collect();
         let errors: Vec<String> =
             recording.errors.iter().map(|(kind, count)| format!("{kind}: {}", words::count(count))).collect();
+        let http2 = or_dash(&words::http2(&recording.http2), "<br/>");
+        let http2 = if has_http2 { format!("<td class=\"n\">{http2}</td>") } else { String::new() };
         format!(
-            "{}<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>",
+            "{}<td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>{http2}",
             row_head(run),
             rate(recording.bytes_in),
             rate(recording.bytes_out),
