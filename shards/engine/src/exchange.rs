@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::mem::offset_of;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -32,8 +33,10 @@ const LOOPS_MAX: usize = 8;
 /// The whole exchange took too long.
 const REQUEST_TIMEOUT: Error = Error::new(Side::Ringway, Kind::TimedOut, 504).by(Limit::RequestTime);
 
-/// A request whose head has passed the gate, and what is done to it. Recycled by the shard.
+/// A request whose head has passed the gate, and what is done to it. Recycled by the shard. What is
+/// still asked for when the answer has come lies together, in the line of the cache behind the head.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct Request {
     pub(crate) head: RequestHead,
     /// What the head's spans refer to.
@@ -42,11 +45,13 @@ pub(crate) struct Request {
     pub(crate) kept: RefCell<KeptFields>,
     /// The route that it takes, once one is found.
     pub(crate) route: Option<RouteId>,
-    /// The name that we gave it, if we did.
-    pub(crate) id: Option<RequestId>,
     /// Whether it goes on under the name that a trusted peer gave it.
     pub(crate) keeps_id: bool,
+    /// The name that we gave it, if we did.
+    pub(crate) id: Option<RequestId>,
 }
+
+const _: () = assert!(offset_of!(Request, bytes) == 192 && offset_of!(Request, id) <= 256);
 
 /// What becomes of a request.
 pub(crate) enum Way<'a> {
@@ -86,20 +91,22 @@ pub(crate) fn run<'a, D: Downstream>(
     deadline: &'a mut Deadline,
 ) -> impl Future<Output = Outcome> + use<'a, D> {
     async move {
-        let forwarding = serving.plan.forwarding;
         let mut tunnel_opened = None;
         let (started, way) = match down.sent_ahead() {
             None => (ring::now(), begin(shard, serving, client, request)),
             Some(sent) => (sent, way_of(serving, request)),
         };
-        let result = match &way {
+        let is_asked = matches!(way, Ok(Way::Upstream(..)));
+        let result = match way {
             Ok(Way::Upstream(route, pool)) => {
                 let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
-                let limit = serving.plan.timeouts.request;
-                let answer = match limit.is_zero() {
+                let answer = match serving.plan.timeouts.request.is_zero() {
                     true => proxy.run(request, down, deadline).await,
                     // Off by default, and then it shall take no room.
-                    false => ring::pooled(within(limit, proxy.run(request, down, deadline))).await,
+                    false => {
+                        let limit = serving.plan.timeouts.request;
+                        ring::pooled(|| within(limit, proxy.run(request, down, deadline))).await
+                    }
                 };
                 match answer {
                     // A tunnel has limits of its own.
@@ -112,13 +119,13 @@ pub(crate) fn run<'a, D: Downstream>(
                 }
             }
             Ok(Way::Here(status)) => {
-                let mut edits = forward::own_edits(*status);
-                forward::add_name(&mut edits, request.returned_id(forwarding));
-                down.respond(*status, &edits);
+                let mut edits = forward::own_edits(status);
+                forward::add_name(&mut edits, request.returned_id(serving.plan.forwarding));
+                down.respond(status, &edits);
                 down.flush();
                 Ok(())
             }
-            Err(error) => Err(*error),
+            Err(error) => Err(error),
         };
         let outcome = match result {
             Ok(()) => Outcome::Completed,
@@ -129,15 +136,11 @@ pub(crate) fn run<'a, D: Downstream>(
                 }
                 let filters = request.route.map(|id| &serving.plan.routes[id].filters.response[..]);
                 let mut edits = filter::on_own_answer(filters.unwrap_or_default());
-                forward::add_name(&mut edits, request.returned_id(forwarding));
+                forward::add_name(&mut edits, request.returned_id(serving.plan.forwarding));
                 down.fail(&error, &edits);
                 down.flush();
                 Outcome::Failed(error)
             }
-        };
-        let upstream = match &way {
-            Ok(Way::Upstream(_, pool)) => Some(pool.policy().name.as_str()),
-            _ => None,
         };
         shard.note(client, outcome);
         if let Some(tally) = serving.tallies.route(request.route) {
@@ -146,7 +149,7 @@ pub(crate) fn run<'a, D: Downstream>(
             let body_bytes = (down.body_bytes_received(), down.body_bytes_sent());
             tally.note(status(down, outcome), outcome, body_bytes, ended.saturating_duration_since(started));
         }
-        let ended = Ended { client, request, upstream, outcome, started };
+        let ended = Ended { client, request, is_asked, outcome, started };
         record(shard, serving, &ended, down);
         outcome
     }
@@ -262,15 +265,15 @@ fn status(down: &impl Downstream, outcome: Outcome) -> u16 {
 struct Ended<'a> {
     client: &'a Client,
     request: &'a Request,
-    /// The name of the upstream, if it was sent to one.
-    upstream: Option<&'a str>,
+    /// Whether it was sent to an upstream.
+    is_asked: bool,
     outcome: Outcome,
     started: Instant,
 }
 
 /// Writes the exchange down where its route says, or where exchanges without one go.
 fn record<D: Downstream>(shard: &Shard, serving: &Serving, ended: &Ended<'_>, down: &D) {
-    let Ended { client, request, upstream, outcome, started } = *ended;
+    let Ended { client, request, is_asked, outcome, started } = *ended;
     let route = request.route.map(|id| &serving.plan.routes[id]);
     let log = route.map_or(serving.plan.access_logs.default, |route| route.access_log);
     let (now, kept) = (ring::now(), request.kept.borrow());
@@ -283,7 +286,7 @@ fn record<D: Downstream>(shard: &Shard, serving: &Serving, ended: &Ended<'_>, do
         status: status(down, outcome),
         outcome,
         route: route.map(|route| route.name.as_str()),
-        upstream,
+        upstream: route.filter(|_| is_asked).map(|route| serving.pool(route.upstream).policy().name.as_str()),
         request_id: request.id_text(),
         bytes_in: down.body_bytes_received(),
         bytes_out: down.body_bytes_sent(),

@@ -23,6 +23,7 @@ use crate::executor::Executor;
 use crate::kernel::{Completion, Entry, Kernel, Key, Wait};
 use crate::listener::Accepting;
 use crate::mailbox::Bell;
+use crate::prefetch::prefetch;
 use crate::socket::batch::Batch;
 use crate::socket::{Direction, Socket};
 use crate::tick;
@@ -249,14 +250,18 @@ impl Core {
             kernel.reap(&mut completions);
             NOW.set(Some(kernel.now()));
         }
-        for completion in completions.drain(..) {
+        for (index, completion) in completions.iter().enumerate() {
+            if let Some(next) = completions.get(index + 1) {
+                self.operations.borrow().prefetch(next.key);
+            }
             self.dispatch(completion);
         }
+        completions.clear();
         self.completions.replace(completions);
         self.wheel.borrow_mut().advance(Core::now().millis_since(self.start).0);
     }
 
-    fn dispatch(self: &Rc<Self>, completion: Completion) {
+    fn dispatch(self: &Rc<Self>, completion: &Completion) {
         match completion.key {
             Key::NOBODY => return,
             Key::BELL => return self.answer_bell(),
@@ -270,10 +275,10 @@ impl Core {
             return;
         };
         match operation {
-            Operation::Recv(socket) => socket.received(self, &completion),
+            Operation::Recv(socket) => socket.received(self, completion),
             Operation::Send(socket) => socket.sent(self, completion.result),
             Operation::Ready(socket, direction) => socket.ready(direction),
-            Operation::Accept(accepting) => accepting.accepted(&completion),
+            Operation::Accept(accepting) => accepting.accepted(completion),
             Operation::Connect(connecting) => connecting.connected(completion.result),
             Operation::Counter(_) => {
                 self.answer_bell();
@@ -489,6 +494,14 @@ impl Operations {
         slot.generation = (slot.generation + 1) % (u32::MAX - 1);
         self.vacant.push(key.index());
         Some(operation)
+    }
+
+    /// Asks for the memory that the completion of this operation will touch.
+    fn prefetch(&self, key: Key) {
+        let slot = self.slots.get(key.index() as usize);
+        if let Some(Operation::Recv(socket) | Operation::Send(socket)) = slot.and_then(|slot| slot.operation.as_ref()) {
+            prefetch(&**socket);
+        }
     }
 
     fn in_flight(&self) -> usize {

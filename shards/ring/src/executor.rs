@@ -11,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use crate::prefetch::prefetch;
+
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 const _: () = assert!(usize::BITS == 64, "a task's number and generation are packed into a 64-bit pointer");
@@ -72,8 +74,11 @@ impl Executor {
     /// A task that panics is dropped, and `panicked` is told with what.
     pub(crate) fn run(&self, most: usize, mut panicked: impl FnMut(Box<dyn Any + Send>)) {
         for _ in 0..most {
-            let Some(key) = READY.with_borrow_mut(VecDeque::pop_front) else { return };
-            let Some(mut future) = self.take(key) else { continue };
+            let Some((key, next)) = READY.with_borrow_mut(|ready| Some((ready.pop_front()?, ready.front().copied())))
+            else {
+                return;
+            };
+            let Some(mut future) = self.take(key, next) else { continue };
             let waker = waker(key);
             let mut context = Context::from_waker(&waker);
             match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
@@ -119,9 +124,12 @@ impl Executor {
     }
 
     /// The future of a live task, or `None` if the key is of an earlier tenant of its slot or the task was queued twice
-    /// and is being polled.
-    fn take(&self, key: TaskKey) -> Option<LocalFuture> {
+    /// and is being polled. The task that is `next` is fetched meanwhile.
+    fn take(&self, key: TaskKey, next: Option<TaskKey>) -> Option<LocalFuture> {
         let mut slots = self.slots.borrow_mut();
+        if let Some(future) = next.and_then(|next| slots.get(next.index as usize)?.future.as_ref()) {
+            prefetch(&**future);
+        }
         let slot = slots.get_mut(key.index as usize)?;
         (slot.generation == key.generation).then(|| slot.future.take()).flatten()
     }

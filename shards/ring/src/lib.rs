@@ -34,6 +34,7 @@ mod kernel;
 mod listener;
 mod mailbox;
 mod pooled;
+mod prefetch;
 mod socket;
 mod splice;
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
+use crate::prefetch::prefetch;
+
 /// Blocks of one size that are kept for reuse.
 const KEPT_MAX: usize = 1024;
 
@@ -32,13 +34,16 @@ impl Drop for Kept {
     }
 }
 
-/// Moves `future` into recycled memory.
-pub fn pooled<F: Future>(future: F) -> Pooled<F> {
-    let layout = Layout::new::<F>();
-    let block = if layout.size() == 0 { NonNull::dangling() } else { take(layout).cast::<F>() };
+/// The future that `make` makes, in recycled memory. It is made there: a future has room for all that it will ever hold, and
+/// to move it there would copy that, although nearly nothing is in it before it has begun.
+#[inline]
+pub fn pooled<F: Future>(make: impl FnOnce() -> F) -> Pooled<F> {
+    let block = Block::take(Layout::new::<F>());
+    let future = if size_of::<F>() == 0 { NonNull::dangling() } else { block.0.cast::<F>() };
     // SAFETY: the block is valid for writes of F and aligned for it, and nobody else has it.
-    unsafe { block.write(future) };
-    Pooled { future: block }
+    unsafe { future.write(make()) };
+    std::mem::forget(block);
+    Pooled { future }
 }
 
 /// A future in recycled memory.
@@ -51,25 +56,36 @@ impl<F: Future> Future for Pooled<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: the future is owned and initialised, and it stays in its block until it is dropped there: it is pinned.
-        unsafe { Pin::new_unchecked(self.future.as_mut()) }.poll(cx)
+        // SAFETY: the future is owned and initialised.
+        let future = unsafe { self.future.as_mut() };
+        prefetch(future);
+        // SAFETY: it stays in its block until it is dropped there: it is pinned.
+        unsafe { Pin::new_unchecked(future) }.poll(cx)
     }
 }
 
 impl<F> Drop for Pooled<F> {
     fn drop(&mut self) {
-        /// Gives the block back also when the future's own drop panics.
-        struct Block(NonNull<u8>, Layout);
-        impl Drop for Block {
-            fn drop(&mut self) {
-                if self.1.size() > 0 {
-                    give_back(self.0, self.1);
-                }
-            }
-        }
         let _block = Block(self.future.cast(), Layout::new::<F>());
         // SAFETY: owned and initialised, and not used again.
         unsafe { self.future.drop_in_place() };
+    }
+}
+
+/// Memory of a layout, given back when this is dropped: also when a future's making or its own drop panics.
+struct Block(NonNull<u8>, Layout);
+
+impl Block {
+    fn take(layout: Layout) -> Block {
+        Block(if layout.size() == 0 { NonNull::dangling() } else { take(layout) }, layout)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if self.1.size() > 0 {
+            give_back(self.0, self.1);
+        }
     }
 }
 
@@ -124,7 +140,7 @@ mod tests {
         }
         let make = || {
             let guard = CountDrops(Rc::clone(&witness));
-            pooled(async move {
+            pooled(|| async move {
                 std::future::pending::<()>().await;
                 drop(guard);
             })

@@ -95,8 +95,8 @@ impl Proxy<'_> {
         let policy = &self.pool.policy().retry;
         let judge = || self.pool.judge_of(&ticket);
         let ended = {
-            let is_repeatable = policy.attempts > 1 && judge().has_other(&attempts.tried);
-            let attempt = Attempt::new(self.pool, judge(), is_repeatable);
+            let tried = (policy.attempts > 1).then_some(&attempts.tried);
+            let attempt = Attempt::new(self.pool, judge(), tried);
             let mut replay = Replay::new(policy, request);
             let sent = seat.sent();
             let mut relay = Relay::new(self, request, down, &mut seat, deadline, &mut replay, attempt);
@@ -106,7 +106,7 @@ impl Proxy<'_> {
         attempts.sent = 1;
         let error = match ended {
             Ok(Ended::Whole) => {
-                judge().acquit(seat.response().0.status());
+                judge().acquit();
                 return Ok(true);
             }
             // The budget has been asked, and the server judged.

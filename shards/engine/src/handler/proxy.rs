@@ -54,8 +54,8 @@ pub(super) struct Attempts {
 pub(super) struct Attempt<'a> {
     pub(super) pool: &'a Pool,
     pub(super) judge: Judge<'a>,
-    /// Whether the request may be sent again whatever a server has done with it, and to whom.
-    is_repeatable: bool,
+    /// Which servers have been tried, if the request may be sent to another whatever this one has done with it.
+    tried: Option<&'a Tried>,
 }
 
 impl Proxy<'_> {
@@ -80,7 +80,7 @@ impl Proxy<'_> {
             if self.route.coalesce && self.pool.policy().send_proxy.is_none() && may_share(request) {
                 match self.sit(request, key, down) {
                     Ok(share) => {
-                        if ring::pooled(self.share(request, share, &mut attempts, down, deadline)).await? {
+                        if ring::pooled(|| self.share(request, share, &mut attempts, down, deadline)).await? {
                             return Ok(None);
                         }
                     }
@@ -88,12 +88,16 @@ impl Proxy<'_> {
                 }
             }
             loop {
-                let mut lease = self.lease(&mut attempts, down, deadline).await?;
+                let mut lease = match self.lease_idle(&mut attempts)? {
+                    Ok(lease) => lease,
+                    Err(ticket) => self.lease(ticket, &mut attempts, down, deadline).await?,
+                };
                 attempts.sent += 1;
                 // RFC 9110 §9.2.2: a request is sent again only if that does no harm, or if no server can have seen it.
                 let is_idempotent = request.head.method().is_idempotent();
-                let is_left = attempts.sent < policy.attempts && lease.split().1.has_other(&attempts.tried);
-                match self.ask(request, &mut lease, is_idempotent && is_left, down, deadline, &mut replay).await {
+                let may_go_on = attempts.sent < policy.attempts;
+                let tried = (is_idempotent && may_go_on).then_some(&attempts.tried);
+                match self.ask(request, &mut lease, tried, down, deadline, &mut replay).await {
                     Ok(Ended::Whole) => {
                         lease.acquit();
                         lease.give_back();
@@ -118,6 +122,7 @@ impl Proxy<'_> {
                         if error.side == Side::Upstream && matches!(error.kind, Kind::Gone | Kind::TimedOut) {
                             lease.condemn();
                         }
+                        let is_left = may_go_on && lease.split().1.has_other(&attempts.tried);
                         if !(error.retry_safe && is_left && self.pool.spend_retry()) {
                             return Err(error);
                         }
@@ -136,14 +141,14 @@ impl Proxy<'_> {
         &'a self,
         request: &'a Request,
         lease: &'a mut Lease,
-        is_repeatable: bool,
+        tried: Option<&'a Tried>,
         down: &'a mut D,
         deadline: &'a mut Deadline,
         replay: &'a mut Replay,
     ) -> impl Future<Output = Result<Ended, Error>> {
         lease.begin();
         let (connection, judge) = lease.split();
-        let attempt = Attempt { pool: self.pool, judge, is_repeatable };
+        let attempt = Attempt { pool: self.pool, judge, tried };
         let mut edits = self.shard.request_edits.borrow_mut();
         forward::edit_request(&mut edits, self.plan, self.route, self.client, request);
         connection.send_head(&request.head, &request.bytes, &edits);
@@ -185,19 +190,25 @@ impl Proxy<'_> {
         ended
     }
 
-    /// A connection, to the server that was chosen if one was, unless the client leaves while it is opened. Servers that cannot
-    /// be connected to are passed over at once: no server has seen the request.
+    /// An idle connection to the server that was chosen if one was, else to the one whose turn it is: what nearly every request
+    /// gets. Where there is none, a place with that server.
+    fn lease_idle(&self, attempts: &mut Attempts) -> Result<Result<Lease, Ticket>, Error> {
+        let ticket = self.pool.pick(attempts.chosen.take(), attempts.key, &attempts.tried)?;
+        Ok(if attempts.fresh { Err(ticket) } else { self.pool.lease_idle(ticket) })
+    }
+
+    /// A connection to the server of `ticket`, unless the client leaves while it is opened. Servers that cannot be connected to
+    /// are passed over at once: no server has seen the request.
     async fn lease<D: Downstream>(
         &self,
+        mut ticket: Ticket,
         attempts: &mut Attempts,
         down: &mut D,
         deadline: &mut Deadline,
     ) -> Result<Lease, Error> {
         loop {
             let leased = {
-                let chosen = attempts.chosen.take();
-                let leasing =
-                    self.pool.lease(self.client, chosen, attempts.key, &mut attempts.tried, attempts.fresh, deadline);
+                let leasing = self.pool.lease(self.client, ticket, &mut attempts.tried, attempts.fresh, deadline);
                 let mut leasing = std::pin::pin!(leasing);
                 let leased = poll_fn(|cx| {
                     if let Poll::Ready(leased) = leasing.as_mut().poll(cx) {
@@ -210,6 +221,7 @@ impl Proxy<'_> {
             match leased {
                 Err(error) if error.side == Side::Upstream && self.pool.has_untried(&attempts.tried) => {
                     self.pool.count_failover();
+                    ticket = self.pool.pick(None, attempts.key, &attempts.tried)?;
                 }
                 leased => return leased,
             }
@@ -243,15 +255,16 @@ impl Attempts {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(pool: &'a Pool, judge: Judge<'a>, is_repeatable: bool) -> Attempt<'a> {
-        Attempt { pool, judge, is_repeatable }
+    pub(super) fn new(pool: &'a Pool, judge: Judge<'a>, tried: Option<&'a Tried>) -> Attempt<'a> {
+        Attempt { pool, judge, tried }
     }
 
     /// Takes note of an answer with this status. Tells whether it is withheld from the client, because another server is
     /// asked instead; `is_whole` says that all of the request could be sent there.
     pub(super) fn withholds(&self, status: u16, is_whole: bool) -> bool {
         self.judge.answered(status);
-        let statuses = &self.pool.policy().retry.statuses;
-        self.is_repeatable && is_whole && statuses.contains(&status) && self.pool.spend_retry()
+        let Some(tried) = self.tried else { return false };
+        let is_bad = self.pool.policy().retry.statuses.contains(&status);
+        is_bad && is_whole && self.judge.has_other(tried) && self.pool.spend_retry()
     }
 }

@@ -273,7 +273,7 @@ impl Detection {
     async fn serve_tls(mut self, hello: ClientHello, deadline: &mut Deadline) {
         let serving = self.shard.serving();
         if let Some(rule) = serving.plan.passthrough.find(self.place, hello.server_name()) {
-            return ring::pooled(self.pass_through(&serving, rule, hello.server_name(), deadline)).await;
+            return ring::pooled(|| self.pass_through(&serving, rule, hello.server_name(), deadline)).await;
         }
         if serving.plan.listeners.get(self.place).is_none_or(|listener| listener.tls.is_none()) {
             return self.end(End::Alerted(Refusal::TlsUnknownName, Alert::UnrecognizedName), deadline).await;

@@ -96,24 +96,30 @@ pub(crate) fn serve(shard: Membership, transport: Transport, client: Client, due
 }
 
 impl Http1 {
-    async fn run(&mut self, client: &Client) {
-        let mut deadline = Deadline::new();
-        loop {
-            let due = self.head_due.unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.keep_alive);
-            deadline.set_at(due);
-            let limit = if self.head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
-            if !poll_fn(|cx| self.poll_idle(&mut deadline, limit, cx)).await {
-                // What was answered last may still be on its way, and TLS has a last word.
-                if self.transport.owes() {
-                    ring::pooled(self.close(&mut deadline)).await;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep its arguments twice, and every connection has one"
+    )]
+    fn run<'a>(&'a mut self, client: &'a Client) -> impl Future<Output = ()> + use<'a> {
+        async move {
+            let mut deadline = Deadline::new();
+            loop {
+                let due = self.head_due.unwrap_or_else(|| ring::now() + self.shard.serving().plan.timeouts.keep_alive);
+                deadline.set_at(due);
+                let limit = if self.head_due.is_some() { Limit::HeadTime } else { Limit::KeepAlive };
+                if !poll_fn(|cx| self.poll_idle(&mut deadline, limit, cx)).await {
+                    // What was answered last may still be on its way, and TLS has a last word.
+                    if self.transport.owes() {
+                        ring::pooled(|| self.close(&mut deadline)).await;
+                    }
+                    return;
                 }
-                return;
-            }
-            // What works on a request takes more room than an idle connection shall hold.
-            match ring::pooled(self.work(client, &mut deadline)).await {
-                Then::Idle => {}
-                Then::Close => return ring::pooled(self.close(&mut deadline)).await,
-                Then::Drop => return,
+                // What works on a request takes more room than an idle connection shall hold.
+                match ring::pooled(|| self.work(client, &mut deadline)).await {
+                    Then::Idle => {}
+                    Then::Close => return ring::pooled(|| self.close(&mut deadline)).await,
+                    Then::Drop => return,
+                }
             }
         }
     }
@@ -139,42 +145,45 @@ impl Http1 {
     }
 
     /// Serves requests for as long as bytes are there.
-    async fn work(&mut self, client: &Client, deadline: &mut Deadline) -> Then {
-        let mut request = self.shard.take_request();
-        let (then, outcome) = loop {
-            if let Err(error) = self.room(deadline).await {
-                error.limit.inspect(|limit| self.shard.counters.hit(*limit));
-                break (Then::Drop, Outcome::Failed(error));
-            }
-            // The exchange finishes with the Plan it began with.
-            let ahead = if self.ahead.is_begun() { self.take_ahead(&mut request) } else { None };
-            let serving = match ahead {
-                Some(serving) => serving,
-                None => {
-                    let serving = self.shard.serving();
-                    let due = self.head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
-                    if let Err(then) = self.head(&serving.plan, client, &mut request, due, deadline).await {
-                        break (then, Outcome::Completed);
+    #[expect(clippy::manual_async_fn, reason = "as above")]
+    fn work<'a>(&'a mut self, client: &'a Client, deadline: &'a mut Deadline) -> impl Future<Output = Then> + use<'a> {
+        async move {
+            let mut request = self.shard.take_request();
+            let (then, outcome) = loop {
+                if let Err(error) = self.room(deadline).await {
+                    error.limit.inspect(|limit| self.shard.counters.hit(*limit));
+                    break (Then::Drop, Outcome::Failed(error));
+                }
+                // The exchange finishes with the Plan it began with.
+                let ahead = if self.ahead.is_begun() { self.take_ahead(&mut request) } else { None };
+                let serving = match ahead {
+                    Some(serving) => serving,
+                    None => {
+                        let serving = self.shard.serving();
+                        let due = self.head_due.take().unwrap_or_else(|| ring::now() + serving.plan.timeouts.head);
+                        if let Err(then) = self.head(&serving.plan, client, &mut request, due, deadline).await {
+                            break (then, Outcome::Completed);
+                        }
+                        serving
                     }
-                    serving
+                };
+                self.count_request(&serving.plan.limits);
+                if self.inbox.is_ended() && self.inbox.is_empty() && !self.ahead.is_waiting() {
+                    self.connection.force_close();
+                }
+                let shard = Rc::clone(&self.shard);
+                let outcome = exchange::run(&shard, &serving, client, &mut request, self, deadline).await;
+                self.expected = expected_mode(self.connection.body_received(), &serving.plan);
+                match self.after_exchange(deadline).await {
+                    Next::KeepAlive if !self.inbox.is_empty() || self.ahead.is_waiting() => {}
+                    Next::KeepAlive if !self.inbox.is_ended() => break (Then::Idle, outcome),
+                    Next::KeepAlive | Next::Close | Next::Drain => break (Then::Close, outcome),
                 }
             };
-            self.count_request(&serving.plan.limits);
-            if self.inbox.is_ended() && self.inbox.is_empty() && !self.ahead.is_waiting() {
-                self.connection.force_close();
-            }
-            let shard = Rc::clone(&self.shard);
-            let outcome = exchange::run(&shard, &serving, client, &mut request, self, deadline).await;
-            self.expected = expected_mode(self.connection.body_received(), &serving.plan);
-            match self.after_exchange(deadline).await {
-                Next::KeepAlive if !self.inbox.is_empty() || self.ahead.is_waiting() => {}
-                Next::KeepAlive if !self.inbox.is_ended() => break (Then::Idle, outcome),
-                Next::KeepAlive | Next::Close | Next::Drain => break (Then::Close, outcome),
-            }
-        };
-        self.abandon_ahead(client, outcome);
-        self.shard.give_back(request);
-        then
+            self.abandon_ahead(client, outcome);
+            self.shard.give_back(request);
+            then
+        }
     }
 
     /// A client that pipelines requests and reads no answers is not served any faster than it reads.

@@ -45,7 +45,6 @@ use crate::random::Random;
 use crate::snapshot::UpstreamSnapshot;
 use crate::tally::{ServerTally, UpstreamTallies, UpstreamTally};
 use crate::transport::Transport;
-use crate::tuning::wire_limits;
 use crate::turns::Turns;
 
 /// One upstream of one Plan, and the connections of this shard to it.
@@ -181,35 +180,6 @@ impl Pool {
         balance::source_key(client)
     }
 
-    /// A connection for `client` to the server that was `chosen`, or else to one that has not been `tried`: an idle one, unless `fresh` is asked for or there is none, else a
-    /// new one. A server that cannot be connected to counts as tried.
-    ///
-    /// # Errors
-    /// 503 if there is no server, or no connection was to be had in time, else as [`connect`].
-    pub(crate) async fn lease(
-        self: &Rc<Self>,
-        client: &Client,
-        chosen: Option<Chosen>,
-        key: u64,
-        tried: &mut Tried,
-        fresh: bool,
-        deadline: &mut Deadline,
-    ) -> Result<Lease, Error> {
-        let ticket = self.pick(chosen, key, tried).ok_or(Error::NO_SERVER)?;
-        let place = match self.admit(&ticket, fresh, deadline).await? {
-            Admitted::Idle(mut connection) => {
-                connection.limit(wire_limits(&self.plan));
-                return Ok(Lease { connection: Some(connection), pool: Rc::clone(self), ticket, reused: true });
-            }
-            Admitted::New(place) => place,
-        };
-        let transport = self.connect(&ticket, self.secure(), client, tried).await?;
-        let connection = Http1Upstream::new(transport, wire_limits(&self.plan), ticket.authority());
-        // The place is the lease's from here on.
-        std::mem::forget(place);
-        Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
-    }
-
     /// Opens a connection to the server of `ticket`, with TLS if that is `secure`, and tells it who that is for if it is to know.
     async fn connect(
         &self,
@@ -220,7 +190,7 @@ impl Pool {
     ) -> Result<Transport, Error> {
         self.count_connect();
         // Connecting is rare, and takes more room than the exchanges under way shall have.
-        ring::pooled(connect(self.policy(), secure, ticket, Some(client))).await.inspect_err(|error| {
+        ring::pooled(|| connect(self.policy(), secure, ticket, Some(client))).await.inspect_err(|error| {
             if error.side == Side::Upstream {
                 self.judge(ticket, Verdict::Failure);
                 tried.add(ticket);
@@ -228,12 +198,16 @@ impl Pool {
         })
     }
 
-    /// A place with the server that was `chosen`, or else with the one whose turn it is.
-    fn pick(&self, chosen: Option<Chosen>, key: u64, tried: &Tried) -> Option<Ticket> {
+    /// A place with the server that was `chosen`, or else with the one whose turn it is of those that have not been `tried`.
+    ///
+    /// # Errors
+    /// 503 if there is none.
+    pub(crate) fn pick(&self, chosen: Option<Chosen>, key: u64, tried: &Tried) -> Result<Ticket, Error> {
         let servers = self.servers.borrow();
         let now = (!self.ward.is_empty()).then(ring::now);
-        let picked = chosen.map(Chosen::place).or_else(|| self.choose(&servers, key, tried, now))?;
-        Some(Ticket::new(servers.get(picked)?, now))
+        let picked = chosen.map(Chosen::place).or_else(|| self.choose(&servers, key, tried, now));
+        let server = picked.and_then(|picked| servers.get(picked)).ok_or(Error::NO_SERVER)?;
+        Ok(Ticket::new(server, now))
     }
 
     /// The place of the server whose turn it is. `now` is the time, if any is ejected.
@@ -249,8 +223,16 @@ impl Pool {
 
     /// Whether a server is left that has not been `tried`.
     pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
-        let servers = self.servers.borrow();
-        !tried.is_full() && servers.iter().any(|server| !server.draining.get() && !tried.has(server))
+        self.has_left(tried, None)
+    }
+
+    /// Whether a server is left that has not been `tried` and is not `asked` now.
+    fn has_left(&self, tried: &Tried, asked: Option<&Server>) -> bool {
+        let is_left = |server: &Server| {
+            !server.draining.get() && !tried.has(server) && asked.is_none_or(|asked| asked.id != server.id)
+        };
+        let may_go_on = tried.count() + usize::from(asked.is_some()) < Tried::MAX;
+        may_go_on && self.servers.borrow().iter().any(|server| is_left(server))
     }
 
     fn counts_as_failure(&self, status: u16) -> bool {
@@ -261,6 +243,7 @@ impl Pool {
     fn judge(&self, ticket: &Ticket, verdict: Verdict) {
         let on_trial = ticket.on_trial.take();
         if verdict == Verdict::Failure {
+            ticket.failed.set(true);
             ticket.failures.set(ticket.failures.get() + 1);
             ticket.count(|tally| tally.failures.add(1));
         }
@@ -341,9 +324,7 @@ impl Pool {
         let connections_max = self.policy().connections_max;
         let mut waiting = false;
         poll_fn(|cx| {
-            // What is idle may come from a Plan under which servers were not told whom connections are for.
-            let may_reuse = !fresh && self.policy().send_proxy.is_none();
-            if may_reuse && let Some(connection) = self.take_idle(server) {
+            if !fresh && let Some(connection) = self.idle(server) {
                 return Poll::Ready(Ok(Admitted::Idle(connection)));
             }
             if self.open.get() >= connections_max {
@@ -366,6 +347,12 @@ impl Pool {
             Poll::Pending
         })
         .await
+    }
+
+    /// An idle connection to `server`. What is idle may come from a Plan under which servers were not told whom connections are
+    /// for.
+    fn idle(&self, server: &Server) -> Option<Box<Http1Upstream>> {
+        if self.policy().send_proxy.is_none() { self.take_idle(server) } else { None }
     }
 
     /// How TLS is spoken with the servers, if it is.

@@ -112,6 +112,8 @@ pub(crate) struct Ticket {
     server: Rc<Server>,
     /// Whether this request finds out if the server is back, and has not told yet.
     pub(super) on_trial: Cell<bool>,
+    /// Whether the server has failed this request.
+    pub(super) failed: Cell<bool>,
 }
 
 impl Ticket {
@@ -121,7 +123,7 @@ impl Ticket {
         server.count(|tally| tally.active.add(1));
         server.requests.set(server.requests.get() + 1);
         let on_trial = Cell::new(now.is_some_and(|now| server.health.begin(now)));
-        Ticket { server: Rc::clone(server), on_trial }
+        Ticket { server: Rc::clone(server), on_trial, failed: Cell::new(false) }
     }
 }
 
@@ -143,29 +145,34 @@ impl Drop for Ticket {
     }
 }
 
-/// Servers that a request is not to be sent to again: [`Tried::MAX`] at most, then it is sent no more.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Tried {
+/// Servers that a request is not to be sent to again: [`Tried::MAX`] at most, then it is sent no more. Nearly all requests are
+/// answered by the first server, and take no room for any.
+#[derive(Debug, Default)]
+pub(crate) struct Tried(Option<Box<TriedIds>>);
+
+#[derive(Debug, Default)]
+struct TriedIds {
     ids: [u32; Tried::MAX],
-    count: u8,
+    count: usize,
 }
 
 impl Tried {
-    const MAX: usize = 8;
+    pub(super) const MAX: usize = 8;
 
     pub(crate) fn add(&mut self, server: &Server) {
-        if let Some(place) = self.ids.get_mut(usize::from(self.count)) {
+        let tried = self.0.get_or_insert_default();
+        if let Some(place) = tried.ids.get_mut(tried.count) {
             *place = server.id;
-            self.count += 1;
+            tried.count += 1;
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        usize::from(self.count) == Tried::MAX
+    pub(super) fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |tried| tried.count)
     }
 
     pub(super) fn has(&self, server: &Server) -> bool {
-        self.ids[..usize::from(self.count)].contains(&server.id)
+        self.0.as_ref().is_some_and(|tried| tried.ids[..tried.count].contains(&server.id))
     }
 }
 

@@ -4,6 +4,7 @@
 //! holder is dropped; the pool keeps a bounded number of bytes and frees what comes back beyond it.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -36,7 +37,10 @@ pub(crate) fn keep_at_most(bytes: usize) {
 
 /// A growing run of bytes from the pool; becomes an immutable [`Chunk`] by [`Buffer::freeze`].
 #[derive(Debug)]
-pub struct Buffer(Option<Rc<Vec<u8>>>);
+pub struct Buffer(ManuallyDrop<Rc<Vec<u8>>>);
+
+// Every connection has room for some buffers, and nearly none holds one while it waits.
+const _: () = assert!(size_of::<Option<Buffer>>() == size_of::<usize>());
 
 impl Buffer {
     /// An empty buffer with room for at least `room` bytes.
@@ -54,18 +58,15 @@ impl Buffer {
             .flatten()
         });
         let room = class.map_or(room, |class| CLASSES[class]);
-        Buffer(Some(kept.unwrap_or_else(|| Rc::new(Vec::with_capacity(room)))))
+        Buffer(ManuallyDrop::new(kept.unwrap_or_else(|| Rc::new(Vec::with_capacity(room)))))
     }
 
     /// The bytes as an immutable chunk.
     #[must_use]
-    pub fn freeze(mut self) -> Chunk {
-        Chunk::pooled(self.0.take().expect("a buffer has its bytes until it is frozen or dropped"))
-    }
-
-    fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        let bytes = self.0.as_mut().expect("a buffer has its bytes until it is frozen or dropped");
-        Rc::get_mut(bytes).expect("a buffer is its bytes' only holder")
+    pub fn freeze(self) -> Chunk {
+        let mut buffer = ManuallyDrop::new(self);
+        // SAFETY: the buffer is not dropped, nor used again.
+        Chunk::pooled(unsafe { ManuallyDrop::take(&mut buffer.0) })
     }
 }
 
@@ -73,21 +74,20 @@ impl Deref for Buffer {
     type Target = Vec<u8>;
 
     fn deref(&self) -> &Vec<u8> {
-        self.0.as_ref().expect("a buffer has its bytes until it is frozen or dropped")
+        &self.0
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut Vec<u8> {
-        self.bytes_mut()
+        Rc::get_mut(&mut self.0).expect("a buffer is its bytes' only holder")
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(bytes) = self.0.take() {
-            give_back(bytes);
-        }
+        // SAFETY: nobody uses the buffer any more.
+        give_back(unsafe { ManuallyDrop::take(&mut self.0) });
     }
 }
 

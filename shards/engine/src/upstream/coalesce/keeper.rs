@@ -41,7 +41,7 @@ async fn connected(pool: &Rc<Pool>, server: &Server) -> Option<Rc<Lane>> {
         return None;
     }
     pool.count_connect();
-    let connected = ring::pooled(connect(pool.policy(), pool.secure(), server, None)).await;
+    let connected = ring::pooled(|| connect(pool.policy(), pool.secure(), server, None)).await;
     let Ok(transport) = connected else {
         pool.give_place_back();
         return None;

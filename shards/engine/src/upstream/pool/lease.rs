@@ -5,19 +5,61 @@ use std::rc::Rc;
 
 use ring::Instant;
 
-use super::Pool;
-use crate::streams::Upstream as _;
+use super::{Admitted, Pool};
+use crate::client::Client;
+use crate::deadline::Deadline;
+use crate::outcome::Error;
+use crate::tuning::wire_limits;
 use crate::upstream::health::Verdict;
 use crate::upstream::http1::Http1Upstream;
 use crate::upstream::server::{Ticket, Tried};
 
 /// A connection in use. When dropped it is closed; [`Lease::give_back`] keeps it.
 pub(crate) struct Lease {
-    pub(super) connection: Option<Box<Http1Upstream>>,
-    pub(super) pool: Rc<Pool>,
-    pub(super) ticket: Ticket,
+    connection: Option<Box<Http1Upstream>>,
+    pool: Rc<Pool>,
+    ticket: Ticket,
     /// Whether it served another exchange before.
     pub(crate) reused: bool,
+}
+
+impl Pool {
+    /// An idle connection to the server of `ticket`: what nearly every request gets. The ticket if there is none.
+    pub(crate) fn lease_idle(self: &Rc<Self>, ticket: Ticket) -> Result<Lease, Ticket> {
+        match self.idle(&ticket) {
+            Some(connection) => Ok(self.reuse(connection, ticket)),
+            None => Err(ticket),
+        }
+    }
+
+    fn reuse(self: &Rc<Self>, mut connection: Box<Http1Upstream>, ticket: Ticket) -> Lease {
+        connection.limit(wire_limits(&self.plan));
+        Lease { connection: Some(connection), pool: Rc::clone(self), ticket, reused: true }
+    }
+
+    /// A connection for `client` to the server of `ticket`: an idle one, unless `fresh` is asked for or there is none, else a
+    /// new one. A server that cannot be connected to counts as tried.
+    ///
+    /// # Errors
+    /// 503 if no connection was to be had in time, else why none could be opened.
+    pub(crate) async fn lease(
+        self: &Rc<Self>,
+        client: &Client,
+        ticket: Ticket,
+        tried: &mut Tried,
+        fresh: bool,
+        deadline: &mut Deadline,
+    ) -> Result<Lease, Error> {
+        let place = match self.admit(&ticket, fresh, deadline).await? {
+            Admitted::Idle(connection) => return Ok(self.reuse(connection, ticket)),
+            Admitted::New(place) => place,
+        };
+        let transport = self.connect(&ticket, self.secure(), client, tried).await?;
+        let connection = Http1Upstream::new(transport, wire_limits(&self.plan), ticket.authority());
+        // The place is the lease's from here on.
+        std::mem::forget(place);
+        Ok(Lease { connection: Some(Box::new(connection)), pool: Rc::clone(self), ticket, reused: false })
+    }
 }
 
 impl Lease {
@@ -41,7 +83,7 @@ impl Lease {
 
     /// The response has been passed on whole: a success, unless its status was a failure, which has been told.
     pub(crate) fn acquit(&self) {
-        self.judge().acquit(self.response().0.status());
+        self.judge().acquit();
     }
 
     /// The server failed this request.
@@ -67,8 +109,8 @@ pub(crate) struct Judge<'a> {
 
 impl Judge<'_> {
     /// The response has been passed on whole, as [`Lease::acquit`].
-    pub(crate) fn acquit(&self, status: u16) {
-        if !self.pool.counts_as_failure(status) {
+    pub(crate) fn acquit(&self) {
+        if !self.ticket.failed.get() {
             self.pool.judge(self.ticket, Verdict::Success);
         }
     }
@@ -100,9 +142,7 @@ impl Judge<'_> {
 
     /// Whether another server could be asked, if this one is not to be asked again either.
     pub(crate) fn has_other(&self, tried: &Tried) -> bool {
-        let mut tried = *tried;
-        tried.add(self.ticket);
-        self.pool.has_untried(&tried)
+        self.pool.has_left(tried, Some(self.ticket))
     }
 }
 

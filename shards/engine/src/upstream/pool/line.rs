@@ -28,7 +28,7 @@ impl Pool {
         tried: &mut Tried,
         deadline: &mut Deadline,
     ) -> Result<Line, Error> {
-        let ticket = self.pick(None, self.source_key(client), tried).ok_or(Error::NO_SERVER)?;
+        let ticket = self.pick(None, self.source_key(client), tried)?;
         let Admitted::New(place) = self.admit(&ticket, true, deadline).await? else {
             unreachable!("a fresh connection is no idle one");
         };
