@@ -15,6 +15,8 @@ use bench_micro::plan::route::{Kind, Workload};
 use bench_micro::ring;
 use bench_micro::wire::h1::{Chunks, Heads};
 use bench_micro::wire::h2;
+use bench_micro::wire::h2_heads;
+use bench_micro::wire::hpack::Blocks;
 
 /// How often a part runs in the shorter of its two runs.
 const COUNT: u64 = 200;
@@ -48,6 +50,14 @@ fn parts() -> Vec<Part> {
         let mut heads = Heads::default();
         (0..count).for_each(|_| what(&mut heads));
     }
+    fn heads_of_h2(count: u64, what: fn(&mut h2_heads::Heads)) {
+        let mut heads = h2_heads::Heads::default();
+        (0..count).for_each(|_| what(&mut heads));
+    }
+    fn blocks(count: u64, what: fn(&mut Blocks)) {
+        let mut blocks = Blocks::default();
+        (0..count).for_each(|_| what(&mut blocks));
+    }
     let routes = Workload::new(Kind::Exact, 10).requests() as f64;
     let tallies = tally::Workload::new(10).requests() as f64;
     vec![
@@ -66,6 +76,13 @@ fn parts() -> Vec<Part> {
             let mut relay = h2::Relay::default();
             (0..count).for_each(|_| relay.relay());
         }),
+        part("wire::hpack::encode", |count| blocks(count, Blocks::encode)),
+        part("wire::hpack::decode", |count| blocks(count, Blocks::decode_later)),
+        part("wire::hpack::decode_first", |count| blocks(count, Blocks::decode_first)),
+        part("wire::h2::gate::decode_request", |count| heads_of_h2(count, h2_heads::Heads::decode_request)),
+        part("wire::h2::gate::decode_response", |count| heads_of_h2(count, h2_heads::Heads::decode_response)),
+        part("wire::h2::write::write_request", |count| heads_of_h2(count, h2_heads::Heads::write_request)),
+        part("wire::h2::write::write_response", |count| heads_of_h2(count, h2_heads::Heads::write_response)),
         Part {
             name: "plan::route::find",
             run: |count| {

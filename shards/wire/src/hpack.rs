@@ -22,7 +22,7 @@ mod name;
 mod static_table;
 
 pub use decode::{Decoder, FieldSink, HeaderField};
-pub use encode::Encoder;
+pub use encode::{Encoder, Spelling};
 pub use name::{Name, Pseudo};
 
 use thiserror::Error;

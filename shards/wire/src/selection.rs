@@ -101,7 +101,8 @@ impl<'a> Selection<'a> {
     }
 
     /// Whether the field stays behind.
-    #[inline]
+    // Always, since it is asked of every field of every head, and a call costs more than the answer.
+    #[inline(always)]
     pub(crate) fn leaves_out(&self, field: &Field) -> bool {
         self.removed.contains(field.token)
             || (self.by_name

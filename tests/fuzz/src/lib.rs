@@ -5,14 +5,17 @@
 //! in pieces against the body in one piece and against a naive decoder, the two ends of a connection against each other, in either version,
 //! frames of HTTP/2 in pieces against the same in one,
 //! the answers of a shared connection against the ids of their requests, a line of the PROXY protocol against
-//! one read word by word, a ClientHello against itself in other records, an answer of OCSP
-//! against those that were signed, and what a session of TLS gives out against what
+//! one read word by word, a block of HPACK against a decoder that goes bit by bit, a head of HTTP/2 against the reading of its
+//! text as HTTP/1 and against its own after it was written anew, a ClientHello against itself in other records, an answer of
+//! OCSP against those that were signed, and what a session of TLS gives out against what
 //! rustls's own connection was given to send.
 
 pub mod chunked;
 pub mod connection;
 pub mod h2_frames;
+pub mod h2_heads;
 pub mod h2_operations;
+pub mod hpack;
 pub mod loadgen_response;
 pub mod ocsp;
 pub mod path;

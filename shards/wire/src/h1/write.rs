@@ -189,7 +189,7 @@ fn write_request_target(out: &mut Vec<u8>, head: &RequestHead, bytes: &[u8]) {
 }
 
 /// Copies the fields that are selected, run by run, and adds the edits' lines.
-#[inline]
+#[inline(always)]
 fn write_fields(out: &mut Vec<u8>, selection: &Selection<'_>, edits: &Edits) {
     let (lines, bytes) = (selection.lines(), selection.bytes());
     if let (Some(first), Some(last)) = (lines.first(), lines.last()) {

@@ -150,14 +150,13 @@ fn decode(hpack: &mut Decoder, block: &[u8], limits: &Limits, reader: &mut impl 
     let mut fault = None;
     let mut sink = |field: HeaderField<'_>| {
         list_bytes += field.list_bytes();
-        if fault.is_some() {
-            return within(list_bytes, limits);
+        if fault.is_none() {
+            fault = match list_bytes > u64::from(max) {
+                true => Some(HeadError::TooLarge(Excess::Head { max })),
+                false => reader.take(&field).err(),
+            };
         }
-        fault = match list_bytes > u64::from(max) {
-            true => Some(HeadError::TooLarge(Excess::Head { max })),
-            false => reader.take(&field).err(),
-        };
-        ControlFlow::Continue(())
+        within(list_bytes, limits)
     };
     hpack.decode(block, &mut sink).map_err(compression)?;
     fault.map_or(Ok(()), Err)

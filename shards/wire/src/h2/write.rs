@@ -9,7 +9,7 @@
 use crate::h1::Edits;
 use crate::h1::gate::members;
 use crate::h1::write::{Decimal, ResponseFraming, status_digits};
-use crate::hpack::{Encoder, Pseudo};
+use crate::hpack::{Encoder, Pseudo, Spelling};
 use crate::selection::Selection;
 use crate::{Field, FieldName, RequestHead, ResponseHead, Scheme, Trailers};
 
@@ -49,6 +49,8 @@ impl HeadEncoder {
         scheme: Scheme,
         fallback_authority: &[u8],
     ) {
+        // An upstream is near, and bytes are cheap there: what the Huffman code would save is not worth what it costs both ends.
+        self.hpack.set_spelling(Spelling::Plain);
         self.hpack.begin(out);
         let is_upgrade = !edits.offered().is_empty();
         let method = if is_upgrade { b"CONNECT" } else { head.method_name(bytes) };

@@ -50,6 +50,17 @@ pub struct Encoder {
     inserted: u32,
     /// Made when the first field asks for it.
     memory: Option<Box<Memory>>,
+    spelling: Spelling,
+}
+
+/// How strings are spelt out. RFC 7541 §5.2 leaves it to the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Spelling {
+    /// In the Huffman code where that is shorter: a fifth to a quarter less to send, and a few instructions a byte at either end.
+    #[default]
+    Shortest,
+    /// As they are.
+    Plain,
 }
 
 /// How many fields are remembered. What falls out is only sent in full once more.
@@ -85,7 +96,13 @@ impl Encoder {
             update: (initial < super::TABLE_BYTES_DEFAULT).then_some((initial, initial)),
             inserted: 0,
             memory: None,
+            spelling: Spelling::Shortest,
         }
+    }
+
+    /// Changes how strings are spelt out from now on.
+    pub fn set_spelling(&mut self, spelling: Spelling) {
+        self.spelling = spelling;
     }
 
     /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block says what was made of it. RFC 9113 §4.3.1
@@ -155,23 +172,24 @@ impl Encoder {
             }
         }
         let pattern = if form == Form::NeverIndexed { 0x10 } else { 0 };
-        literal(4, pattern, name_index, name, value, out);
+        self.literal(4, pattern, name_index, name, value, out);
     }
 
     /// By its index if it is in the table; into the table if it was seen before; else as a literal that is remembered.
     fn encode_remembered(&mut self, key: Name, name: &[u8], value: &[u8], name_index: u32, out: &mut Vec<u8>) {
         let hash = hash(key, name, value);
-        let memory = self.memory.get_or_insert_with(|| Box::new([Seat::default(); SEATS]));
         let first = hash as usize % SEATS;
+        let memory = self.memory.get_or_insert_with(|| Box::new([Seat::default(); SEATS]));
         // Two seats for each hash, so that two fields which are both sent all the time do not push each other out.
         let Some(at) = [first, first ^ 1].into_iter().find(|&at| memory[at].hash == hash) else {
             // The neighbour keeps the field that was there before.
             memory[first ^ 1] = memory[first];
             memory[first] = Seat { hash, entry: 0 };
-            return literal(4, 0, name_index, name, value, out);
+            return self.literal(4, 0, name_index, name, value, out);
         };
-        let place = self.inserted.wrapping_sub(memory[at].entry) as usize;
-        if memory[at].entry != 0
+        let entry = memory[at].entry;
+        let place = self.inserted.wrapping_sub(entry) as usize;
+        if entry != 0
             && let Some(field) = self.table.field(place)
             && field.key == key
             && field.value == value
@@ -179,31 +197,34 @@ impl Encoder {
         {
             return integer::encode(static_table::LEN + 1 + place as u32, 7, 0x80, out);
         }
-        literal(6, 0x40, name_index, name, value, out);
+        self.literal(6, 0x40, name_index, name, value, out);
         let added = self.table.insert(NewName::Spelt(name), value, key, true);
         debug_assert!(added, "a quarter of the table fits into it");
         // Zero is no number of an entry.
         self.inserted = self.inserted.wrapping_add(1).max(1);
-        memory[at].entry = self.inserted;
+        if let Some(memory) = &mut self.memory {
+            memory[at].entry = self.inserted;
+        }
     }
-}
 
-/// A literal field, its name by the index if it has one. RFC 7541 §6.2
-fn literal(prefix_bits: u32, pattern: u8, name_index: u32, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    integer::encode(name_index, prefix_bits, pattern, out);
-    if name_index == 0 {
-        text(name, out);
+    /// A literal field, its name by the index if it has one. RFC 7541 §6.2
+    fn literal(&self, prefix_bits: u32, pattern: u8, name_index: u32, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        integer::encode(name_index, prefix_bits, pattern, out);
+        if name_index == 0 {
+            self.text(name, out);
+        }
+        self.text(value, out);
     }
-    text(value, out);
-}
 
-/// A string, in whichever form is shorter. RFC 7541 §5.2
-fn text(text: &[u8], out: &mut Vec<u8>) {
-    let encoded_len = huffman::encoded_len(text);
-    if encoded_len < text.len() {
-        integer::encode(encoded_len as u32, 7, 0x80, out);
-        huffman::encode(text, out);
-    } else {
+    /// A string. RFC 7541 §5.2
+    fn text(&self, text: &[u8], out: &mut Vec<u8>) {
+        if self.spelling == Spelling::Shortest {
+            let encoded_len = huffman::encoded_len(text);
+            if encoded_len < text.len() {
+                integer::encode(encoded_len as u32, 7, 0x80, out);
+                return huffman::encode(text, out);
+            }
+        }
         integer::encode(text.len() as u32, 7, 0, out);
         out.extend_from_slice(text);
     }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use wire::FieldName;
-use wire::hpack::{Decoder, Encoder, HeaderField, HpackError, Pseudo};
+use wire::hpack::{Decoder, Encoder, HeaderField, HpackError, Pseudo, Spelling};
 
 use crate::hpack::{added, decode_all, indexed, integer, literal, never_indexed, probe, size_update};
 
@@ -184,6 +184,18 @@ fn static_fields_are_sent_by_their_index_at_once() {
         encoder.field(FieldName::AcceptEncoding, b"gzip, deflate", false, out);
     };
     assert_eq!(encoded(&mut encoder, accept), indexed(16));
+}
+
+#[test]
+fn strings_are_spelt_in_the_shorter_form_or_as_they_are() {
+    let etag = |encoder: &mut Encoder, out: &mut Vec<u8>| encoder.field(FieldName::Etag, b"aaaaa", false, out);
+    let tilde = |encoder: &mut Encoder, out: &mut Vec<u8>| encoder.field(FieldName::Etag, b"~~~", false, out);
+    let mut encoder = Encoder::new(4096);
+    // Five codes of five bits are four bytes with their padding; three of thirteen are longer than three bytes.
+    assert_eq!(encoded(&mut encoder, etag), [0x0f, 34 - 15, 0x84, 0x18, 0xc6, 0x31, 0xff]);
+    assert_eq!(encoded(&mut encoder, tilde), [&[0x0f, 34 - 15, 3][..], b"~~~"].concat());
+    encoder.set_spelling(Spelling::Plain);
+    assert_eq!(encoded(&mut encoder, etag), [&[0x0f, 34 - 15, 5][..], b"aaaaa"].concat());
 }
 
 #[test]

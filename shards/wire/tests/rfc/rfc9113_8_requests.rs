@@ -166,6 +166,12 @@ fn s8_2_3_crumbs_of_a_cookie_are_joined() {
     let (head, text) = read(&fields).unwrap();
     assert!(text.ends_with("accept: */*\r\ncookie: a=1; b=2; c=3; d=4\r\n\r\n"), "{text}");
     assert_eq!(head.fields().iter().filter(|field| field.token == FieldName::Cookie).count(), 1);
+    // Empty ones leave nothing behind.
+    for (crumbs, line) in [(["", "a", ""], "a"), (["a", "", "b"], "a; b"), (["", "", ""], "")] {
+        let fields = crumbs.map(|crumb| ("cookie", crumb));
+        let (head, text) = read(&[&GET[..], &fields].concat()).unwrap();
+        assert_eq!(head.value(FieldName::Cookie, text.as_bytes()), Some(line.as_bytes()));
+    }
     // What one crumb asks for, the line gets.
     let block = [block(&GET), literal("cookie", "a=1"), never_indexed("cookie", "b=2")].concat();
     let (head, _) = read_block(&block, true).unwrap();

@@ -246,10 +246,11 @@ impl<'a> RequestReader<'a> {
         if self.crumbs == self.limits.fields_max {
             return Err(Excess::Crumbs { max: self.limits.fields_max }.into());
         }
-        if self.crumbs > 0 {
+        self.crumbs += 1;
+        // An empty one adds nothing: the line would end in the space behind a semicolon.
+        if !self.cookie.is_empty() && !field.value.is_empty() {
             self.cookie.extend_from_slice(b"; ");
         }
-        self.crumbs += 1;
         self.cookie.extend_from_slice(field.value);
         self.cookie_never_indexed |= field.never_indexed;
         Ok(())
