@@ -55,13 +55,18 @@ impl Inbox {
             self.ended = true;
             return Poll::Ready(Ok(false));
         };
+        self.add(chunk);
+        Poll::Ready(Ok(true))
+    }
+
+    /// Adds what was received by other means, behind what is there.
+    pub(crate) fn add(&mut self, chunk: Chunk) {
         if self.is_empty() {
             self.gathered = None;
             self.chunk = chunk;
         } else {
             self.gather().extend_from_slice(&chunk);
         }
-        Poll::Ready(Ok(true))
     }
 
     /// Prepares for waiting in the middle of something: what is there no longer holds a lease.

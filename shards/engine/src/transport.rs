@@ -119,9 +119,21 @@ impl Transport {
         }
     }
 
+    /// Opens the next record that has come, if it is one of data: without waiting for any, and without being woken by the next.
+    /// What has come without TLS needs no opening, and stays where it is.
+    pub(crate) fn take_queued(&mut self) -> Option<Chunk> {
+        match self {
+            Transport::Plain(_) => None,
+            Transport::Tls(secured) => secured.take_queued(),
+        }
+    }
+
     /// As [`Stream::bytes_queued`], records and all.
     pub(crate) fn bytes_queued(&self) -> usize {
-        self.stream().bytes_queued()
+        match self {
+            Transport::Plain(stream) => stream.bytes_queued(),
+            Transport::Tls(secured) => secured.bytes_queued(),
+        }
     }
 
     /// As [`Stream::bytes_waiting`].

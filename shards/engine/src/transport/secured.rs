@@ -5,7 +5,7 @@
 //! bytes wait is the socket's to say, and so is back-pressure. Between two requests nothing is held but keys.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use ring::{Buffer, Chunk, ReadMode, Stream};
 use tls::{Negotiated, Session};
@@ -101,12 +101,8 @@ impl Secured {
 
     pub(super) fn poll_recv(&mut self, cx: &Context<'_>, read_mode: ReadMode) -> Poll<io::Result<Option<Chunk>>> {
         loop {
-            while !self.received.is_empty() {
-                let mut plaintext = Buffer::with_room(self.room());
-                self.open_next(&mut plaintext)?;
-                if !plaintext.is_empty() {
-                    return Poll::Ready(Ok(Some(plaintext.freeze())));
-                }
+            if let Some(plaintext) = self.open_received()? {
+                return Poll::Ready(Ok(Some(plaintext)));
             }
             if self.session.has_ended() {
                 return Poll::Ready(Ok(None));
@@ -119,6 +115,28 @@ impl Secured {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
+    }
+
+    /// What there is in the records that have come and were not opened, up to the first that has any. Nobody waits for more.
+    pub(super) fn take_queued(&mut self) -> Option<Chunk> {
+        // What fails here fails for whoever reads.
+        while self.failure.is_none() && !self.session.has_ended() {
+            if let Some(plaintext) = self.open_received().ok()? {
+                return Some(plaintext);
+            }
+            if self.bytes_queued() == 0 {
+                break;
+            }
+            let Poll::Ready(Ok(true)) = self.poll_receive(&Context::from_waker(Waker::noop()), ReadMode::Head) else {
+                break;
+            };
+        }
+        None
+    }
+
+    /// Bytes that have come and were not opened yet, but for the beginning of a record.
+    pub(super) fn bytes_queued(&self) -> usize {
+        self.received.len() + self.stream.bytes_queued()
     }
 
     pub(super) fn write(&mut self, data: &[u8]) {
@@ -182,6 +200,18 @@ impl Secured {
             }
             Poll::Ready(_) => Poll::Ready(()),
         }
+    }
+
+    /// Opens what was received, up to the first data in it.
+    fn open_received(&mut self) -> io::Result<Option<Chunk>> {
+        while !self.received.is_empty() {
+            let mut plaintext = Buffer::with_room(self.room());
+            self.open_next(&mut plaintext)?;
+            if !plaintext.is_empty() {
+                return Ok(Some(plaintext.freeze()));
+            }
+        }
+        Ok(None)
     }
 
     /// Receives into `received`; ready with `false` at the end of the stream.

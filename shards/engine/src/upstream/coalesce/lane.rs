@@ -14,6 +14,9 @@ use crate::transport::Transport;
 /// Room of the buffer in which a tick's requests are gathered.
 const GATHERED_ROOM_BYTES: usize = 16 << 10;
 
+/// Bytes that are opened ahead of whoever reads them. A lane with more to be read takes no more requests meanwhile.
+const OPENED_BYTES_MAX: usize = 64 << 10;
+
 /// A connection that requests share, as they and its keeper see it.
 pub(crate) struct Lane {
     pub(super) parts: RefCell<Parts>,
@@ -73,9 +76,11 @@ impl Lane {
 
     /// What it has to do; `None` if it takes no request.
     pub(super) fn load(&self, policy: &Policy) -> Option<Load> {
-        let parts = self.parts.borrow();
+        let parts = &mut *self.parts.borrow_mut();
+        parts.open_queued();
         let is_fit = !parts.is_stalled && !parts.is_retired && self.policy == *policy && parts.pipeline.is_open();
-        (is_fit && parts.is_clean()).then(|| Load { waiting: parts.pipeline.len(), is_sending: parts.unsent > 0 })
+        (is_fit && parts.is_clean() && parts.is_counted())
+            .then(|| Load { waiting: parts.pipeline.len(), is_sending: parts.unsent > 0 })
     }
 
     pub(super) fn retire(&self) {
@@ -120,7 +125,24 @@ impl Parts {
 
     /// Bytes of the connection that have come, read or not.
     pub(super) fn received(&self) -> u64 {
+        debug_assert!(self.is_counted());
         self.received + self.transport.bytes_queued() as u64
+    }
+
+    /// Whether all that has come is counted by its bytes. How much there is in a record, only opening it tells.
+    fn is_counted(&self) -> bool {
+        self.transport.is_plain() || self.transport.bytes_queued() == 0
+    }
+
+    /// Opens the records that have come, so that it is known how much there was in them when the next request is sent, and that
+    /// what is about TLS alone is not taken for something that nobody asked for. What is read here whoever waits for it finds.
+    fn open_queued(&mut self) {
+        while self.inbox.bytes().len() < OPENED_BYTES_MAX
+            && let Some(chunk) = self.transport.take_queued()
+        {
+            self.received += chunk.len() as u64;
+            self.inbox.add(chunk);
+        }
     }
 
     /// The answer that was due has been read whole: the next one's turn.
