@@ -10,8 +10,8 @@ const RESPONSE_FRAMINGS: [&str; 3] = ["length", "chunked", "close"];
 
 /// Fields that only the proxy adds, or that differ between two answers to the same question.
 const PROXY_FIELDS: [&str; 3] = ["via", "date", "x-saw"];
-const PROXY_REQUEST_FIELDS: [&str; 5] =
-    ["via:", "x-forwarded-for:", "x-forwarded-proto:", "x-forwarded-host:", "x-real-ip:"];
+const PROXY_REQUEST_FIELDS: [&str; 6] =
+    ["via:", "x-forwarded-for:", "x-forwarded-proto:", "x-forwarded-host:", "x-real-ip:", "x-client-cert-"];
 
 /// One kind of exchange. The request's body and the response's are both `size` bytes long.
 #[derive(Debug, Clone, Copy)]
@@ -46,22 +46,23 @@ impl Cell {
         peer.read_pattern_response(method, expected).unwrap_or_else(|error| panic!("{self:?}: {error}"))
     }
 
-    /// What must be the same over the proxy and over a direct connection.
-    fn seen(&self, head: &Head) -> (u16, Vec<(String, String)>, Vec<String>) {
-        let request_fields = head.values("x-saw").into_iter().map(str::to_owned);
-        let request_fields = request_fields.filter(|field| {
-            let field = field.to_ascii_lowercase();
-            !PROXY_REQUEST_FIELDS.iter().any(|name| field.starts_with(name))
-        });
-        (head.status(), framing_last(head.end_to_end(&PROXY_FIELDS)), framing_last(request_fields.collect()))
-    }
-
     /// Whether the client may use its connection again, by the word of the response.
     fn persists(&self, head: &Head) -> bool {
         self.keep_alive && !head.lists("connection", "close") && {
             self.version == "HTTP/1.1" || head.lists("connection", "keep-alive")
         }
     }
+}
+
+/// What must be the same over the proxy and over a direct connection: what an answer of the standard origin tells of itself and of
+/// its request.
+pub(crate) fn seen(head: &Head) -> (u16, Vec<(String, String)>, Vec<String>) {
+    let request_fields = head.values("x-saw").into_iter().map(str::to_owned);
+    let request_fields = request_fields.filter(|field| {
+        let field = field.to_ascii_lowercase();
+        !PROXY_REQUEST_FIELDS.iter().any(|name| field.starts_with(name))
+    });
+    (head.status(), framing_last(head.end_to_end(&PROXY_FIELDS)), framing_last(request_fields.collect()))
 }
 
 /// Moves the length of the body to the end: a proxy frames a body itself, and may write that field where it likes.
@@ -77,7 +78,7 @@ pub(crate) fn compare(connect: impl Fn() -> Peer, origin: &Address, cells: &[Cel
         let direct = cell.run(&mut Peer::connect(origin));
         let mut client = kept.take().unwrap_or_else(&connect);
         let head = cell.run(&mut client);
-        assert_eq!(cell.seen(&head), cell.seen(&direct), "{cell:?}");
+        assert_eq!(seen(&head), seen(&direct), "{cell:?}");
         if cell.persists(&head) {
             assert!(client.is_idle(), "{cell:?}: something follows the response");
             kept = Some(client);
@@ -104,6 +105,14 @@ pub(crate) fn cells(method: &'static str, request: Option<Framing>, sizes: &[u64
         }
     }
     cells
+}
+
+/// Uploads 64 MiB to `peer`, from which as many come back.
+pub(crate) fn sixty_four_mebibytes(peer: &mut Peer, request: Framing, response: &'static str) {
+    let request = Some(request);
+    let cell = Cell { method: "PUT", version: "HTTP/1.1", keep_alive: false, request, response, size: 64 << 20 };
+    let head = cell.run(peer);
+    assert_eq!(head.field("x-body"), Some("67108864"), "the upload arrived whole");
 }
 
 fn check(method: &'static str, request: Option<Framing>, sizes: &[u64]) {
@@ -170,10 +179,7 @@ fn sixty_four_mebibytes_each_way() {
     for (request, response) in
         [(Framing::Length(0), "chunked"), (Framing::Chunked, "length"), (Framing::Length(0), "close")]
     {
-        let request = Some(request);
-        let cell = Cell { method: "PUT", version: "HTTP/1.1", keep_alive: false, request, response, size: 64 << 20 };
-        let head = cell.run(&mut ringway.connect());
-        assert_eq!(head.field("x-body"), Some("67108864"), "the upload arrived whole");
+        sixty_four_mebibytes(&mut ringway.connect(), request, response);
     }
 }
 

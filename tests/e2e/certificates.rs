@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use kit::process::run;
 use kit::{Address, Authority, Config, Head, Origin, Ringway, eventually, standard};
 use tls::rustls::pki_types::pem::PemObject;
 use tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -116,6 +118,19 @@ fn certificates_change_under_load_and_no_handshake_fails() {
                 })
             })
             .collect();
+        // Another client's handshakes, which it counts itself: each connection carries one request.
+        let h2load = scope.spawn(|| {
+            let mut rounds = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let mut command = Command::new("h2load");
+                command.args(["--h1", "-n100", "-c100", "--connect-to", &ringway.address().to_string()]);
+                command.arg("https://a.example/");
+                let report = run("h2load", &mut command, kit::DEADLINE);
+                assert!(report.contains("100 succeeded, 0 failed, 0 errored, 0 timeout"), "{report}");
+                rounds += 1;
+            }
+            rounds
+        });
         for version in &versions[1..] {
             replace(version, &path);
             let new = certificate_in(version);
@@ -125,6 +140,7 @@ fn certificates_change_under_load_and_no_handshake_fails() {
         }
         is_over.store(true, Ordering::Relaxed);
         clients.into_iter().for_each(|client| client.join().unwrap());
+        assert!(h2load.join().unwrap() > 0, "h2load was there");
     });
     assert!(count.load(Ordering::Relaxed) > versions.len(), "there was load");
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kit::{Config, Gate, Origin, Peer, Ringway, astray, eventually, standard};
+use kit::{Address, Config, Gate, Origin, Peer, Ringway, astray, eventually, standard};
 
 use crate::start;
 
@@ -15,13 +15,13 @@ pub(crate) const SHARED: usize = 1;
 /// One shared connection, from the first request on.
 pub(crate) const AT_ONCE: &str = "{ engage_at = 1, connections = 1, stall_timeout = \"10s\" }";
 
-pub(crate) fn config(origin: &Origin, coalesce: &str) -> Config {
-    Config::to(origin.address()).upstream_option("coalesce", coalesce).route_option("coalesce", true)
+pub(crate) fn config(origin: &Address, coalesce: &str) -> Config {
+    Config::to(origin).upstream_option("coalesce", coalesce).route_option("coalesce", true)
 }
 
 /// Runs the proxy before `origin` until the shared connection is open.
 pub(crate) fn sharing(origin: &Origin, coalesce: &str) -> Ringway {
-    sharing_by(origin, config(origin, coalesce))
+    sharing_by(origin, config(origin.address(), coalesce))
 }
 
 pub(crate) fn sharing_by(origin: &Origin, config: Config) -> Ringway {
@@ -122,7 +122,7 @@ fn what_must_not_share_does_not() {
 #[test]
 fn few_requests_take_connections_of_their_own() {
     let origin = standard::start();
-    let ringway = start(config(&origin, "{ engage_at = 8 }"));
+    let ringway = start(config(origin.address(), "{ engage_at = 8 }"));
     let mut clients: Vec<Peer> = (0..4).map(|_| ringway.connect()).collect();
     for _ in 0..20 {
         clients.iter_mut().for_each(|client| client.send(&standard::get("/length/10")).unwrap());
@@ -139,7 +139,7 @@ fn an_end_that_was_announced_costs_nobody_his_answer() {
         peer.send(last.as_bytes())
     });
     // No retry is allowed: what the server has not read is not one.
-    let ringway = sharing_by(&origin, config(&origin, AT_ONCE).upstream_option("retry", "{ attempts = 1 }"));
+    let ringway = sharing_by(&origin, config(origin.address(), AT_ONCE).upstream_option("retry", "{ attempts = 1 }"));
     let targets = ["/a", "/b", "/c"];
     assert_answered(&mut ask(&ringway, &origin, &targets), &targets);
     assert_eq!(ringway.stop_and_count()["coalesced_resent"], 2);
@@ -152,7 +152,7 @@ fn an_end_without_a_word_costs_retries_from_the_budget() {
             let targets = targets(peer, 3)?;
             peer.send(&echo(&targets[0]))
         });
-        let ringway = sharing_by(&origin, config(&origin, AT_ONCE).upstream_option("retry", budget));
+        let ringway = sharing_by(&origin, config(origin.address(), AT_ONCE).upstream_option("retry", budget));
         let mut clients = ask(&ringway, &origin, &["/a", "/b", "/c"]);
         assert_answered(&mut clients[..1], &["/a"]);
         for client in &mut clients[1..] {
@@ -323,7 +323,7 @@ fn a_limit_on_requests_is_learned_and_kept_to() {
         }
         Ok(())
     });
-    let ringway = start(config(&origin, "{ engage_at = 1, connections = 2, stall_timeout = \"10s\" }"));
+    let ringway = start(config(origin.address(), "{ engage_at = 1, connections = 2, stall_timeout = \"10s\" }"));
     thread::scope(|scope| {
         for client in 0..8 {
             let ringway = &ringway;
@@ -351,7 +351,7 @@ fn a_reload_and_a_drain_lose_no_answer() {
         assert_eq!(client.exchange("GET", &standard::get("/a")).unwrap().text(), "/a");
     }
     // Another policy: the old connection is not shared any more. A Plan without it closes it.
-    ringway.reload(config(&origin, "{ engage_at = 1, connections = 1, depth = 2 }"));
+    ringway.reload(config(origin.address(), "{ engage_at = 1, connections = 1, depth = 2 }"));
     for _ in 0..5 {
         assert_eq!(client.exchange("GET", &standard::get("/b")).unwrap().text(), "/b");
     }
@@ -366,7 +366,7 @@ fn no_answer_goes_astray() {
     let origin = astray::origin(400, &crossed);
     let coalesce = "{ engage_at = 4, connections = 3, stall_timeout = \"20ms\" }";
     let retry = "{ budget = 100, budget_min = 1000 }";
-    let config = config(&origin, coalesce).upstream_option("retry", retry);
+    let config = config(origin.address(), coalesce).upstream_option("retry", retry);
     // It closes and stalls again and again: what a server is ejected for is not the question here.
     let ringway = start(config.upstream_option("health", "{ failures = 0 }"));
     let tally = astray::run(ringway.address(), &crossed, 24, REQUESTS);

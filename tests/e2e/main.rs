@@ -49,14 +49,17 @@ mod stapling;
 mod supervisor;
 mod systemd;
 mod tls;
+mod tls_combined;
 mod tls_failures;
 mod tls_generations;
+mod tls_matrix;
 mod under_load;
 mod upgrade;
 mod upstream_failures;
 mod upstream_handshakes;
 mod upstream_timeouts;
 mod upstream_tls;
+mod upstream_tls_reload;
 mod via;
 
 use kit::{Config, Origin, Ringway};

@@ -1,11 +1,13 @@
 //! TLS with clients: OpenSSL's, by curl, by Python and by its own tool; and Chromium.
 
+use std::io::Write;
 use std::process::Command;
 use std::time::Duration;
 
 use kit::process::run;
 use kit::{
-    Address, Authority, Config, Framing, Origin, Peer, Ringway, Scrape, TlsFront, eventually, pattern, standard,
+    Address, Authority, Config, Framing, Origin, Peer, Process, Ringway, Scrape, TlsFront, eventually, pattern,
+    standard,
 };
 
 use crate::bodies::{cells, compare};
@@ -71,16 +73,17 @@ impl Secured {
         Scrape::parse(&Peer::connect(&admin).exchange("GET", request).unwrap().text())
     }
 
-    /// What `openssl s_client` says that gets `input`.
-    fn s_client(&self, input: &str, arguments: &[&str]) -> String {
-        let address = self.ringway.address();
-        let ca = self.authority.path();
-        let (ca, arguments) = (ca.display(), arguments.join(" "));
-        let line = format!(
-            "(printf '{input}'; sleep 1) | openssl s_client -connect {address} -servername {NAME} -CAfile {ca} {arguments} 2>&1"
-        );
-        let mut command = Command::new("sh");
-        String::from_utf8_lossy(&command.args(["-c", &line]).output().unwrap().stdout).into_owned()
+    /// What `openssl s_client` says that gets `input`, which it is left with until it has said `last`.
+    fn s_client(&self, input: &str, arguments: &[&str], last: &str) -> String {
+        let address = self.ringway.address().to_string();
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", &address, "-servername", NAME, "-CAfile"]).arg(self.authority.path());
+        let (mut process, mut stdin) = Process::spawn_with_input("openssl", command.args(arguments));
+        stdin.write_all(input.as_bytes()).unwrap();
+        eventually(&format!("OpenSSL says {last:?}"), || (process.stdout() + &process.stderr()).contains(last));
+        drop(stdin);
+        let _ = process.wait();
+        process.stdout() + &process.stderr()
     }
 }
 
@@ -179,10 +182,10 @@ fn openssl_resumes_sessions_of_both_versions() {
     let folder = tempfile::tempdir().unwrap();
     for version in ["-tls1_2", "-tls1_3"] {
         let session = folder.path().join(version).display().to_string();
-        let request = "GET / HTTP/1.1\\r\\nHost: a.example\\r\\nConnection: close\\r\\n\\r\\n";
-        let first = secured.s_client(request, &[version, "-ign_eof", "-sess_out", &session]);
+        let request = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+        let first = secured.s_client(request, &[version, "-ign_eof", "-sess_out", &session], "200 OK");
         assert!(first.contains("New, TLSv1") && first.contains("200 OK"), "{first}");
-        let again = secured.s_client(request, &[version, "-ign_eof", "-sess_in", &session]);
+        let again = secured.s_client(request, &[version, "-ign_eof", "-sess_in", &session], "200 OK");
         assert!(again.contains("Reused, TLSv1") && again.contains("200 OK"), "{again}");
     }
 }
@@ -281,7 +284,7 @@ fn a_request_put_into_the_handshake_is_not_served() {
 fn renegotiation_is_refused() {
     let origin = answering(OK);
     let secured = Secured::before(&origin);
-    let seen = secured.s_client("R\\n", &["-tls1_2"]);
+    let seen = secured.s_client("R\n", &["-tls1_2"], "handshake failure");
     assert!(seen.contains("RENEGOTIATING") && seen.contains("handshake failure"), "{seen}");
     assert!(seen.contains("Secure Renegotiation IS supported"), "the extension is there: {seen}");
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{ChildStdin, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::start;
 const NAME: &str = "app.internal";
 
 /// To `server`, whose certificate `authority` has signed for [`NAME`]; `more` keys of its `tls` follow.
-fn to(server: &Address, authority: &Authority, more: &str) -> Config {
+pub(crate) fn to(server: &Address, authority: &Authority, more: &str) -> Config {
     let tls = format!("{{ ca = {:?}, server_name = {NAME:?}{more} }}", authority.path());
     Config::to(server).upstream_option("tls", tls)
 }
@@ -27,7 +27,7 @@ fn nginx(authority: &Authority) -> Nginx {
     Nginx::start_with_tls(&authority.sign(&[NAME]), None)
 }
 
-fn get(ringway: &Ringway, path: &str) -> (u16, String) {
+pub(crate) fn get(ringway: &Ringway, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
     let answer = ringway.connect().exchange("GET", request.as_bytes()).unwrap();
     (answer.status(), answer.text())
@@ -42,7 +42,7 @@ fn session(ringway: &Ringway) -> Vec<String> {
 
 /// That a request is answered by 502, and the log says why by `reason`.
 #[track_caller]
-fn assert_refused(ringway: &Ringway, reason: &str) {
+pub(crate) fn assert_refused(ringway: &Ringway, reason: &str) {
     assert_eq!(get(ringway, "/session").0, 502);
     eventually("the log says why", || {
         let log = ringway.process().stderr();
@@ -149,7 +149,7 @@ fn without_a_name_of_its_own_the_server_is_verified_by_its_address_or_host() {
 }
 
 /// The pin of the key in `certificate`, by OpenSSL.
-fn pin(certificate: &Path) -> String {
+pub(crate) fn pin(certificate: &Path) -> String {
     let line = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der \
                 | openssl dgst -sha256 -binary | openssl base64";
     let mut command = Command::new("sh");
@@ -262,21 +262,93 @@ fn an_answer_that_is_cut_off_is_not_taken_for_whole() {
     ringway.assert_outcome("/cut", &["upstream_gone"]);
 }
 
-#[test]
-fn openssl_serves_as_an_upstream() {
-    let authority = Authority::new();
-    let (certificate, port, folder) = (authority.sign(&[NAME]), Port::take(), tempfile::tempdir().unwrap());
-    std::fs::write(folder.path().join("file"), pattern::bytes(1 << 20)).unwrap();
-    for version in ["-tls1_2", "-tls1_3"] {
+/// `openssl s_server` without a word of HTTP: what it is given it says, and what it hears it prints.
+struct Speaking {
+    server: Process,
+    input: Option<ChildStdin>,
+    port: Port,
+}
+
+impl Speaking {
+    fn start(authority: &Authority, version: &str) -> Speaking {
+        let port = Port::take();
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-quiet", "-WWW", version, "-accept", &port.number().to_string(), "-cert"]);
-        let mut server = Process::spawn("openssl", command.arg(&certificate).current_dir(folder.path()));
-        server.wait_until_listening(&port.address());
-        let ringway = start(to(&port.address(), &authority, ""));
-        let mut peer = ringway.connect();
-        peer.send(b"GET /file HTTP/1.0\r\n\r\n").unwrap();
-        peer.read_pattern_response("GET", 1 << 20).unwrap();
+        command.args(["s_server", "-quiet", version, "-naccept", "1", "-accept", &port.number().to_string(), "-cert"]);
+        let (server, input) = Process::spawn_with_input("openssl", command.arg(authority.sign(&[NAME])));
+        // A connection to find out would be the one that it accepts.
+        eventually("OpenSSL listens", || listens(port.number()));
+        Speaking { server, input: Some(input), port }
     }
+
+    /// Asks for `path` through a proxy, and waits until the server has heard.
+    fn asked(&self, authority: &Authority, path: &str) -> (Ringway, Peer) {
+        let ringway = start(to(&self.port.address(), authority, ""));
+        let mut client = ringway.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n").as_bytes()).unwrap();
+        eventually("the server has heard", || self.server.stdout().contains(path));
+        (ringway, client)
+    }
+
+    fn say(&mut self, text: &str) {
+        self.input.as_mut().expect("it has not ended").write_all(text.as_bytes()).unwrap();
+    }
+}
+
+/// Whether somebody listens on this port of this machine.
+fn listens(port: u16) -> bool {
+    let sockets = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let local = format!(":{port:04X}");
+    sockets.iter().flat_map(|table| table.lines()).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().take(4).collect();
+        words.len() == 4 && words[1].ends_with(&local) && words[3] == "0A"
+    })
+}
+
+#[test]
+fn an_answer_of_openssls_is_whole_if_it_ends_with_a_close_notify() {
+    let authority = Authority::new();
+    for version in ["-tls1_2", "-tls1_3"] {
+        let mut speaking = Speaking::start(&authority, version);
+        let (ringway, mut client) = speaking.asked(&authority, "/whole");
+        speaking.say("HTTP/1.1 200 OK\r\n\r\nall there is");
+        let head = client.read_final_head().unwrap().0;
+        // The end of what it is to say is the end of its connection.
+        speaking.input = None;
+        let mut body = Vec::new();
+        client.read_body(head.response_framing("GET"), &mut |piece| body.extend_from_slice(piece)).unwrap();
+        assert_eq!(body, b"all there is", "{version}");
+        ringway.assert_outcome("/whole", &["completed"]);
+    }
+}
+
+#[test]
+fn an_answer_of_openssls_is_not_whole_if_it_is_killed() {
+    let authority = Authority::new();
+    // Until the connection ends, by a length, and in chunks.
+    for head in ["", "Content-Length: 100\r\n", "Transfer-Encoding: chunked\r\n"] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let mut speaking = Speaking::start(&authority, version);
+            let (ringway, mut client) = speaking.asked(&authority, "/cut");
+            let body = if head.starts_with('T') { "4\r\nhalf\r\n" } else { "half" };
+            speaking.say(&format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}"));
+            let head = client.read_final_head().unwrap().0;
+            speaking.server.signal("KILL");
+            let read = client.read_body(head.response_framing("GET"), &mut |_| {});
+            assert!(read.is_err(), "{version}: {head:?}");
+            ringway.assert_outcome("/cut", &["upstream_gone"]);
+        }
+    }
+}
+
+#[test]
+fn an_openssl_that_is_killed_before_it_answers_is_a_bad_gateway() {
+    let authority = Authority::new();
+    let speaking = Speaking::start(&authority, "-tls1_3");
+    let (ringway, mut client) = speaking.asked(&authority, "/nothing");
+    speaking.server.signal("KILL");
+    assert_eq!(client.read_response("GET").unwrap().status(), 502);
+    let record = ringway.record_of("/nothing");
+    assert_ne!(record["outcome"], "completed", "{record}");
 }
 
 fn server_config(authority: &Authority) -> Arc<ServerConfig> {

@@ -173,7 +173,7 @@ fn no_more_are_sent_than_the_connection_may_carry() {
         answer_together(peer, 4)?;
         echo_all(peer)
     });
-    let ringway = sharing_by(&origin, config(&origin, AT_ONCE).limit("requests_per_connection", 4));
+    let ringway = sharing_by(&origin, config(origin.address(), AT_ONCE).limit("requests_per_connection", 4));
     let mut client = ringway.connect();
     client.send(&gets(&["/a", "/b", "/c", "/d", "/e", "/f"])).unwrap();
     assert_texts(&mut client, &["/a", "/b", "/c"]);
@@ -258,7 +258,7 @@ fn those_that_a_lost_connection_leaves_unanswered_are_sent_again_in_order() {
             peer.send(last.replacen("OK\r\n", field, 1).as_bytes())
         });
         let retry = "{ budget_min = 10 }";
-        let ringway = sharing_by(&origin, config(&origin, AT_ONCE).upstream_option("retry", retry));
+        let ringway = sharing_by(&origin, config(origin.address(), AT_ONCE).upstream_option("retry", retry));
         let mut client = ringway.connect();
         client.send(&gets(&["/a", "/b", "/c", "/d", "/e"])).unwrap();
         assert_texts(&mut client, &["/a", "/b", "/c", "/d", "/e"]);
@@ -362,7 +362,9 @@ fn a_reload_between_a_request_and_its_turn_changes_nothing_for_it() {
     let mut client = ringway.connect();
     client.send(&gets(&["/a", "/b", "/c"])).unwrap();
     arrived(&origin, "/c");
-    ringway.reload(config(&origin, AT_ONCE).route_option("response_headers", "{ set = { X-Plan = \"second\" } }"));
+    ringway.reload(
+        config(origin.address(), AT_ONCE).route_option("response_headers", "{ set = { X-Plan = \"second\" } }"),
+    );
     gate.open();
     for target in ["/a", "/b", "/c"] {
         let answer = client.read_response("GET").unwrap();

@@ -159,6 +159,14 @@ impl Peer {
     /// # Errors
     /// Those of the socket, or a time-out.
     pub fn send_pattern_chunked(&mut self, length: u64, chunk_bytes_max: usize) -> io::Result<()> {
+        self.send_pattern_chunked_with(length, chunk_bytes_max, "")
+    }
+
+    /// As [`Peer::send_pattern_chunked`], with these trailer fields, each a line with its end.
+    ///
+    /// # Errors
+    /// Those of the socket, or a time-out.
+    pub fn send_pattern_chunked_with(&mut self, length: u64, chunk_bytes_max: usize, trailers: &str) -> io::Result<()> {
         let (mut out, mut offset) = (Vec::new(), 0);
         while offset < length {
             let size = usize::try_from(length - offset).unwrap_or(usize::MAX).min(chunk_bytes_max);
@@ -171,7 +179,7 @@ impl Peer {
                 out.clear();
             }
         }
-        out.extend_from_slice(b"0\r\n\r\n");
+        out.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
         self.send(&out)
     }
 

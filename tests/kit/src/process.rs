@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,7 +25,22 @@ impl Process {
     /// If it cannot be started; the message names it.
     #[must_use]
     pub fn spawn(name: &str, command: &mut Command) -> Process {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Process::launch(name, command.stdin(Stdio::null()))
+    }
+
+    /// Starts `command`, with an input that lasts until it is dropped.
+    ///
+    /// # Panics
+    /// If it cannot be started; the message names it.
+    #[must_use]
+    pub fn spawn_with_input(name: &str, command: &mut Command) -> (Process, ChildStdin) {
+        let mut process = Process::launch(name, command.stdin(Stdio::piped()));
+        let input = process.child.stdin.take().expect("a pipe");
+        (process, input)
+    }
+
+    fn launch(name: &str, command: &mut Command) -> Process {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("starting {name}: {error} (tests/install.sh installs what the tests need)");
         });

@@ -47,6 +47,15 @@ impl Nginx {
     /// If nginx does not come to listen.
     #[must_use]
     pub fn start_with_tls(certificate: &Path, client_authority: Option<&Path>) -> Nginx {
+        Nginx::start_with_tls_of("TLSv1.2 TLSv1.3", certificate, client_authority)
+    }
+
+    /// As [`Nginx::start_with_tls`], with these versions only, as `ssl_protocols` takes them.
+    ///
+    /// # Panics
+    /// If nginx does not come to listen.
+    #[must_use]
+    pub fn start_with_tls_of(versions: &str, certificate: &Path, client_authority: Option<&Path>) -> Nginx {
         let (port, shown) = (Port::take(), certificate.display());
         let folder = tempfile::tempdir().expect("a folder for nginx");
         let files = folder.path().join("files");
@@ -57,7 +66,7 @@ impl Nginx {
         let server = format!(
             "server {{
                  listen {address} ssl; root {files};
-                 ssl_certificate {shown}; ssl_certificate_key {shown}; ssl_protocols TLSv1.2 TLSv1.3; {verify}
+                 ssl_certificate {shown}; ssl_certificate_key {shown}; ssl_protocols {versions}; {verify}
                  location / {{ dav_methods PUT DELETE; }}
                  location /chunked/ {{ alias {files}/; ssi on; ssi_types *; }}
                  location /closed/ {{ alias {files}/; ssi on; ssi_types *; chunked_transfer_encoding off; }}
@@ -212,13 +221,26 @@ impl Haproxy {
     /// If it does not come to listen.
     #[must_use]
     pub fn start(mode: &str, server: &Address, options: &str) -> Haproxy {
+        Haproxy::launch(mode, "", server, options)
+    }
+
+    /// Starts it on a free port, where it speaks TLS by these options of `bind` and passes on to `server` what comes, byte for byte.
+    ///
+    /// # Panics
+    /// If it does not come to listen.
+    #[must_use]
+    pub fn start_with_tls(server: &Address, options: &str) -> Haproxy {
+        Haproxy::launch("tcp", &format!("ssl {options}"), server, "")
+    }
+
+    fn launch(mode: &str, bind: &str, server: &Address, options: &str) -> Haproxy {
         let port = Port::take();
         let folder = tempfile::tempdir().expect("a folder for HAProxy");
         let configuration = folder.path().join("haproxy.cfg");
         let address = port.address();
         let text = format!(
             "defaults\n mode {mode}\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
-             frontend front\n bind {address}\n default_backend back\n\
+             frontend front\n bind {address} {bind}\n default_backend back\n\
              backend back\n server one {server} {options}\n"
         );
         fs::write(&configuration, text).expect("HAProxy's configuration");

@@ -1,8 +1,8 @@
 //! The origin that most tests want: the request says what the response is to be.
 //!
 //! `GET /FRAMING/LENGTH` is answered with the first `LENGTH` bytes of the [`pattern`], framed by a `length`, in chunks
-//! (`chunked`), or by the end of the connection (`close`); `/status/CODE` is answered with that status and no body. The
-//! request's body is read whole and judged against the pattern. The response tells what was received: `X-Body` is the
+//! (`chunked`), or by the end of the connection (`close`); `/status/CODE` is answered with that status and no body.
+//! `/early/LENGTH` is `length` after a 103, and `/trailers/LENGTH` is `chunked` with a trailer field behind. The request's body is read whole and judged against the pattern. The response tells what was received: `X-Body` is the
 //! body's length, and where it departed from the pattern; each `X-Saw` is one field of the request that was meant for the
 //! origin, `X-Saw-Method` and `X-Saw-Trailer` the method and the trailer fields.
 
@@ -48,6 +48,9 @@ pub fn serve(peer: &mut Peer) -> io::Result<()> {
         let (framing, length, status) = wanted(head.target());
         let bodiless = head.method() == "HEAD" || matches!(status, 204 | 304);
         let mut answer = response_head(&head, &check, &trailers, status, framing, length);
+        if head.target().starts_with("/early/") {
+            peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")?;
+        }
         if length <= 64 << 10 && !bodiless && !matches!(framing, Framing::Chunked) {
             // One write, as a server with a small answer does it.
             pattern::append(&mut answer, 0, usize::try_from(length).unwrap_or(0));
@@ -56,6 +59,9 @@ pub fn serve(peer: &mut Peer) -> io::Result<()> {
             peer.send(&answer)?;
             match framing {
                 _ if bodiless => {}
+                Framing::Chunked if head.target().starts_with("/trailers/") => {
+                    peer.send_pattern_chunked_with(length, CHUNK_BYTES, "X-Sum: whole\r\n")?;
+                }
                 Framing::Chunked => peer.send_pattern_chunked(length, CHUNK_BYTES)?,
                 Framing::Length(_) | Framing::UntilClose => peer.send_pattern(0, length)?,
             }
@@ -102,7 +108,7 @@ fn wanted(target: &str) -> (Framing, u64, u16) {
     let kind = segments.next().unwrap_or_default();
     let number = segments.next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
     match kind {
-        "chunked" => (Framing::Chunked, number, 200),
+        "chunked" | "trailers" => (Framing::Chunked, number, 200),
         "close" => (Framing::UntilClose, number, 200),
         "status" => (Framing::Length(0), 0, u16::try_from(number).unwrap_or(200)),
         _ => (Framing::Length(number), number, 200),

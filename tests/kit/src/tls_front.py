@@ -1,18 +1,20 @@
 """Connections without TLS on this side, with it on the other: OpenSSL's TLS for clients that have none.
 
-Arguments: the address and port to connect to, the name to ask for, the authority's certificate, and the only version to
-speak (1.2 or 1.3). Prints the port that it listens on.
+Arguments: the address and port to connect to, the name to ask for, the authority's certificate, the only version to speak (1.2
+or 1.3), and a file with a certificate to show and its key, if there is one. Prints the port that it listens on.
 """
 
 import asyncio
 import ssl
 import sys
 
-ADDRESS, PORT, NAME, AUTHORITY, VERSION = sys.argv[1:]
+ADDRESS, PORT, NAME, AUTHORITY, VERSION = sys.argv[1:6]
 
 context = ssl.create_default_context(cafile=AUTHORITY)
 version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[VERSION]
 context.minimum_version = context.maximum_version = version
+for identity in sys.argv[6:]:
+    context.load_cert_chain(identity)
 
 
 async def pump(reader, writer):

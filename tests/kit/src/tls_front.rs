@@ -20,14 +20,36 @@ impl TlsFront {
     /// If it does not come to listen.
     #[must_use]
     pub fn start(server: &Address, name: &str, authority: &Path, version: &str) -> TlsFront {
+        TlsFront::start_as(None, server, name, authority, version)
+    }
+
+    /// As [`TlsFront::start`], and shows the certificate in the file `identity`, which has its key as well, to servers that ask.
+    ///
+    /// # Panics
+    /// If it does not come to listen.
+    #[must_use]
+    pub fn start_as(
+        identity: Option<&Path>,
+        server: &Address,
+        name: &str,
+        authority: &Path,
+        version: &str,
+    ) -> TlsFront {
         let server = server.to_string();
         let (host, port) = server.rsplit_once(':').expect("an address with a port");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls_front.py");
         let mut command = Command::new("python3");
-        let process = Process::spawn("python3", command.args([script, host, port, name]).arg(authority).arg(version));
+        command.args([script, host, port, name]).arg(authority).arg(version).args(identity);
+        let process = Process::spawn("python3", &mut command);
         eventually("the front listens", || process.stdout().ends_with('\n'));
         let address = format!("127.0.0.1:{}", process.stdout().trim()).parse().expect("a port");
         TlsFront { process, address: Address::Tcp(address) }
+    }
+
+    /// The URL of `path` there.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// A new connection through it.
