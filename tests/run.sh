@@ -8,7 +8,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-tests/install.sh
+case ${1:-} in
+    --long) tests/install.sh --long ;;
+    *) tests/install.sh ;;
+esac
 
 if [ "${1:-}" = "--soak" ]; then
     exec cargo test --release --test soak -- "${2:-60}"

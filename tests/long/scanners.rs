@@ -1,7 +1,9 @@
-//! What others' scanners think of TLS as it comes: sslscan and testssl.sh, of Debian's packages.
+//! What others' scanners think of TLS as it comes: sslscan and testssl.sh, of Debian's packages, and sslyze, Python's.
 //!
-//! They judge the certificate as well, which is one for tests; what they say of it is left out.
+//! They judge the certificate as well. sslyze is told whom to trust; testssl.sh misses what only certificates of the web have, and
+//! what it says of ours is left out.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ fn scanners_find_nothing_weak() {
         let ringway = Ringway::start(env!("CARGO_BIN_EXE_ringway"), config);
         let address = ringway.address().to_string();
         sslscan(&address, profile == "intermediate");
+        sslyze(&address, &authority, profile);
         testssl(&address, &authority, profile == "intermediate");
     }
 }
@@ -44,6 +47,20 @@ fn sslscan(address: &str, has_tls_1_2: bool) {
     let mut suites = said.lines().filter(|line| line.starts_with("Preferred") || line.starts_with("Accepted"));
     let is_strong = |line: &str| line.contains("GCM") || line.contains("CHACHA20");
     assert!(said.contains("TLS_AES_256_GCM_SHA384") && suites.all(is_strong), "{said}");
+}
+
+/// Whether it is what Mozilla's profile of that name says, certificate and all, and has none of the holes that sslyze knows: it fails
+/// where it is not.
+fn sslyze(address: &str, authority: &Authority, profile: &str) {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"));
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", cache.join("ringway-tests/sslyze"));
+    command.args(["-W", "ignore", "-m", "sslyze", "--mozilla_config", profile, "--certinfo_ca_file"]);
+    let port = address.rsplit(':').next().unwrap();
+    let said = run("sslyze", command.arg(authority.path()).arg(format!("{NAME}:{port}")), LIMIT);
+    assert!(said.contains(&format!("{NAME}:{port}: OK - Compliant.")), "{said}");
+    assert!(!said.contains("VULNERABLE"), "{said}");
 }
 
 /// Everything that testssl.sh knows to be weak, or to be a hole.

@@ -1,12 +1,15 @@
 //! Certificates for tests: an authority that nobody else knows, and what it signs.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use std::{fmt, fs};
 
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 
 use crate::ocsp::element;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An authority, and a folder with its certificate and those that it has signed.
 pub struct Authority {
@@ -26,6 +29,8 @@ impl Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters without names");
         params.distinguished_name.push(DnType::CommonName, "an authority for tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         let certificate = params.self_signed(&key).expect("a certificate");
         fs::write(folder.path().join("ca.pem"), certificate.pem()).expect("a file");
         fs::write(folder.path().join("ca.key"), key.serialize_pem()).expect("a file");
@@ -51,6 +56,10 @@ impl Authority {
         let common_name = names[0].clone();
         let mut params = CertificateParams::new(names).expect("names");
         params.distinguished_name.push(DnType::CommonName, common_name);
+        params.use_authority_key_identifier_extension = true;
+        // As long as those of the web, and long enough not to be warned of.
+        let now = SystemTime::now();
+        (params.not_before, params.not_after) = ((now - DAY).into(), (now + 80 * DAY).into());
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         fs::write(&path, certificate.pem() + &key.serialize_pem()).expect("a file");
         path
