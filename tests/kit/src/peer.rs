@@ -352,8 +352,13 @@ impl Peer {
     /// Receives whatever comes next; returns how many bytes, 0 at the end.
     fn receive(&mut self, what: &str) -> io::Result<usize> {
         let mut piece = [0; PIECE_BYTES];
-        let count =
-            self.socket.as_ref().read(&mut piece).map_err(|error| explain(error, &format!("receiving {what}")))?;
+        let count = loop {
+            match self.socket.as_ref().read(&mut piece) {
+                // Where a read has a time-out, a process that was stopped for a while finds it interrupted.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|error| explain(error, &format!("receiving {what}")))?,
+            }
+        };
         self.unread.extend_from_slice(&piece[..count]);
         let mut record = self.record.lock().expect("no thread panics holding a record");
         let room = self.record_bytes_max.saturating_sub(record.len());

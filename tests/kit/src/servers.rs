@@ -239,7 +239,7 @@ impl Haproxy {
         let configuration = folder.path().join("haproxy.cfg");
         let address = port.address();
         let text = format!(
-            "defaults\n mode {mode}\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n\
+            "defaults\n mode {mode}\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
              frontend front\n bind {address} {bind}\n default_backend back\n\
              backend back\n server one {server} {options}\n"
         );
