@@ -24,6 +24,7 @@
 //!   message. [`h2::frame`] has a file for each kind of frame, and [`h2::Connection`] is the state machine of either end of a
 //!   connection;
 //! - `selection`: which fields of a head are passed on, in either version;
+//! - [`ws`]: WebSocket's frames, held to their rules while they pass through a tunnel;
 //! - [`detect`]: what the first bytes of a connection begin; [`proxy_protocol`] and [`tls_hello`]: what may stand ahead of the
 //!   first message, who the connection was opened for and which server a TLS client asks for;
 //! - `octet` and `word`: what a byte may stand for, and runs of bytes searched eight at a time, for all of these;
@@ -50,6 +51,7 @@ pub mod span;
 pub mod tls_hello;
 mod trailers;
 mod word;
+pub mod ws;
 
 pub use error::{BodyError, FramingError, PathError, RequestError, ResponseError, SyntaxError};
 pub use field::{Field, FieldName, FieldNames};

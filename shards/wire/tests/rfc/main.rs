@@ -1,4 +1,4 @@
-//! What the crate promises, section by section of RFC 9112, 9113, 9218, 9110 and 7541 and of what may stand ahead of HTTP, then as properties over
+//! What the crate promises, section by section of RFC 9112, 9113, 9218, 9110, 7541 and 6455 and of what may stand ahead of HTTP, then as properties over
 //! generated messages.
 //! One binary: the modules share the tables' readers below.
 
@@ -14,6 +14,7 @@ mod hpack_properties;
 mod hpack_python;
 mod properties;
 mod proxy_protocol;
+mod rfc6455;
 mod rfc7541_c_examples;
 mod rfc7541_hpack;
 mod rfc9110_10_expect;
