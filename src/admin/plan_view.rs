@@ -15,7 +15,7 @@ use plan::tls::{Certificate, Stapling, UpstreamTls};
 use plan::{
     AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
     Overload, Passthrough, PathPattern, PlainHttp, Plan, Protocols, ProxyProtocol, Retry, Route, SendProxy, Server,
-    Shards, Timeouts, Tls, TrustPolicy, Upstream, UpstreamId,
+    Shards, Streams, Timeouts, Tls, TrustPolicy, Upstream, UpstreamId, WebSocket,
 };
 use serde_json::{Map, Value, json};
 
@@ -149,7 +149,21 @@ fn policy_view(policy: &plan::tls::Policy) -> Value {
 }
 
 fn route(route: &Route, upstream_name: &str) -> Value {
-    let Route { name, hosts, path, priority, upstream: _, upgrades, connect, coalesce, access_log, filters } = route;
+    let Route {
+        name,
+        hosts,
+        path,
+        priority,
+        upstream: _,
+        upgrades,
+        websocket,
+        streams,
+        connect,
+        coalesce,
+        access_log,
+        filters,
+    } = route;
+    let Streams { idle, total } = streams;
     let Filters { request, response } = filters;
     let (exact, prefix) = match path {
         PathPattern::Exact(path) => (Some(path), None),
@@ -163,11 +177,24 @@ fn route(route: &Route, upstream_name: &str) -> Value {
         "priority": priority,
         "upstream": upstream_name,
         "upgrades": upgrades,
+        "websocket": websocket.as_ref().map(websocket_view),
+        "stream_idle_timeout": seconds(idle),
+        "stream_timeout": seconds(total),
         "connect": connect,
         "coalesce": coalesce,
         "access_log": access_log.map(|id| id.0),
         "request_filters": request.iter().map(|RequestFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
         "response_filters": response.iter().map(|ResponseFilter::Headers(edits)| headers(edits)).collect::<Vec<_>>(),
+    })
+}
+
+fn websocket_view(policy: &WebSocket) -> Value {
+    let WebSocket { frame_bytes_max, message_bytes_max, ping_interval, pong_timeout } = policy;
+    json!({
+        "frame_bytes": frame_bytes_max,
+        "message_bytes": message_bytes_max,
+        "ping_interval": seconds(ping_interval),
+        "pong_timeout": seconds(pong_timeout),
     })
 }
 

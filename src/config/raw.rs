@@ -320,6 +320,17 @@ pub(super) struct Route {
     /// Protocols that clients may switch to, at most 16; `h2c`, `h2`, `http` and `tls` are refused.
     #[schemars(length(max = 16), extend("default" = ["websocket"]))]
     pub(super) upgrades: Option<Vec<Spanned<String>>>,
+    /// Whether frames of WebSockets are checked, their messages bounded and their ends pinged: `true`, or a table whose keys say how;
+    /// [websocket.md](websocket.md) lists them. Else their tunnels are not looked into.
+    #[schemars(extend("default" = false))]
+    pub(super) websocket: Option<Spanned<FlagOr<WebSocket>>>,
+    /// How long the upstream may be silent in an answer that is a stream of events (`text/event-stream`, `multipart/mixed`);
+    /// in the place of the upstream's `body_idle_timeout` and `body_rate_min`.
+    #[schemars(extend("default" = "1h", "x-range" = ["1ms", "24h"]))]
+    pub(super) stream_idle_timeout: Option<Spanned<Duration>>,
+    /// From the end of the request's head to the end of such an answer, in the place of `timeouts.request`; `0s` sets no bound.
+    #[schemars(extend("default" = "0s", "x-range" = ["0s", "24h"]))]
+    pub(super) stream_timeout: Option<Spanned<Duration>>,
     /// Whether `CONNECT` is passed to the upstream, which is then a forward proxy.
     #[serde(default)]
     pub(super) connect: bool,
@@ -336,6 +347,24 @@ pub(super) struct Route {
     /// Changes to the header fields of answers to the client.
     #[serde(default)]
     pub(super) response_headers: HeaderEdits,
+}
+
+/// `[routes.websocket]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct WebSocket {
+    /// Bytes of a frame's payload, in either direction; not more than `message_bytes`.
+    #[schemars(extend("x-default" = "`message_bytes`", "x-range" = ["1B", "1TiB"]))]
+    pub(super) frame_bytes: Option<Spanned<Size>>,
+    /// Bytes of a message's payload, in either direction; of a compressed message, as they pass.
+    #[schemars(extend("default" = "16MiB", "x-range" = ["1B", "1TiB"]))]
+    pub(super) message_bytes: Option<Spanned<Size>>,
+    /// For how long nothing may come from an end until it is sent a ping; `0s` sends none.
+    #[schemars(extend("default" = "30s", "x-range" = ["0s", "24h"]))]
+    pub(super) ping_interval: Option<Spanned<Duration>>,
+    /// How long it may take to answer with a pong.
+    #[schemars(extend("default" = "20s", "x-range" = ["1ms", "24h"]))]
+    pub(super) pong_timeout: Option<Spanned<Duration>>,
 }
 
 /// `{ set = { "X-A" = "1" }, add = { "X-B" = ["2", "3"] }, remove = ["X-C"] }`

@@ -18,6 +18,7 @@ mod detection;
 mod dns;
 mod documents;
 mod drain;
+mod events;
 mod expect;
 mod faults;
 mod forwarding;
@@ -61,6 +62,7 @@ mod upstream_timeouts;
 mod upstream_tls;
 mod upstream_tls_reload;
 mod via;
+mod websocket;
 
 use kit::{Config, Origin, Ringway};
 

@@ -4,7 +4,8 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use kit::{Config, Gate, Head, Origin, Peer, Ringway, WebSocketServer, pattern, standard, websockets};
+use kit::websockets::{self, Messages};
+use kit::{Config, Gate, Head, Origin, Peer, Ringway, WebSocketServer, pattern, standard};
 
 use crate::{OK, answering, before, start};
 
@@ -337,5 +338,5 @@ fn connect_goes_to_the_upstream_of_a_route_that_allows_it() {
 fn pythons_websockets_speak_through_the_tunnel() {
     let server = WebSocketServer::start();
     let ringway = start(Config::to(server.address()).shards(2));
-    websockets::speak(&ringway.url("/chat"));
+    websockets::speak(&ringway.url("/chat"), Messages::Compressed);
 }

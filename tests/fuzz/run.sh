@@ -11,7 +11,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-targets="request_head response_head chunked connection h2_frames h2_operations path pipeline proxy_protocol tls_hello tls_session ocsp hpack h2_heads loadgen_response"
+targets="request_head response_head chunked connection h2_frames h2_operations path pipeline proxy_protocol tls_hello tls_session ocsp hpack h2_heads loadgen_response websocket"
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 # The coverage instrumentation that libFuzzer steers by. Naming the target keeps the flags away from build scripts.
@@ -52,7 +52,7 @@ smoke)
         fi
     done
     ;;
-request_head | response_head | chunked | connection | h2_frames | h2_operations | path | pipeline | proxy_protocol | tls_hello | tls_session | ocsp | hpack | h2_heads | loadgen_response)
+request_head | response_head | chunked | connection | h2_frames | h2_operations | path | pipeline | proxy_protocol | tls_hello | tls_session | ocsp | hpack | h2_heads | loadgen_response | websocket)
     target=$1
     shift
     build --bin "$target"

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ring::{Count, Histogram};
 use tls::{Negotiated, Reason};
 
+use crate::handler::Breach;
 use crate::outcome::{Limit, Outcome};
 use crate::refusal::Refusal;
 
@@ -52,6 +53,12 @@ pub struct Counters {
     pub tunnels: Count,
     /// Tunnels open; rises and falls.
     pub tunnels_open: Count,
+    /// WebSockets among them that are looked into.
+    pub websockets: Count,
+    /// Pings that were sent to their ends.
+    pub websocket_pings: Count,
+    /// Those that ended because one of their ends broke a rule, in the order of [`Breach::WORDS`].
+    pub websocket_breaches: [Count; Breach::WORDS.len()],
     /// How long work that was ready waited for its turn, as the probes found that are sent while requests come.
     pub queue_time: Histogram,
     /// Whether new requests are refused because that takes too long: 1, or 0.
@@ -114,6 +121,8 @@ impl Counters {
             ("proxy_headers", &self.proxy_headers),
             ("passthroughs", &self.passthroughs),
             ("tunnels", &self.tunnels),
+            ("websockets", &self.websockets),
+            ("websocket_pings", &self.websocket_pings),
             ("clients_cut_off", &self.clients_cut_off),
             ("plan_swaps", &self.plan_swaps),
             ("plan_swap_ns_max", &self.plan_swap_ns_max),
@@ -140,7 +149,8 @@ impl Counters {
         let limits = family("limits", &Limit::NAMES, &self.limits);
         let failed = family("tls_handshakes_failed", &Reason::NAMES, &self.tls_handshakes_failed);
         let refusals = family("refusals", &Refusal::WORDS, &self.refusals);
-        exchanges.chain(limits).chain(failed).chain(handshakes).chain(refusals).chain(singles)
+        let breaches = family("websocket_breaches", &Breach::WORDS, &self.websocket_breaches);
+        exchanges.chain(limits).chain(failed).chain(handshakes).chain(refusals).chain(breaches).chain(singles)
     }
 }
 

@@ -3,7 +3,7 @@
 //! This is where an exchange branches; everything it calls computes and returns. It knows neither sockets nor protocols:
 //! the client's side is a [`Downstream`], be it a whole HTTP/1 connection or one stream of many.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::offset_of;
 use std::pin::pin;
@@ -99,13 +99,13 @@ pub(crate) fn run<'a, D: Downstream>(
         let is_asked = matches!(way, Ok(Way::Upstream(..)));
         let result = match way {
             Ok(Way::Upstream(route, pool)) => {
-                let proxy = Proxy { shard, plan: &serving.plan, route, pool, client };
+                let proxy = Proxy { shard, plan: &serving.plan, route, pool, client, is_stream: Cell::default() };
                 let answer = match serving.plan.timeouts.request.is_zero() {
                     true => proxy.run(request, down, deadline).await,
                     // Off by default, and then it shall take no room.
                     false => {
                         let limit = serving.plan.timeouts.request;
-                        ring::pooled(|| within(limit, proxy.run(request, down, deadline))).await
+                        ring::pooled(|| within(limit, &proxy.is_stream, proxy.run(request, down, deadline))).await
                     }
                 };
                 match answer {
@@ -212,13 +212,18 @@ pub(crate) fn abandon(
     });
 }
 
-/// The future's result, unless `limit` passes before.
-async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// The future's result, unless `limit` passes before, which it may once `is_exempt`.
+async fn within<T>(
+    limit: Duration,
+    is_exempt: &Cell<bool>,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let mut answer = pin!(answer);
     let mut end = Deadline::new();
     end.set(limit);
     poll_fn(|cx| match answer.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending if is_exempt.get() => Poll::Pending,
         Poll::Pending => end.poll(cx).map(|()| Err(REQUEST_TIMEOUT)),
     })
     .await

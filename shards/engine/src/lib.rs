@@ -7,7 +7,7 @@
 //! # The path of a request
 //! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `detect.rs`, `http1.rs`) →
 //! [`exchange`] (THE file: one request and its response, from head to record) → [`route`] → [`forward`] (headers about the
-//! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade; `passthrough.rs`: without any request) → [`upstream`]
+//! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade, `websocket.rs`: frame by frame; `passthrough.rs`: without any request) → [`upstream`]
 //! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`; `coalesce/` where requests share connections) →
 //! back through the session → [`record`].
 //!
@@ -58,6 +58,7 @@ mod wakers;
 pub use command::{Accepting, Command, Condition, Drain, NextPlan, Origin, Reply, Report, ServerHealth};
 pub use complaint::Complaint;
 pub use counters::{Counters, Reading};
+pub use handler::Breach;
 pub use outcome::{Error, Kind, Limit, Outcome, Side};
 pub use record::{KeptFields, NextOutlet, Outlet, Outlets, Record, Recorder, Records, Utc, outlet};
 pub use refusal::Refusal;

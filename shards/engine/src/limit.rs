@@ -44,6 +44,16 @@ pub enum Limit {
     UpstreamBodyIdle,
     /// Bytes a second of a server.
     UpstreamBodyRate,
+    /// The time that the upstream may be silent in a stream of events.
+    StreamIdle,
+    /// The time for a stream of events.
+    StreamTime,
+    /// Bytes of a WebSocket's frame.
+    WebSocketFrame,
+    /// Bytes of a WebSocket's message.
+    WebSocketMessage,
+    /// The time that an end of a WebSocket may take to answer a ping.
+    WebSocketPong,
     /// Descriptors, memory or ports of the system.
     System,
     /// The time for what was under way when the shard was told to stop.
@@ -52,7 +62,7 @@ pub enum Limit {
 
 impl Limit {
     /// All names, in the order of the limits: section and key of the configuration, where there is one.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 27] = [
         "limits.head_bytes",
         "limits.uri_bytes",
         "limits.fields",
@@ -73,6 +83,11 @@ impl Limit {
         "upstreams.head_timeout",
         "upstreams.body_idle_timeout",
         "upstreams.body_rate_min",
+        "routes.stream_idle_timeout",
+        "routes.stream_timeout",
+        "routes.websocket.frame_bytes",
+        "routes.websocket.message_bytes",
+        "routes.websocket.pong_timeout",
         "system",
         "timeouts.drain",
     ];
@@ -100,6 +115,7 @@ mod tests {
         assert_eq!(Limit::HeadTime.as_str(), "timeouts.head");
         assert_eq!(Limit::QueueTime.as_str(), "overload.queue_time");
         assert_eq!(Limit::UpstreamBodyRate.as_str(), "upstreams.body_rate_min");
+        assert_eq!(Limit::WebSocketPong.as_str(), "routes.websocket.pong_timeout");
         assert_eq!(Limit::System.as_str(), "system");
         assert_eq!(Limit::Drain.index() + 1, Limit::NAMES.len());
     }

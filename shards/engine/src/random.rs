@@ -24,6 +24,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// Any bytes.
+    pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        const { assert!(N <= 8, "a word of them") };
+        let word = self.next().to_ne_bytes();
+        std::array::from_fn(|index| word[index])
+    }
+
     /// A number below `bound`, which is above 0. The bias of at most `bound` / 2^64 is nobody's concern here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64

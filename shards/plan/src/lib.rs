@@ -5,6 +5,7 @@
 //! knows neither TOML nor serde nor sockets, so that a Plan can be built by hand in a test, or by another front end.
 //!
 //! Read [`Plan`] first; then [`route`] (which route serves a request), [`filter`] (what is done to it on the way),
+//! [`websocket`] (what is looked at in a tunnel),
 //! [`upstream`] (where it goes), [`passthrough`] (which connections of TLS go there as they are), [`limits`] (how much and how
 //! long), [`trust`] (whose word about the client is believed), [`forwarding`] (what is said about it), [`tls`] (who Ringway is to
 //! its clients, and who they have to be) and [`access_log`] (what is written down).
@@ -20,6 +21,7 @@ pub mod route;
 pub mod tls;
 pub mod trust;
 pub mod upstream;
+pub mod websocket;
 
 pub use access_log::{AccessLog, AccessLogId, AccessLogs, LogTarget, LogTargetId};
 pub use filter::{Filters, HeaderEdits};
@@ -28,10 +30,11 @@ pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener, ListenerTls, PlainHttp, Protocols, ProxyProtocol};
 pub use metrics::{LatencyBuckets, Metrics};
 pub use passthrough::{Passthrough, PassthroughTable};
-pub use route::{HostIndex, HostPattern, PathPattern, Route, RouteId, RouteTable, UpstreamId};
+pub use route::{HostIndex, HostPattern, PathPattern, Route, RouteId, RouteTable, Streams, UpstreamId};
 pub use tls::Tls;
 pub use trust::{Network, TrustPolicy};
 pub use upstream::{Balance, Coalesce, HashKey, Health, Retry, SendProxy, Server, Upstream};
+pub use websocket::WebSocket;
 
 /// Everything a shard needs to know to serve. Shared by all shards, read only.
 #[derive(Debug, Clone, PartialEq, Eq)]

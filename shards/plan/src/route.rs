@@ -15,9 +15,10 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Index;
+use std::time::Duration;
 
-use crate::AccessLogId;
 use crate::filter::Filters;
+use crate::{AccessLogId, WebSocket};
 
 pub use host::{HostIndex, HostPattern};
 pub use path::PathPattern;
@@ -45,8 +46,13 @@ pub struct Route {
     pub priority: i32,
     /// Where matching requests go.
     pub upstream: UpstreamId,
-    /// Protocols that clients may switch to, in lower case. The tunnel that follows a switch is not looked into.
+    /// Protocols that clients may switch to, in lower case. The tunnel that follows a switch is not looked into, but for
+    /// [`Route::websocket`].
     pub upgrades: Vec<String>,
+    /// How its WebSockets are looked into, if they are.
+    pub websocket: Option<WebSocket>,
+    /// How long its answers may last that are streams of events.
+    pub streams: Streams,
     /// Whether CONNECT is passed on. The upstream, not Ringway, then decides where to and opens the connection.
     pub connect: bool,
     /// Whether its safe requests may share connections to the upstream, as [`crate::Coalesce`] says.
@@ -69,6 +75,8 @@ impl Route {
             priority: 0,
             upstream,
             upgrades: vec!["websocket".to_owned()],
+            websocket: None,
+            streams: Streams::default(),
             connect: false,
             coalesce: false,
             access_log: None,
@@ -88,6 +96,23 @@ impl Route {
     #[must_use]
     pub fn allows_upgrade(&self, protocol: &[u8]) -> bool {
         self.upgrades.iter().any(|allowed| allowed.as_bytes().eq_ignore_ascii_case(protocol))
+    }
+}
+
+/// How long an answer may last that is a stream of events: `text/event-stream` (server-sent events), or `multipart/mixed`, in which
+/// GraphQL sends what it was subscribed to. These stand in the place of the upstream's time-out and rate for bodies and of
+/// [`crate::Timeouts::request`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams {
+    /// How long the upstream may have nothing to say.
+    pub idle: Duration,
+    /// From the end of the request's head to the end of the answer. Zero sets no bound.
+    pub total: Duration,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { idle: Duration::from_secs(3600), total: Duration::ZERO }
     }
 }
 

@@ -17,6 +17,7 @@ mod route;
 mod tls;
 mod trust;
 mod upstream;
+mod websocket;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

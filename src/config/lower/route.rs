@@ -8,7 +8,7 @@ use plan::{HostPattern, PathPattern, Route, RouteTable, UpstreamId};
 
 use super::access_log::Logs;
 use super::upstream::Names;
-use super::{filter, integer, too_many};
+use super::{filter, integer, too_many, websocket};
 use crate::config::diagnostic::{Problem, Problems, Span, quoted};
 use crate::config::omitted::item;
 use crate::config::raw;
@@ -71,6 +71,8 @@ fn one(
     let priority = integer(section.priority.as_ref(), -PRIORITY_MAX..=PRIORITY_MAX, 0, problems);
     let (upgrades, filters) = (upgrades(section, problems), filter::lower(section, problems));
     let access_log = logs.of_route(section.access_log.as_ref(), problems);
+    let websocket = websocket::lower(section, upgrades.as_deref(), problems);
+    let streams = websocket::streams(section, problems);
     let is_new = path.as_ref().is_none_or(|path| taken.take(&span, &hosts, path, problems));
     let hosts = hosts.all();
     let name = name(&span, section, hosts.as_deref().zip(path.as_ref()), problems);
@@ -81,7 +83,20 @@ fn one(
     let (name, hosts, path, default) = (name?, hosts?, path?, Route::new(None, "/", upstream?));
     let upgrades = upgrades.unwrap_or_else(|| default.upgrades.clone());
     let (connect, coalesce) = (section.connect, section.coalesce);
-    Some(Route { name, hosts, path, priority, upgrades, connect, coalesce, access_log, filters, ..default })
+    Some(Route {
+        name,
+        hosts,
+        path,
+        priority,
+        upgrades,
+        websocket,
+        streams,
+        connect,
+        coalesce,
+        access_log,
+        filters,
+        ..default
+    })
 }
 
 /// What the routes so far match and are called, and where that stands.

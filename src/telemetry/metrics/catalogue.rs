@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 82] = [
+pub(crate) static METRICS: [Metric; 85] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -100,6 +100,9 @@ pub(crate) static METRICS: [Metric; 82] = [
     counter("ringway_tls_handshakes_failed_total", &["reason"], "Handshakes of TLS with clients that failed."),
     counter("ringway_tunnels_total", &[], "Tunnels opened: upgrades such as WebSocket, CONNECT, and TLS that is passed through."),
     gauge("ringway_tunnels_open", &[], "Tunnels open."),
+    counter("ringway_websockets_total", &[], "WebSockets opened whose frames are checked."),
+    counter("ringway_websocket_pings_total", &[], "Pings sent to the ends of these."),
+    counter("ringway_websocket_breaches_total", &["reason"], "Those that ended because the client or the upstream broke a rule of the protocol, sent text that is not UTF-8, or too large a frame or message."),
     counter("ringway_passthroughs_total", &[], "Connections of TLS that were passed through to a server."),
     counter("ringway_proxy_headers_total", &[], "Headers of the PROXY protocol that were believed."),
     counter("ringway_connections_refused_total", &["reason"], "Connections refused for what their first bytes were, or were not."),

@@ -393,9 +393,10 @@ impl Rising for LogTally {
 /// What is told of all shards together and only rises.
 fn totals(counters: &Counters) -> impl Iterator<Item = &Count> {
     let detected = [&counters.passthroughs, &counters.proxy_headers].into_iter().chain(&counters.refusals);
+    let websockets = [&counters.websockets, &counters.websocket_pings].into_iter().chain(&counters.websocket_breaches);
     let singles = [&counters.tunnels, &counters.clients_cut_off, &counters.records_dropped];
     let handshakes = counters.tls_handshakes.iter().chain(&counters.tls_handshakes_failed);
-    counters.exchanges.iter().chain(&counters.limits).chain(handshakes).chain(singles).chain(detected)
+    counters.exchanges.iter().chain(&counters.limits).chain(handshakes).chain(singles).chain(detected).chain(websockets)
 }
 
 impl Carried {

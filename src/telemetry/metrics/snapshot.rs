@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use engine::{Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally, UpstreamTally};
+use engine::{Breach, Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally, UpstreamTally};
 use plan::LatencyBuckets;
 use tls::{Negotiated, Reason};
 
@@ -191,6 +191,9 @@ fn worker(families: &mut Families, registry: &Registry) {
     );
     families.single("ringway_tunnels_total", total(|counters| &counters.tunnels) as f64);
     families.single("ringway_tunnels_open", total(|counters| &counters.tunnels_open) as f64);
+    families.single("ringway_websockets_total", total(|counters| &counters.websockets) as f64);
+    families.single("ringway_websocket_pings_total", total(|counters| &counters.websocket_pings) as f64);
+    families.add("ringway_websocket_breaches_total", by_word(&Breach::WORDS, |counters| &counters.websocket_breaches));
     families.single("ringway_passthroughs_total", total(|counters| &counters.passthroughs) as f64);
     families.single("ringway_proxy_headers_total", total(|counters| &counters.proxy_headers) as f64);
     families.add("ringway_connections_refused_total", by_word(&Refusal::WORDS, |counters| &counters.refusals));

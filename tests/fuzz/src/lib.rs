@@ -7,7 +7,7 @@
 //! the answers of a shared connection against the ids of their requests, a line of the PROXY protocol against
 //! one read word by word, a block of HPACK against a decoder that goes bit by bit, a head of HTTP/2 against the reading of its
 //! text as HTTP/1 and against its own after it was written anew, a ClientHello against itself in other records, an answer of
-//! OCSP against those that were signed, and what a session of TLS gives out against what
+//! OCSP against those that were signed, a WebSocket's frames against a reader that has them whole, and what a session of TLS gives out against what
 //! rustls's own connection was given to send.
 
 pub mod chunked;
@@ -25,6 +25,7 @@ pub mod request_head;
 pub mod response_head;
 pub mod tls_hello;
 pub mod tls_session;
+pub mod websocket;
 
 use wire::Limits;
 

@@ -27,6 +27,7 @@ pub mod config;
 pub mod deadline;
 pub mod dns;
 pub mod fault;
+pub mod frames;
 pub mod message;
 pub mod ocsp;
 pub mod origin;

@@ -82,6 +82,17 @@ impl WebSocketClients {
         self.expect("closed");
     }
 
+    /// Waits until all of them have been closed by the closing handshake, with this code.
+    ///
+    /// # Panics
+    /// If one of them is not.
+    #[track_caller]
+    pub fn assert_closed_with(mut self, code: u16) {
+        let told = self.orders.as_mut().expect("they are open").write_all(b"wait\n");
+        told.expect("the clients' process lives");
+        self.expect(&format!("closed with [{code}]"));
+    }
+
     /// What went wrong stands on standard error.
     #[track_caller]
     fn expect(&mut self, expected: &str) {
@@ -99,12 +110,22 @@ impl Drop for WebSocketClients {
     }
 }
 
+/// Whether messages are compressed (permessage-deflate, RFC 7692).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Messages {
+    /// If the server agrees, which it does.
+    Compressed,
+    /// The client does not offer it.
+    Plain,
+}
+
 /// Says many things to `url` (`http://…`) on several connections, and checks what comes back.
 ///
 /// # Panics
 /// If something else comes back.
-pub fn speak(url: &str) {
-    let said = run("websockets", python().args(["speak", &socket_url(url)]), Duration::from_secs(40));
+pub fn speak(url: &str, messages: Messages) {
+    let compression = if messages == Messages::Compressed { "deflate" } else { "none" };
+    let said = run("websockets", python().args(["speak", &socket_url(url), compression]), Duration::from_secs(40));
     assert_eq!(said, "done\n");
 }
 

@@ -1,5 +1,6 @@
 //! Asking an upstream over a connection that other requests share.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 
@@ -49,7 +50,8 @@ impl Lead<'_> {
             return None;
         }
         let (mut seat, ticket) = pool.join_behind(self.seat, self.ticket)?;
-        Proxy { shard, plan: &serving.plan, route, pool, client }.send(request, &mut seat, &ticket);
+        let proxy = Proxy { shard, plan: &serving.plan, route, pool, client, is_stream: Cell::default() };
+        proxy.send(request, &mut seat, &ticket);
         Some((seat, ticket))
     }
 }

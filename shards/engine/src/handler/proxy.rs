@@ -1,16 +1,18 @@
 //! Asking an upstream: one attempt, and when another.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use plan::{Plan, Route};
+use plan::{Plan, Route, WebSocket as WebSocketPolicy};
 use wire::ResponseHead;
 use wire::h1::Edits;
 
 use super::coalesce::may_share;
 use super::relay::{Ended, Relay};
 use super::tunnel::Tunnel;
+use super::websocket::{self, Agreed, WebSocket};
 use crate::client::Client;
 use crate::counters::Open;
 use crate::deadline::Deadline;
@@ -34,6 +36,8 @@ pub(crate) struct Proxy<'a> {
     pub(crate) route: &'a Route,
     pub(crate) pool: &'a Rc<Pool>,
     pub(crate) client: &'a Client,
+    /// The answer is a stream of events, which has time-outs of its own.
+    pub(crate) is_stream: Cell<bool>,
 }
 
 /// How far the attempts at one request have come.
@@ -181,11 +185,35 @@ impl Proxy<'_> {
     ) -> Result<(), Error> {
         self.shard.counters.tunnels.add(1);
         let _open = Open::new(&self.shard.counters.tunnels_open);
+        if let Some(policy) = &self.route.websocket
+            && let Some(agreed) = websocket::agreed(up.response())
+        {
+            return ring::pooled(|| self.websocket(policy, agreed, down, up, deadline)).await;
+        }
         deadline.set(self.plan.timeouts.tunnel_idle);
         let mut tunnel = Tunnel::new(down.tunnel(), up.tunnel(), self.plan);
         let ended = poll_fn(|cx| self.unless_cut(tunnel.poll(cx, deadline))).await;
         let (received, sent) = tunnel.bytes();
         drop(tunnel);
+        down.count_tunnel(received, sent);
+        ended
+    }
+
+    /// Joins both sides of a WebSocket, and looks at what passes.
+    async fn websocket<D: Downstream, U: Upstream>(
+        &self,
+        policy: &WebSocketPolicy,
+        agreed: Agreed,
+        down: &mut D,
+        up: &mut U,
+        deadline: &mut Deadline,
+    ) -> Result<(), Error> {
+        let counters = &self.shard.counters;
+        counters.websockets.add(1);
+        let mut websocket = WebSocket::new((down.tunnel(), up.tunnel()), agreed, policy, self.plan, counters);
+        let ended = poll_fn(|cx| self.unless_cut(websocket.poll(cx, deadline, self.shard.is_draining()))).await;
+        let (received, sent) = websocket.bytes();
+        drop(websocket);
         down.count_tunnel(received, sent);
         ended
     }

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use plan::Plan;
 use ring::{Chunk, Instant, SpliceError};
+use wire::{FieldName, ResponseHead};
 
 use super::passage::{Passage, Passed};
 use super::proxy::{Attempt, Proxy};
@@ -236,6 +237,10 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
                         self.response = Direction::Withheld;
                         return Ok(None);
                     }
+                    if is_stream(head, bytes) {
+                        self.proxy.is_stream.set(true);
+                        self.timing.stream(self.proxy.route.streams, self.began);
+                    }
                     self.proxy.keep(self.asked, head, bytes);
                     let edits = self.proxy.response_edits(self.asked, &mut filtered);
                     self.down.send_head(head, bytes, edits, length);
@@ -272,4 +277,11 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             }
         }
     }
+}
+
+/// Whether an answer is a stream of events: server-sent events, or what GraphQL sends to who has subscribed.
+fn is_stream(head: &ResponseHead, bytes: &[u8]) -> bool {
+    let Some(value) = head.value(FieldName::ContentType, bytes) else { return false };
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    [&b"text/event-stream"[..], b"multipart/mixed"].iter().any(|stream| essence.eq_ignore_ascii_case(stream))
 }

@@ -3,11 +3,14 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use plan::{Plan, Upstream as Policy};
+use plan::{Plan, Streams, Upstream as Policy};
 use ring::Instant;
 
 use crate::deadline::Deadline;
 use crate::outcome::{Error, Kind, Limit, Side};
+
+/// A stream of events lasted for as long as its route lets it.
+const STREAM_OVER: Error = Error::new(Side::Ringway, Kind::TimedOut, 504).by(Limit::StreamTime);
 
 /// Whom one direction of an exchange waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(super) struct Standing {
 pub(super) struct Timing<'a> {
     plan: &'a Plan,
     policy: &'a Policy,
+    /// The limits of an answer that is a stream of events, and when it must be over, if ever.
+    stream: Option<(Streams, Option<Instant>)>,
     /// Who must stir, and until when.
     idle: Option<(WaitsFor, Instant)>,
     request: Pace,
@@ -50,13 +55,19 @@ pub(super) struct Timing<'a> {
 impl<'a> Timing<'a> {
     pub(super) fn new(plan: &'a Plan, policy: &'a Policy) -> Timing<'a> {
         let grace = plan.timeouts.body_rate_grace;
-        Timing { plan, policy, idle: None, request: Pace::new(grace), response: Pace::new(grace) }
+        Timing { plan, policy, stream: None, idle: None, request: Pace::new(grace), response: Pace::new(grace) }
+    }
+
+    /// The answer is a stream of events, to a request that was sent then.
+    pub(super) fn stream(&mut self, limits: Streams, began: Instant) {
+        self.stream = Some((limits, (!limits.total.is_zero()).then(|| began + limits.total)));
     }
 
     /// Ready with what is wrong once somebody has taken too long.
     pub(super) fn poll(&mut self, cx: &Context<'_>, deadline: &mut Deadline, standing: &Standing) -> Poll<Error> {
         let (mut due, mut late) = self.idle_due(standing);
-        let mut error: fn(WaitsFor) -> Error = too_idle;
+        let is_stream = self.stream.is_some();
+        let mut error: fn(WaitsFor) -> Error = if is_stream { stream_idle } else { too_idle };
         let grace = self.plan.timeouts.body_rate_grace;
         let directions = [
             (&mut self.request, standing.request, standing.request_bytes),
@@ -64,11 +75,24 @@ impl<'a> Timing<'a> {
         ];
         for (pace, waits_for, bytes) in directions {
             let Some(waits_for) = waits_for else { continue };
-            match pace.due(rate(self.plan, self.policy, waits_for), bytes, grace) {
+            let rate = match (waits_for, self.stream) {
+                // It trickles as events happen.
+                (WaitsFor::UpstreamBody, Some(_)) => 0,
+                _ => rate(self.plan, self.policy, waits_for),
+            };
+            match pace.due(rate, bytes, grace) {
                 // Not left to the timer, which would be set anew by every byte that comes too late.
                 Some(at) if at <= ring::now() => return Poll::Ready(too_slow(waits_for)),
                 Some(at) if at < due => (due, late, error) = (at, waits_for, too_slow),
                 _ => {}
+            }
+        }
+        if let Some((_, Some(end))) = self.stream {
+            if end <= ring::now() {
+                return Poll::Ready(STREAM_OVER);
+            }
+            if end < due {
+                (due, error) = (end, |_| STREAM_OVER);
             }
         }
         deadline.set_at(due);
@@ -93,7 +117,8 @@ impl<'a> Timing<'a> {
     fn idle_limit(&self, waits_for: WaitsFor) -> Duration {
         match waits_for {
             WaitsFor::ClientBody | WaitsFor::ClientRoom => self.plan.timeouts.body_idle,
-            WaitsFor::UpstreamRoom | WaitsFor::UpstreamBody => self.policy.body_idle_timeout,
+            WaitsFor::UpstreamBody => self.stream.map_or(self.policy.body_idle_timeout, |(limits, _)| limits.idle),
+            WaitsFor::UpstreamRoom => self.policy.body_idle_timeout,
             WaitsFor::UpstreamHead => self.policy.head_timeout,
         }
     }
@@ -113,6 +138,13 @@ fn too_idle(waits_for: WaitsFor) -> Error {
         WaitsFor::ClientBody | WaitsFor::ClientRoom => client_timeout().by(Limit::BodyIdle),
         WaitsFor::UpstreamRoom | WaitsFor::UpstreamBody => upstream_timeout().by(Limit::UpstreamBodyIdle),
         WaitsFor::UpstreamHead => upstream_timeout().by(Limit::UpstreamHead),
+    }
+}
+
+fn stream_idle(waits_for: WaitsFor) -> Error {
+    match waits_for {
+        WaitsFor::UpstreamBody => upstream_timeout().by(Limit::StreamIdle),
+        _ => too_idle(waits_for),
     }
 }
 

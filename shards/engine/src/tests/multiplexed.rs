@@ -302,10 +302,16 @@ fn on_a_shard<F: Future<Output = ()> + 'static>(
     connections_max: u32,
     test: impl FnOnce(Rc<Shard>) -> F,
 ) -> Arc<Counters> {
+    on_a_shard_of(plan(upstream, connections_max), test)
+}
+
+fn on_a_shard_of<F: Future<Output = ()> + 'static>(
+    plan: Arc<Plan>,
+    test: impl FnOnce(Rc<Shard>) -> F,
+) -> Arc<Counters> {
     let counters = Arc::<Counters>::default();
     let shared = Arc::clone(&counters);
     let ring_counters = Arc::clone(&counters.ring);
-    let plan = plan(upstream, connections_max);
     ring::run(&ring::Config::default(), ring_counters, |_| {
         test(Shard::new(&plan, shared, Tallies::default(), Vec::new(), (None, &Vec::new().into())))
     })
@@ -451,4 +457,23 @@ fn a_stream_of_many_carries_a_tunnel() {
         let frames = session.frames.borrow();
         assert_eq!((&frames[0].1, &frames[frames.len() - 1].1), (&Frame::Head(101), &Frame::End));
     });
+}
+
+#[test]
+fn a_tunnel_over_a_stream_of_many_is_looked_into_where_its_route_asks() {
+    let policy = Policy::new("echo".to_owned(), vec![Server::new(Address::Tcp(switching()))]);
+    let route = Route { websocket: Some(plan::WebSocket::default()), ..Route::new(None, "/", UpstreamId(0)) };
+    let counters = on_a_shard_of(plan_of(policy, route), |shard| async move {
+        let session = Rc::new(Session::default());
+        let outcomes = Outcomes::default();
+        let stream = session.open(u64::MAX);
+        let ask = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        start_with(&shard, stream, parsed(ask), &outcomes);
+        // A close frame of the client, whose mask is zeros.
+        session.deliver(0, |inbound| inbound.parts.push_back(b"\x88\x82\0\0\0\0\x03\xe8".to_vec()));
+        ended(&outcomes, 1).await;
+        assert_eq!(*outcomes.borrow(), [(0, Outcome::Failed(Error::UPSTREAM_MALFORMED))]);
+        assert_eq!(session.body_of(0), b"\x88\x02\x03\xf3", "1011, and nothing of what the upstream said");
+    });
+    assert_eq!((counters.websockets.value(), counters.websocket_breaches[3].value()), (1, 1));
 }
