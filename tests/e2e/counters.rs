@@ -23,7 +23,8 @@ const NOT_FROM_OUTSIDE: [&str; 6] = [
 #[test]
 fn every_counter_is_asserted_by_some_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e");
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let of = |folder: &Path| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    let files = of(&folder).into_iter().flat_map(|path| if path.is_dir() { of(&path) } else { vec![path] });
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let sources: Vec<String> = files.map(|path| fs::read_to_string(path).unwrap()).collect();
     let mut wrong = Vec::new();

@@ -165,6 +165,7 @@ fn a_stream_may_be_silent_for_as_long_as_its_route_says() {
         (&"upstream_timeout".into(), &"routes.stream_idle_timeout".into())
     );
     gate.open();
+    assert_eq!(ringway.stop_and_count()["limits{routes.stream_idle_timeout}"], 1);
 }
 
 #[test]
@@ -189,4 +190,6 @@ fn a_stream_may_last_for_as_long_as_its_route_says() {
     assert!(begun.elapsed() >= std::time::Duration::from_millis(390), "{:?}", begun.elapsed());
     let record = ringway.record_of("/events");
     assert_eq!((&record["outcome"], &record["limit"]), (&"request_timeout".into(), &"routes.stream_timeout".into()));
+    drop(client);
+    assert_eq!(ringway.stop_and_count()["limits{routes.stream_timeout}"], 1);
 }

@@ -162,7 +162,8 @@ fn it_is_the_same_over_tls() {
     assert_eq!(client.read_final_head().unwrap().0.status(), 101);
     client.send(&of_client(FIN | BINARY, &[1; 100_000])).unwrap();
     assert_eq!(client.read_frame().unwrap().payload, [1; 100_000]);
-    client.send(&of_client(FIN | BINARY, &[1; 103_000])).unwrap();
+    // Its head says enough; the front gives up on what it cannot pass on, and with that on what it has received.
+    client.send(&of_client(FIN | BINARY, &[1; 103_000])[..14]).unwrap();
     assert_eq!(client.read_frame().unwrap().code(), Some(1009));
     client.assert_ends();
 }

@@ -39,8 +39,19 @@ fn assert_counted(ringway: Ringway, side: &str, reason: &str) {
     assert_eq!(record["outcome"], outcome(side, reason), "{record}");
     let limit = record["limit"].as_str();
     assert_eq!(limit.is_some_and(|limit| limit.starts_with("routes.websocket.")), reason == "size", "{record}");
+    let breach = match (side, reason) {
+        ("client", "protocol") => "websocket_breaches{client_protocol}",
+        ("client", "text") => "websocket_breaches{client_text}",
+        ("client", _) => "websocket_breaches{client_size}",
+        (_, "protocol") => "websocket_breaches{upstream_protocol}",
+        (_, "text") => "websocket_breaches{upstream_text}",
+        (_, _) => "websocket_breaches{upstream_size}",
+    };
     let counts = ringway.stop_and_count();
-    assert_eq!(counts[&format!("websocket_breaches{{{side}_{reason}}}")], 1, "{counts:?}");
+    assert_eq!(counts[breach], 1, "{counts:?}");
+    let sizes = ["limits{routes.websocket.frame_bytes}", "limits{routes.websocket.message_bytes}"];
+    let met: u64 = sizes.iter().filter_map(|name| counts.get(*name)).sum();
+    assert_eq!(met, u64::from(reason == "size"), "{counts:?}");
 }
 
 #[test]
