@@ -1,5 +1,6 @@
 //! TLS, with clients and with upstreams, under the features that have it below them: coalescing, upgrades, and the PROXY protocol.
 
+use kit::websockets::Messages;
 use kit::{Address, Authority, Config, Haproxy, Nginx, Origin, Peer, Ringway, Scrape, TlsFront, WebSocketServer};
 use kit::{eventually, standard, websockets};
 
@@ -100,7 +101,7 @@ fn websockets_pass_with_tls_on_both_sides() {
     let between = Between::start(&server.address(), |server| Config::to(server).shards(2));
     for version in ["1.2", "1.3"] {
         let front = between.clients(version);
-        websockets::speak(&front.url("/socket"));
+        websockets::speak(&front.url("/socket"), Messages::Compressed);
         assert_eq!(front.complaints(), "");
     }
     between.ringway.assert_outcome("/socket", &["completed"]);
@@ -111,12 +112,15 @@ fn websockets_pass_with_tls_on_both_sides() {
 fn websockets_pass_with_tls_on_either_side() {
     let (server, authority) = (WebSocketServer::start(), Authority::new());
     let ringway = start(Config::to(server.address()).tls(&[&authority.sign(&[NAME])]));
-    websockets::speak(&TlsFront::start(ringway.address(), NAME, &authority.path(), "1.3").url("/"));
+    websockets::speak(
+        &TlsFront::start(ringway.address(), NAME, &authority.path(), "1.3").url("/"),
+        Messages::Compressed,
+    );
     let certificate = authority.sign(&[SERVER_NAME]);
     let front = Haproxy::start_with_tls(&server.address(), &format!("crt {}", certificate.display()));
     let tls = format!("{{ ca = {:?}, server_name = {SERVER_NAME:?} }}", authority.path());
     let ringway = start(Config::to(front.address()).upstream_option("tls", tls));
-    websockets::speak(&ringway.url("/"));
+    websockets::speak(&ringway.url("/"), Messages::Plain);
 }
 
 #[test]
