@@ -10,7 +10,7 @@
 set -eu
 
 # prometheus scrapes the metrics, and its promtool judges them, the alerts and their tests.
-packages="ca-certificates chromium curl ethtool goaccess h2o haproxy iproute2 nghttp2-client nghttp2-server nginx openssl procps prometheus python3 python3-hpack python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
+packages="ca-certificates chromium curl ethtool goaccess h2o haproxy iproute2 nghttp2-client nghttp2-server nginx openssl procps prometheus python3 python3-h2 python3-hpack python3-jsonschema python3-websockets sslscan testssl.sh util-linux wrk"
 if [ "${1:-}" = "--bench" ]; then
     packages="$packages bpftrace caddy cmake linux-perf python3-pip valgrind"
 fi

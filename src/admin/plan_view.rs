@@ -13,9 +13,9 @@ use plan::access_log::{
 use plan::filter::{Filters, HeaderEdits, RequestFilter, ResponseFilter};
 use plan::tls::{Certificate, Stapling, UpstreamTls};
 use plan::{
-    AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Io, LatencyBuckets, Limits, Listener, Metrics,
-    Overload, Passthrough, PathPattern, PlainHttp, Plan, Protocols, ProxyProtocol, Retry, Route, SendProxy, Server,
-    Shards, Streams, Timeouts, Tls, TrustPolicy, Upstream, UpstreamId, WebSocket,
+    AccessLog, AccessLogs, Coalesce, Forwarding, HashKey, Health, Http2, Http2Budgets, Io, LatencyBuckets, Limits,
+    Listener, Metrics, Overload, Passthrough, PathPattern, PlainHttp, Plan, Protocols, ProxyProtocol, Retry, Route,
+    SendProxy, Server, Shards, Streams, Timeouts, Tls, TrustPolicy, Upstream, UpstreamId, WebSocket,
 };
 use serde_json::{Map, Value, json};
 
@@ -36,6 +36,7 @@ impl PlanView {
             limits,
             timeouts,
             overload,
+            http2,
             tls,
             trust,
             forwarding,
@@ -52,6 +53,7 @@ impl PlanView {
             "limits": limits_view(limits),
             "timeouts": timeouts_view(timeouts),
             "overload": overload_view(overload),
+            "http2": http2_view(http2),
             "tls": tls.as_ref().map(tls_view),
             "trust": trust_view(trust),
             "forwarding": forwarding_view(forwarding),
@@ -72,13 +74,13 @@ fn listener(listener: &Listener) -> Value {
         PlainHttp::Refuse => "refuse",
         PlainHttp::Redirect => "redirect",
     });
-    let Protocols { http1, tls } = protocols;
+    let Protocols { http1, http2, tls } = protocols;
     let (mode, trust) = match proxy_protocol {
         ProxyProtocol::Off => ("off", None),
         ProxyProtocol::Optional(trust) => ("optional", Some(trust)),
         ProxyProtocol::Required(trust) => ("required", Some(trust)),
     };
-    let protocols = [("http1", http1), ("tls", tls)].into_iter().filter(|(_, is_served)| **is_served);
+    let protocols = [("http1", http1), ("http2", http2), ("tls", tls)].into_iter().filter(|(_, is_served)| **is_served);
     json!({
         "address": address.to_string(),
         "backlog": backlog,
@@ -380,6 +382,43 @@ fn retry_view(retry: &Retry) -> Value {
         "statuses": statuses,
         "backoff_base": seconds(backoff_base),
         "backoff_max": seconds(backoff_max),
+    })
+}
+
+fn http2_view(http2: &Http2) -> Value {
+    let Http2 { streams_max, window_bytes, window_bytes_max, held_bytes_max, frame_bytes_max, budgets } = http2;
+    let Http2Budgets {
+        settings,
+        pings,
+        resets,
+        faults,
+        refusals,
+        empty_frames,
+        priorities,
+        window_updates,
+        continuations,
+        late_frames,
+        unknown_frames,
+    } = budgets;
+    json!({
+        "streams": streams_max,
+        "window": window_bytes,
+        "window_max": window_bytes_max,
+        "held_bytes": held_bytes_max,
+        "frame_bytes": frame_bytes_max,
+        "budgets": {
+            "settings": settings,
+            "pings": pings,
+            "resets": resets,
+            "faults": faults,
+            "refusals": refusals,
+            "empty_frames": empty_frames,
+            "priorities": priorities,
+            "window_updates": window_updates,
+            "continuations": continuations,
+            "late_frames": late_frames,
+            "unknown_frames": unknown_frames,
+        },
     })
 }
 

@@ -13,6 +13,7 @@
 //! That all of this is true of the lowering is tested in `schema/tests.rs`.
 
 mod forms;
+pub(super) mod http2;
 pub(super) mod tls;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,9 @@ pub(super) struct File {
     /// When a shard that has too much to do refuses new requests.
     #[serde(default)]
     pub(super) overload: Overload,
+    /// How much a client of HTTP/2 may have under way on one connection.
+    #[serde(default)]
+    pub(super) http2: http2::Http2,
     /// Who Ringway is to clients that speak TLS, and what it insists on.
     #[serde(default)]
     pub(super) tls: tls::Tls,
@@ -119,9 +123,11 @@ pub(super) struct Listener {
     /// with `https`.
     #[schemars(extend("default" = "refuse", "enum" = ["refuse", "redirect"]))]
     pub(super) plain_http: Option<Spanned<String>>,
-    /// What clients may speak: `http1`, which is HTTP/1 without TLS, and `tls`, which is terminated here if `tls` is on, and sent
-    /// on by `[[passthrough]]`. Of both, the first bytes of a connection tell which it is.
-    #[schemars(inner(regex(pattern = "^(http1|tls)$")), extend("x-default" = "`[\"tls\"]` where `tls` is on, else `[\"http1\"]`"))]
+    /// What clients may speak: `http1` and `http2`, which are HTTP/1 and HTTP/2 without TLS (HTTP/2 by prior knowledge, also known as
+    /// h2c), and `tls`, which is terminated here if `tls` is on, and sent on by `[[passthrough]]`. Of several, the first bytes of a
+    /// connection tell which it is. What is spoken inside TLS is for `tls.alpn` to say.
+    #[schemars(inner(regex(pattern = "^(http1|http2|tls)$")),
+        extend("x-default" = "`[\"tls\"]` where `tls` is on, else `[\"http1\", \"http2\"]`"))]
     pub(super) protocols: Option<Spanned<Vec<Spanned<String>>>>,
     /// Whether connections begin with a header of the PROXY protocol, version 1 or 2: `optional` believes those of trusted peers
     /// and refuses all others, `required` refuses in addition every connection without one and every peer that is not trusted.
@@ -415,7 +421,7 @@ pub(super) struct Limits {
     /// Connections of one client; one more is closed at once. 0 sets no bound, since many may stand behind one address.
     #[schemars(range(min = 0, max = 10_000_000), extend("default" = 0))]
     pub(super) connections_per_client: Option<Spanned<i64>>,
-    /// Requests of a connection; the last answer says `Connection: close`. 0 sets no bound: a connection costs no more for
+    /// Requests of a connection; the last answer says `Connection: close`, or `GOAWAY` does. 0 sets no bound: a connection costs no more for
     /// being old.
     #[schemars(range(min = 0, max = 4_294_967_295i64), extend("default" = 0))]
     pub(super) requests_per_connection: Option<Spanned<i64>>,

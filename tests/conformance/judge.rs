@@ -31,7 +31,9 @@ impl Judge {
                 Ok(())
             }
         });
-        let ringway = Ringway::start(BINARY, Config::to(origin.address()));
+        // These are requests of HTTP/1, and what else comes is to be refused by its rules.
+        let config = Config::to(origin.address()).listener_option("protocols", "[\"http1\"]");
+        let ringway = Ringway::start(BINARY, config);
         Judge { requests, origin, ringway }
     }
 

@@ -309,7 +309,7 @@ fn protocols_that_are_not_served_are_told_apart_and_counted() {
         client.read_response("GET").unwrap().status()
     };
     // Without detection, and with it.
-    let plain = crate::before(&origin);
+    let plain = start(Config::to(origin.address()).listener_option("protocols", "[\"http1\"]"));
     let config = Config::to(origin.address()).passthrough(&["a.example"], "app");
     let both = start(config.clone().listener_option("protocols", "[\"http1\", \"tls\"]"));
     assert_eq!([status(&plain, hello), status(&plain, preface), status(&plain, b"\0\0\r\n\r\n")], [400, 505, 400]);

@@ -25,6 +25,8 @@ mod forwarding;
 mod glitches;
 mod headers;
 mod health;
+mod http2;
+mod http2_attacks;
 mod limits;
 mod listeners;
 mod many_connections;

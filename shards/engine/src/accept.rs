@@ -101,7 +101,10 @@ fn admit(shard: &Acceptance, stream: Stream) {
     }
     let due = ring::now() + serving.plan.timeouts.head;
     match shard.enter(&client, shard.tally.as_ref()) {
-        Ok(membership) => ring::spawn(session::http1::serve(membership, Transport::Plain(stream), client, due)),
+        Ok(membership) => {
+            let may_know = listener.is_some_and(|listener| listener.protocols.http2);
+            ring::spawn(session::http1::serve(membership, Transport::Plain(stream), client, due, may_know));
+        }
         Err(limit) => shard.counters.hit(limit),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ring::{Count, Histogram};
 use tls::{Negotiated, Reason};
+use wire::h2::BudgetKind;
 
 use crate::handler::Breach;
 use crate::outcome::{Limit, Outcome};
@@ -49,6 +50,16 @@ pub struct Counters {
     pub proxy_headers: Count,
     /// Connections of TLS that were passed through to a server.
     pub passthroughs: Count,
+    /// Connections of clients that speak HTTP/2.
+    pub http2_connections: Count,
+    /// Requests that came over these.
+    pub http2_requests: Count,
+    /// Streams that clients took back (RST_STREAM).
+    pub http2_resets_received: Count,
+    /// Streams that were broken off towards clients, answers without the rest of their request included.
+    pub http2_resets_sent: Count,
+    /// Clients that were told to go for doing too much of something, in the order of [`BudgetKind::NAMES`].
+    pub http2_budgets: [Count; BudgetKind::NAMES.len()],
     /// Tunnels opened: upgrades and CONNECTs that an upstream has agreed to, and connections that were passed through.
     pub tunnels: Count,
     /// Tunnels open; rises and falls.
@@ -120,6 +131,10 @@ impl Counters {
             ("coalesced_resent", &self.coalesced_resent),
             ("proxy_headers", &self.proxy_headers),
             ("passthroughs", &self.passthroughs),
+            ("http2_connections", &self.http2_connections),
+            ("http2_requests", &self.http2_requests),
+            ("http2_resets_received", &self.http2_resets_received),
+            ("http2_resets_sent", &self.http2_resets_sent),
             ("tunnels", &self.tunnels),
             ("websockets", &self.websockets),
             ("websocket_pings", &self.websocket_pings),
@@ -150,7 +165,15 @@ impl Counters {
         let failed = family("tls_handshakes_failed", &Reason::NAMES, &self.tls_handshakes_failed);
         let refusals = family("refusals", &Refusal::WORDS, &self.refusals);
         let breaches = family("websocket_breaches", &Breach::WORDS, &self.websocket_breaches);
-        exchanges.chain(limits).chain(failed).chain(handshakes).chain(refusals).chain(breaches).chain(singles)
+        let budgets = family("http2_budgets", &BudgetKind::NAMES, &self.http2_budgets);
+        exchanges
+            .chain(limits)
+            .chain(failed)
+            .chain(handshakes)
+            .chain(refusals)
+            .chain(breaches)
+            .chain(budgets)
+            .chain(singles)
     }
 }
 

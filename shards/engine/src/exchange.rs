@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use plan::{Forwarding, Route, RouteId};
 use ring::{Chunk, Instant};
+use wire::ws::Key;
 use wire::{BodyLength, FieldName, Method, RequestHead};
 
 use crate::client::Client;
@@ -49,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) keeps_id: bool,
     /// The name that we gave it, if we did.
     pub(crate) id: Option<RequestId>,
+    /// The key of a WebSocket that a client of HTTP/2 asks for, which sends none of its own.
+    pub(crate) websocket_key: Option<Key>,
 }
 
 const _: () = assert!(offset_of!(Request, bytes) == 192 && offset_of!(Request, id) <= 256);
@@ -62,6 +65,12 @@ pub(crate) enum Way<'a> {
 }
 
 impl Request {
+    /// Forgets all but the head, as of a request that nobody takes up.
+    pub(crate) fn forget(&mut self) {
+        (self.route, self.id, self.keeps_id, self.websocket_key) = (None, None, false, None);
+        self.kept.get_mut().clear();
+    }
+
     /// The name that the record tells: ours, or the one that a trusted peer's was left.
     pub(crate) fn id_text(&self) -> &[u8] {
         match &self.id {
@@ -165,6 +174,7 @@ pub(crate) fn begin<'a>(
 ) -> Result<Way<'a>, Error> {
     request.route = None;
     request.kept.get_mut().clear();
+    request.websocket_key = route::is_extended_connect(&request.head).then(|| Key::of(shard.request_ids.bytes()));
     forward::name(serving.plan.forwarding, &shard.request_ids, client, request);
     let way = shard.overload.admit().and_then(|()| find_way(serving, client, request));
     // From here on the head may have to wait for as long as the upstream takes.
@@ -252,6 +262,7 @@ fn find_way<'a>(serving: &'a Serving, client: &Client, request: &mut Request) ->
         route::check_connect(route, head)?;
     }
     let route = route.ok_or(Error::new(Side::Ringway, Kind::NoRoute, 404))?;
+    route::check_extended_connect(route, head, bytes)?;
     if matches!(head.body(), BodyLength::Exact(length) if length > serving.plan.limits.body_bytes_max) {
         return Err(Error::new(Side::Client, Kind::TooLarge, 413).by(Limit::BodyBytes));
     }

@@ -5,7 +5,7 @@
 //! control thread are counters that it alone writes, a mailbox, and a ring of access records.
 //!
 //! # The path of a request
-//! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `detect.rs`, `http1.rs`) →
+//! [`shard`] (what a shard's sessions share, its life; told by [`command`]) → [`accept`] → [`session`] (a client's connection; `detect.rs`, `secure.rs`, `http1.rs`, `http2.rs`) →
 //! [`exchange`] (THE file: one request and its response, from head to record) → [`route`] → [`forward`] (headers about the
 //! client) → [`filter`] (what the route changes) → [`handler`] (`proxy.rs`: attempts; `relay.rs`: both bodies at once; `tunnel.rs`: after an upgrade, `websocket.rs`: frame by frame; `passthrough.rs`: without any request) → [`upstream`]
 //! (`pool.rs`, `balance/`, `connect.rs`, `http1.rs`; `coalesce/` where requests share connections) →
@@ -69,3 +69,4 @@ pub use ring::{
 pub use shard::{Connectors, Spec, run};
 pub use snapshot::{ServerSnapshot, Snapshot, Standing, UpstreamSnapshot};
 pub use tally::{ListenerTally, RouteTally, ServerTally, Tallies, UpstreamTallies, UpstreamTally};
+pub use wire::h2::BudgetKind;

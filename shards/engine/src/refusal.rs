@@ -22,6 +22,8 @@ pub enum Refusal {
     TlsUnserved,
     /// HTTP without TLS where only TLS is served.
     PlainUnserved,
+    /// HTTP/1 where only HTTP/2 is spoken.
+    Http1Unserved,
     /// HTTP/2 where it is not spoken.
     Http2Unserved,
     /// Bytes that begin no protocol that is known here.
@@ -30,7 +32,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// A word for each, in their order.
-    pub const WORDS: [&'static str; 9] = [
+    pub const WORDS: [&'static str; 10] = [
         "proxy_untrusted",
         "proxy_missing",
         "proxy_malformed",
@@ -38,6 +40,7 @@ impl Refusal {
         "tls_unknown_name",
         "tls_unserved",
         "plain_unserved",
+        "http1_unserved",
         "http2_unserved",
         "unknown_protocol",
     ];

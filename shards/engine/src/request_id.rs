@@ -26,6 +26,14 @@ impl RequestIds {
         text
     }
 
+    /// 128 random bits for other uses.
+    pub(crate) fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.draw().to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.draw().to_ne_bytes());
+        bytes
+    }
+
     fn draw(&self) -> u64 {
         let mut s = self.0.get();
         let drawn = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);

@@ -14,6 +14,7 @@ use plan::{AccessLogId, Plan, UpstreamId};
 use ring::{Chunk, Instant, Listener, Receiver, Sender, ShardAddress, StartError, Stream};
 use tls::Reason;
 use wire::h1::Edits;
+use wire::h2::{self, Incoming};
 
 use crate::accept::accept;
 use crate::admission::{Census, ClientKey, Glitches};
@@ -29,8 +30,10 @@ use crate::overload::Overload;
 use crate::record::{NextOutlet, Outlets, Record, Recorder};
 use crate::refusal::Refusal;
 use crate::request_id::RequestIds;
+use crate::session::http2::Flows;
 use crate::snapshot::Snapshot;
 use crate::tally::{ListenerTally, Tallies};
+use crate::tuning::http2_config;
 use crate::turns::Turns;
 use crate::upstream::janitor::Janitor;
 use crate::upstream::pool::Pool;
@@ -116,6 +119,10 @@ pub(crate) struct Shard {
     /// Requests for reuse, so that none is allocated while the shard is in a steady state.
     #[allow(clippy::vec_box, reason = "a request is too large to be moved around")]
     requests: RefCell<Vec<Box<Request>>>,
+    /// What streams of HTTP/2 share with their connections, for reuse.
+    pub(crate) flows: Flows,
+    /// Where their heads are put as they come.
+    pub(crate) incoming: RefCell<Incoming>,
     /// Sessions alive.
     sessions: Cell<u32>,
     /// Listeners that connections are still taken from.
@@ -138,6 +145,8 @@ pub(crate) struct Serving {
     outlets: Outlets,
     /// Who answers handshakes, if the Plan has TLS.
     pub(crate) acceptor: Option<Arc<tls::Acceptor>>,
+    /// What connections of HTTP/2 may do.
+    pub(crate) http2: Arc<h2::Config>,
     /// Whether any server is told whom a connection is opened for.
     pub(crate) announces: bool,
 }
@@ -184,7 +193,8 @@ impl Serving {
         let connector = |id: UpstreamId| connectors.get(usize::from(id.0)).and_then(Option::as_ref);
         let pool = |id| Pool::new(plan, id, connector(id), counters, tally(id), janitor, upstream_turns);
         let pools = ids.map(pool).collect();
-        Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor, announces: announces(plan) }
+        let http2 = Arc::new(http2_config(plan));
+        Serving { plan: Arc::clone(plan), tallies, pools, outlets, acceptor, http2, announces: announces(plan) }
     }
 
     /// Believes what another shard has learned of the servers.
@@ -252,6 +262,8 @@ impl Shard {
             pipes: Complaint::default(),
             pipes_refused: Cell::default(),
             requests: RefCell::default(),
+            flows: Flows::default(),
+            incoming: RefCell::default(),
             sessions: Cell::new(0),
             acceptors: Cell::new(0),
             draining: RefCell::default(),
@@ -475,8 +487,11 @@ impl Shard {
             tracing::warn!(connections = self.sessions.get(), "time to drain is up: cutting connections off");
             self.is_cutting.set(true);
             self.session_tasks.wake_all();
-            // They are ahead in line: each ends its exchange and leaves a record, and what it still had to say is sent.
-            yield_now().await;
+            // They are ahead in line: each ends its exchange and leaves a record, and what it still had to say is sent. One that
+            // carries many exchanges wakes those, which leave to it what they still have to say.
+            for _ in 0..3 {
+                yield_now().await;
+            }
         }
         self.serving().pools.iter().for_each(|pool| pool.close_down());
         let counted = self.counters.readings().filter(|reading| reading.value > 0);

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use plan::Plan;
 use ring::ReadMode;
 use wire::BodyLength;
+use wire::h2::{self, Budget, BudgetKind};
 
 use crate::inbox::Inbox;
 use crate::transport::Transport;
@@ -56,4 +57,36 @@ pub(crate) fn wire_limits(plan: &Plan) -> wire::Limits {
         target_bytes_max: plan.limits.uri_bytes_max,
         field_bytes_max: plan.limits.field_bytes_max,
     }
+}
+
+/// The Plan's bounds on connections of HTTP/2, as those take them.
+pub(crate) fn http2_config(plan: &Plan) -> h2::Config {
+    let plan::Http2 { streams_max, window_bytes, window_bytes_max, held_bytes_max, frame_bytes_max, budgets } =
+        plan.http2;
+    let mut config = h2::Config {
+        heads: wire_limits(plan),
+        streams_max,
+        stream_window_bytes: window_bytes,
+        stream_window_bytes_max: window_bytes_max,
+        held_bytes_max,
+        frame_bytes_max,
+        extended_connect: true,
+        ..h2::Config::server()
+    };
+    for (kind, calm) in [
+        (BudgetKind::Settings, budgets.settings),
+        (BudgetKind::Pings, budgets.pings),
+        (BudgetKind::Resets, budgets.resets),
+        (BudgetKind::Faults, budgets.faults),
+        (BudgetKind::Refusals, budgets.refusals),
+        (BudgetKind::EmptyFrames, budgets.empty_frames),
+        (BudgetKind::Priorities, budgets.priorities),
+        (BudgetKind::WindowUpdates, budgets.window_updates),
+        (BudgetKind::Continuations, budgets.continuations),
+        (BudgetKind::LateFrames, budgets.late_frames),
+        (BudgetKind::UnknownFrames, budgets.unknown_frames),
+    ] {
+        config.budgets.set(kind, Budget { calm, close: 2 * calm, per_second: (calm / 10).max(1) });
+    }
+    config
 }

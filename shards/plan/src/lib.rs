@@ -7,12 +7,13 @@
 //! Read [`Plan`] first; then [`route`] (which route serves a request), [`filter`] (what is done to it on the way),
 //! [`websocket`] (what is looked at in a tunnel),
 //! [`upstream`] (where it goes), [`passthrough`] (which connections of TLS go there as they are), [`limits`] (how much and how
-//! long), [`trust`] (whose word about the client is believed), [`forwarding`] (what is said about it), [`tls`] (who Ringway is to
+//! long), [`http2`] (how much at once), [`trust`] (whose word about the client is believed), [`forwarding`] (what is said about it), [`tls`] (who Ringway is to
 //! its clients, and who they have to be) and [`access_log`] (what is written down).
 
 pub mod access_log;
 pub mod filter;
 pub mod forwarding;
+pub mod http2;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
@@ -26,6 +27,7 @@ pub mod websocket;
 pub use access_log::{AccessLog, AccessLogId, AccessLogs, LogTarget, LogTargetId};
 pub use filter::{Filters, HeaderEdits};
 pub use forwarding::Forwarding;
+pub use http2::{Http2, Http2Budgets};
 pub use limits::{Limits, Overload, Timeouts};
 pub use listener::{Address, Listener, ListenerTls, PlainHttp, Protocols, ProxyProtocol};
 pub use metrics::{LatencyBuckets, Metrics};
@@ -53,6 +55,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// When a shard has too much to do.
     pub overload: Overload,
+    /// How much a client of HTTP/2 may have under way.
+    pub http2: Http2,
     /// Who Ringway is to the clients of the listeners with [`Listener::tls`]; there is none without it.
     pub tls: Option<Tls>,
     /// Whose forwarding headers are believed.

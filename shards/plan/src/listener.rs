@@ -39,7 +39,7 @@ pub enum PlainHttp {
 }
 
 impl Listener {
-    /// A listener at `address`, with the default backlog, for HTTP without anything ahead of it.
+    /// A listener at `address`, with the default backlog, for HTTP of both versions without anything ahead of it.
     #[must_use]
     pub fn new(address: Address) -> Listener {
         Listener {
@@ -51,10 +51,11 @@ impl Listener {
         }
     }
 
-    /// Whether the first bytes of a connection are looked at before they are taken for a request.
+    /// Whether the first bytes of a connection are looked at before they are taken for a request. Of HTTP/1 and HTTP/2 the reader
+    /// of requests tells the one from the other by itself.
     #[must_use]
     pub fn detects(&self) -> bool {
-        self.proxy_protocol != ProxyProtocol::Off || self.protocols != Protocols::default()
+        self.proxy_protocol != ProxyProtocol::Off || self.protocols.tls || !self.protocols.http1
     }
 }
 
@@ -75,13 +76,15 @@ pub enum ProxyProtocol {
 pub struct Protocols {
     /// HTTP/1 without TLS.
     pub http1: bool,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 §3.3).
+    pub http2: bool,
     /// TLS, which is passed through ([`crate::Passthrough`]) or ends here ([`Listener::tls`]).
     pub tls: bool,
 }
 
 impl Default for Protocols {
     fn default() -> Protocols {
-        Protocols { http1: true, tls: false }
+        Protocols { http1: true, http2: true, tls: false }
     }
 }
 

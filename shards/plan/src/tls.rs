@@ -158,7 +158,7 @@ impl Policy {
             suites,
             groups: Group::PREFERRED.to_vec(),
             client_auth: None,
-            alpn: vec!["http/1.1".into()],
+            alpn: vec!["h2".into(), "http/1.1".into()],
         }
     }
 }

@@ -179,11 +179,11 @@ impl Core {
         let over = Rc::new(Cell::new(false));
         let mark = SetOnDrop(Rc::clone(&over));
         let main = main();
-        self.executor.spawn(Box::pin(async move {
+        self.executor.spawn(async move {
             let _mark = mark;
             let output = main.await;
             *slot.borrow_mut() = Some(output);
-        }));
+        });
         let leak = LeakOnPanic(self);
         self.listen_to_counter();
         let mut failure = None;

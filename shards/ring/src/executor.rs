@@ -11,9 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
+use crate::pooled::{self, Pooled};
 use crate::prefetch::prefetch;
 
-type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+type Task = Pooled<dyn Future<Output = ()>>;
 
 const _: () = assert!(usize::BITS == 64, "a task's number and generation are packed into a 64-bit pointer");
 
@@ -31,7 +32,7 @@ struct TaskKey {
 struct Slot {
     generation: u32,
     /// `None` while the task is being polled, and when the slot is vacant.
-    future: Option<LocalFuture>,
+    future: Option<Task>,
     live: bool,
 }
 
@@ -51,7 +52,7 @@ impl Executor {
     }
 
     /// Adds a task; it is polled first in the next round.
-    pub(crate) fn spawn(&self, future: LocalFuture) {
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         self.live.set(self.live.get() + 1);
         let mut slots = self.slots.borrow_mut();
         let index = self.vacant.borrow_mut().pop().unwrap_or_else(|| {
@@ -59,7 +60,7 @@ impl Executor {
             u32::try_from(slots.len() - 1).expect("fewer than 2^32 tasks")
         });
         let slot = &mut slots[index as usize];
-        slot.future = Some(future);
+        slot.future = Some(pooled::task(future));
         slot.live = true;
         let key = TaskKey { index, generation: slot.generation };
         READY.with_borrow_mut(|ready| ready.push_back(key));
@@ -81,7 +82,7 @@ impl Executor {
             let Some(mut future) = self.take(key, next) else { continue };
             let waker = waker(key);
             let mut context = Context::from_waker(&waker);
-            match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context))) {
+            match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(&mut context))) {
                 Ok(Poll::Pending) => self.slots.borrow_mut()[key.index as usize].future = Some(future),
                 Ok(Poll::Ready(())) => {
                     let dropped = catch_unwind(AssertUnwindSafe(move || drop(future)));
@@ -125,10 +126,10 @@ impl Executor {
 
     /// The future of a live task, or `None` if the key is of an earlier tenant of its slot or the task was queued twice
     /// and is being polled. The task that is `next` is fetched meanwhile.
-    fn take(&self, key: TaskKey, next: Option<TaskKey>) -> Option<LocalFuture> {
+    fn take(&self, key: TaskKey, next: Option<TaskKey>) -> Option<Task> {
         let mut slots = self.slots.borrow_mut();
         if let Some(future) = next.and_then(|next| slots.get(next.index as usize)?.future.as_ref()) {
-            prefetch(&**future);
+            prefetch(future.peek());
         }
         let slot = slots.get_mut(key.index as usize)?;
         (slot.generation == key.generation).then(|| slot.future.take()).flatten()
@@ -183,8 +184,8 @@ mod tests {
         let executor = Executor::default();
         let seen = Rc::new(Cell::new(0));
         let witness = Rc::clone(&seen);
-        executor.spawn(Box::pin(async { panic!("on purpose") }));
-        executor.spawn(Box::pin(async move { witness.set(1) }));
+        executor.spawn(async { panic!("on purpose") });
+        executor.spawn(async move { witness.set(1) });
         let mut messages = Vec::new();
         executor.run(10, |payload| messages.push(payload.downcast_ref::<&str>().map(ToString::to_string)));
         assert_eq!(messages, [Some("on purpose".to_owned())]);
@@ -196,17 +197,17 @@ mod tests {
         let executor = Executor::default();
         let kept = Rc::new(RefCell::new(None));
         let keep = Rc::clone(&kept);
-        executor.spawn(Box::pin(std::future::poll_fn(move |cx| {
+        executor.spawn(std::future::poll_fn(move |cx| {
             *keep.borrow_mut() = Some(cx.waker().clone());
             Poll::Ready(())
-        })));
+        }));
         executor.run(10, |_| unreachable!());
         let polls = Rc::new(Cell::new(0));
         let count = Rc::clone(&polls);
-        executor.spawn(Box::pin(std::future::poll_fn(move |_| {
+        executor.spawn(std::future::poll_fn(move |_| {
             count.set(count.get() + 1);
             Poll::Pending
-        })));
+        }));
         executor.run(10, |_| unreachable!());
         kept.borrow_mut().take().unwrap().wake();
         executor.run(10, |_| unreachable!());
@@ -218,11 +219,11 @@ mod tests {
         let executor = Executor::default();
         let polls = Rc::new(Cell::new(0));
         let count = Rc::clone(&polls);
-        executor.spawn(Box::pin(std::future::poll_fn(move |cx| {
+        executor.spawn(std::future::poll_fn(move |cx| {
             count.set(count.get() + 1);
             cx.waker().wake_by_ref();
             Poll::Pending
-        })));
+        }));
         executor.run(7, |_| unreachable!());
         assert_eq!(polls.get(), 7);
         assert!(executor.is_ready());

@@ -138,7 +138,7 @@ pub fn probe() -> Result<Features, StartError> {
 /// # Panics
 /// Outside of [`run`].
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    Core::current().executor.spawn(Box::pin(future));
+    Core::current().executor.spawn(future);
 }
 
 /// Lets every other task that is ready run first.

@@ -2,11 +2,12 @@
 //!
 //! A connection is small while it is idle and needs much more room while it works on a request. [`pooled`] puts the working
 //! part into memory that the thread keeps for reuse by size, so that neither an idle connection holds it nor a request
-//! allocates.
+//! allocates. Tasks live there from the beginning, since many are as short as one request.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::RefCell;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -46,13 +47,27 @@ pub fn pooled<F: Future>(make: impl FnOnce() -> F) -> Pooled<F> {
     Pooled { future }
 }
 
+/// The same, for those who keep futures of many kinds.
+pub(crate) fn task(future: impl Future<Output = ()> + 'static) -> Pooled<dyn Future<Output = ()>> {
+    let pooled = ManuallyDrop::new(pooled(|| future));
+    Pooled { future: pooled.future }
+}
+
 /// A future in recycled memory.
-pub struct Pooled<F> {
+pub struct Pooled<F: ?Sized> {
     /// Owned, initialised, and not moved until it is dropped in place.
     future: NonNull<F>,
 }
 
-impl<F: Future> Future for Pooled<F> {
+impl<F: ?Sized> Pooled<F> {
+    /// The future, as it lies there.
+    pub(crate) fn peek(&self) -> &F {
+        // SAFETY: owned and initialised.
+        unsafe { self.future.as_ref() }
+    }
+}
+
+impl<F: Future + ?Sized> Future for Pooled<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -64,9 +79,9 @@ impl<F: Future> Future for Pooled<F> {
     }
 }
 
-impl<F> Drop for Pooled<F> {
+impl<F: ?Sized> Drop for Pooled<F> {
     fn drop(&mut self) {
-        let _block = Block(self.future.cast(), Layout::new::<F>());
+        let _block = Block(self.future.cast(), Layout::for_value(self.peek()));
         // SAFETY: owned and initialised, and not used again.
         unsafe { self.future.drop_in_place() };
     }

@@ -48,6 +48,8 @@ pub struct Host {
     pub identity: u64,
     /// Whether clients are asked who they are.
     pub asks_clients: bool,
+    /// Whether clients that take no part in ALPN are to be refused: what they speak is HTTP/1.1, which is not among the protocols.
+    pub needs_alpn: bool,
 }
 
 /// Why there is no acceptor.
@@ -341,7 +343,9 @@ fn host(
     }
     let asks_clients = policy.client_auth.is_some();
     let [a, b, c, d, e, f, g, h, ..] = binding;
-    Ok(Host { config: Arc::new(config), identity: u64::from_be_bytes([a, b, c, d, e, f, g, h]), asks_clients })
+    let identity = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let needs_alpn = !policy.alpn.iter().any(|name| name == "http/1.1");
+    Ok(Host { config: Arc::new(config), identity, asks_clients, needs_alpn })
 }
 
 /// Who judges clients' certificates. Without lists of revocations none is taken for revoked; with some, what they do not

@@ -27,6 +27,7 @@
 mod control;
 mod extension;
 mod frame;
+mod handshake;
 mod reader;
 mod text;
 mod violation;
@@ -34,5 +35,6 @@ mod violation;
 pub use control::{CONTROL_PAYLOAD_BYTES_MAX, CloseCode, write_close, write_ping};
 pub use extension::agrees_on_deflate;
 pub use frame::{Opcode, Sender};
+pub use handshake::Key;
 pub use reader::{Control, Limits, Piece, Read, Reader};
 pub use violation::Violation;

@@ -64,16 +64,18 @@ pub(super) fn lower(file: &raw::File, trust: &TrustPolicy, problems: &mut Proble
 fn protocols(file: &raw::File, listener: &Spanned<raw::Listener>, problems: &mut Problems) -> Protocols {
     let terminates = listener.get_ref().tls;
     let Some(written) = &listener.get_ref().protocols else {
-        return Protocols { http1: !terminates, tls: terminates };
+        return Protocols { http1: !terminates, http2: !terminates, tls: terminates };
     };
     if written.get_ref().is_empty() && !problems.concern(&["listeners", &item(&listener.span()), "protocols"]) {
         let problem = Problem::new("a listener without protocols would serve nobody");
-        problems.at(written.span(), problem.expected("at least one of `http1` and `tls`"));
+        problems.at(written.span(), problem.expected("at least one of `http1`, `http2` and `tls`"));
     }
-    let mut protocols = Protocols { http1: false, tls: false };
+    let mut protocols = Protocols { http1: false, http2: false, tls: false };
+    let known = ["http1", "http2", "tls"].map(|name| (name, name));
     for written in written.get_ref() {
-        match word(Some(written), "a protocol that is served", &[("http1", "http1"), ("tls", "tls")], "", problems) {
+        match word(Some(written), "a protocol that is served", &known, "", problems) {
             "http1" => protocols.http1 = true,
+            "http2" => protocols.http2 = true,
             "tls" => protocols.tls = true,
             _ => continue,
         }

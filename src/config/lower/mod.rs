@@ -8,6 +8,7 @@ mod access_log;
 mod admin;
 mod dns;
 mod filter;
+mod http2;
 mod limits;
 mod listener;
 mod metrics;
@@ -47,8 +48,9 @@ pub(super) fn lower(file: &raw::File, cores: u16, files: &mut Files<'_>, problem
     let listeners = listener::lower(file, &trust, problems);
     let passthrough = passthrough::lower(file, &listeners, &names, &logs, problems);
     // Where all is passed through, no request is ever seen.
-    let takes_requests =
-        listeners.is_empty() || listeners.iter().any(|listener| listener.protocols.http1 || listener.tls.is_some());
+    let takes =
+        |listener: &plan::Listener| listener.protocols.http1 || listener.protocols.http2 || listener.tls.is_some();
+    let takes_requests = listeners.is_empty() || listeners.iter().any(takes);
     let plan = Plan {
         listeners,
         passthrough,
@@ -57,6 +59,7 @@ pub(super) fn lower(file: &raw::File, cores: u16, files: &mut Files<'_>, problem
         limits: limits::limits(&file.limits, problems),
         timeouts: limits::timeouts(&file.timeouts, problems),
         overload: limits::overload(&file.overload, problems),
+        http2: http2::lower(&file.http2, problems),
         tls: tls::lower(file, files, problems),
         trust,
         forwarding: Forwarding {

@@ -36,6 +36,8 @@ pub(in crate::config) struct Files<'f> {
 }
 
 const PROFILES: [(&str, Profile); 2] = [("modern", Profile::Modern), ("intermediate", Profile::Intermediate)];
+/// What may be spoken inside TLS, by its names in ALPN, best first.
+const ALPN: [&str; 2] = ["h2", "http/1.1"];
 const VERSIONS: [(&str, Version); 2] = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
 
 /// `None` where no listener has TLS: nothing is read then but what is written.
@@ -81,6 +83,7 @@ struct Rules<'f> {
     min_version: Option<&'f Spanned<String>>,
     suites: Option<&'f Spanned<Vec<Spanned<String>>>>,
     groups: Option<&'f Spanned<Vec<Spanned<String>>>>,
+    alpn: Option<&'f Spanned<Vec<Spanned<String>>>>,
     client_auth: Option<&'f Spanned<raw::tls::ClientAuth>>,
 }
 
@@ -91,6 +94,7 @@ impl<'f> Rules<'f> {
             min_version: section.min_version.as_ref(),
             suites: section.suites.as_ref(),
             groups: section.groups.as_ref(),
+            alpn: section.alpn.as_ref(),
             client_auth: section.client_auth.as_ref(),
         }
     }
@@ -101,6 +105,7 @@ impl<'f> Rules<'f> {
             min_version: section.min_version.as_ref(),
             suites: section.suites.as_ref(),
             groups: section.groups.as_ref(),
+            alpn: section.alpn.as_ref(),
             client_auth: section.client_auth.as_ref(),
         }
     }
@@ -127,6 +132,9 @@ impl Lowering<'_, '_> {
                 ..Policy::of(profile.unwrap_or_default())
             },
         };
+        if let Some(above) = above {
+            policy.alpn.clone_from(&above.alpn);
+        }
         policy.version_min = word(rules.min_version, "a version of TLS", &VERSIONS, policy.version_min, self.problems);
         if rules.min_version.is_some() && rules.suites.is_none() && policy.version_min == Version::Tls12 {
             policy.suites = CipherSuite::ALL.to_vec();
@@ -146,6 +154,10 @@ impl Lowering<'_, '_> {
         policy.suites.retain(|suite| suite.version() >= policy.version_min);
         if let Some(written) = rules.groups {
             policy.groups = self.words(written, "a group", &Group::PREFERRED.map(|group| (group.name(), group)));
+        }
+        if let Some(written) = rules.alpn {
+            let names = self.words(written, "a protocol inside TLS", &ALPN.map(|name| (name, name)));
+            policy.alpn = names.into_iter().map(Into::into).collect();
         }
         if let Some(written) = rules.client_auth {
             policy.client_auth = self.client_auth(written);

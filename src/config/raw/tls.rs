@@ -40,6 +40,10 @@ pub(in crate::config) struct Tls {
     #[schemars(length(min = 1),
         extend("x-default" = "`X25519MLKEM768`, `x25519`, `secp256r1`, `secp384r1`"))]
     pub(in crate::config) groups: Option<Spanned<Vec<Spanned<String>>>>,
+    /// What is spoken inside TLS, best first, as clients are told by ALPN: `h2` is HTTP/2, `http/1.1` HTTP/1. A client that offers
+    /// none of these is refused; one that says nothing speaks `http/1.1`.
+    #[schemars(length(min = 1), inner(regex(pattern = "^(h2|http/1.1)$")), extend("default" = ["h2", "http/1.1"]))]
+    pub(in crate::config) alpn: Option<Spanned<Vec<Spanned<String>>>>,
     /// Who clients have to be.
     pub(in crate::config) client_auth: Option<Spanned<ClientAuth>>,
     /// How sessions are resumed.
@@ -81,6 +85,9 @@ pub(in crate::config) struct TlsHost {
     /// As those of `tls`.
     #[schemars(length(min = 1), extend("x-default" = "those of `tls`, or of `profile` here"))]
     pub(in crate::config) groups: Option<Spanned<Vec<Spanned<String>>>>,
+    /// As that of `tls`.
+    #[schemars(length(min = 1), inner(regex(pattern = "^(h2|http/1.1)$")), extend("x-default" = "that of `tls`"))]
+    pub(in crate::config) alpn: Option<Spanned<Vec<Spanned<String>>>>,
     /// Who its clients have to be, in place of what `tls` says.
     pub(in crate::config) client_auth: Option<Spanned<ClientAuth>>,
 }

@@ -57,7 +57,7 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'
 
 /// All metrics, in the order in which they are told.
 #[rustfmt::skip]
-pub(crate) static METRICS: [Metric; 85] = [
+pub(crate) static METRICS: [Metric; 89] = [
     // What clients asked for and got.
     counter("ringway_requests_total", &["route", "class"], "Requests by the class of their answer's status, 1xx to 5xx; a request counts when its exchange has ended."),
     counter("ringway_request_failures_total", &["route", "outcome"], "Requests that did not complete, by what ended them; an outcome is told once it has happened."),
@@ -106,6 +106,10 @@ pub(crate) static METRICS: [Metric; 85] = [
     counter("ringway_passthroughs_total", &[], "Connections of TLS that were passed through to a server."),
     counter("ringway_proxy_headers_total", &[], "Headers of the PROXY protocol that were believed."),
     counter("ringway_connections_refused_total", &["reason"], "Connections refused for what their first bytes were, or were not."),
+    counter("ringway_http2_connections_total", &[], "Connections of clients that speak HTTP/2."),
+    counter("ringway_http2_requests_total", &[], "Requests that came over these; those of HTTP/1 are the rest of ringway_listener_requests_total."),
+    counter("ringway_http2_resets_total", &["by"], "Streams that were broken off, by whom; answers that came before the end of their request are among those by ringway."),
+    counter("ringway_http2_budgets_exceeded_total", &["budget"], "Clients that were told to go for making too much work of a kind, by its name in the configuration (http2.budgets)."),
     counter("ringway_clients_cut_off_total", &[], "Clients that broke the protocol so often that they are refused for a while."),
     counter("ringway_access_records_dropped_total", &[], "Access records that were lost because their writer fell behind."),
     counter("ringway_access_records_refused_total", &["log"], "Access records that a target did not take, because its disk is full for instance; the log is a path, or what else it goes to."),

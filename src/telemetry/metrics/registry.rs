@@ -396,7 +396,22 @@ fn totals(counters: &Counters) -> impl Iterator<Item = &Count> {
     let websockets = [&counters.websockets, &counters.websocket_pings].into_iter().chain(&counters.websocket_breaches);
     let singles = [&counters.tunnels, &counters.clients_cut_off, &counters.records_dropped];
     let handshakes = counters.tls_handshakes.iter().chain(&counters.tls_handshakes_failed);
-    counters.exchanges.iter().chain(&counters.limits).chain(handshakes).chain(singles).chain(detected).chain(websockets)
+    let http2 = [
+        &counters.http2_connections,
+        &counters.http2_requests,
+        &counters.http2_resets_received,
+        &counters.http2_resets_sent,
+    ];
+    let http2 = http2.into_iter().chain(&counters.http2_budgets);
+    counters
+        .exchanges
+        .iter()
+        .chain(&counters.limits)
+        .chain(handshakes)
+        .chain(singles)
+        .chain(detected)
+        .chain(websockets)
+        .chain(http2)
 }
 
 impl Carried {

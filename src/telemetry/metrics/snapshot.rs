@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use engine::{Breach, Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally, UpstreamTally};
+use engine::{Breach, BudgetKind, Count, Counters, Histogram, Limit, Outcome, Refusal, RouteTally, UpstreamTally};
 use plan::LatencyBuckets;
 use tls::{Negotiated, Reason};
 
@@ -197,6 +197,14 @@ fn worker(families: &mut Families, registry: &Registry) {
     families.single("ringway_passthroughs_total", total(|counters| &counters.passthroughs) as f64);
     families.single("ringway_proxy_headers_total", total(|counters| &counters.proxy_headers) as f64);
     families.add("ringway_connections_refused_total", by_word(&Refusal::WORDS, |counters| &counters.refusals));
+    families.single("ringway_http2_connections_total", total(|counters| &counters.http2_connections) as f64);
+    families.single("ringway_http2_requests_total", total(|counters| &counters.http2_requests) as f64);
+    let resets: [(&str, OfShard); 2] =
+        [("client", |counters| &counters.http2_resets_received), ("ringway", |counters| &counters.http2_resets_sent)];
+    let resets = resets.map(|(by, count)| number(vec![by.to_owned()], total(count)));
+    families.add("ringway_http2_resets_total", resets.into_iter());
+    families
+        .add("ringway_http2_budgets_exceeded_total", by_word(&BudgetKind::NAMES, |counters| &counters.http2_budgets));
     families.single("ringway_clients_cut_off_total", total(|counters| &counters.clients_cut_off) as f64);
     families.single("ringway_access_records_dropped_total", total(|counters| &counters.records_dropped) as f64);
     families.counts("ringway_access_records_refused_total", &registry.logs, |tally| &tally.records);

@@ -15,6 +15,7 @@
 //! - [`FaultProxy`] stands between two ends and does one thing wrong, at one byte; [`scripted`] are exchanges to do it to, and
 //!   what may come of them; [`astray`] asks whether each answer reaches who asked;
 //! - [`Authority`] signs certificates and, as an [`Ocsp`] responder, says whether they are revoked; [`TlsFront`] speaks TLS for a [`Peer`];
+//! - [`Http2Client`] speaks HTTP/2 as it is told, frame by frame;
 //! - [`SlowClients`] come by the thousand and send or read a byte a second;
 //! - [`Nginx`], [`PythonServer`] and [`Haproxy`] are servers that we did not write, [`WebSocketServer`] and [`WebSocketClients`] both ends of
 //!   WebSockets, [`Prometheus`] a reader of metrics, and [`Scrape`] a page of
@@ -28,6 +29,7 @@ pub mod deadline;
 pub mod dns;
 pub mod fault;
 pub mod frames;
+pub mod http2;
 pub mod message;
 pub mod ocsp;
 pub mod origin;
@@ -52,6 +54,7 @@ pub use config::Config;
 pub use deadline::{DEADLINE, Gate, eventually};
 pub use dns::DnsServer;
 pub use fault::{Fault, FaultProxy};
+pub use http2::Http2Client;
 pub use message::{Framing, Head, Message};
 pub use ocsp::{Ocsp, OcspStatus};
 pub use origin::Origin;

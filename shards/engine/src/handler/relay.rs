@@ -13,6 +13,7 @@ use crate::deadline::Deadline;
 use crate::exchange::Request;
 use crate::filter;
 use crate::outcome::{Error, Kind, Limit, Side};
+use crate::route;
 use crate::streams::{BodyPart, Downstream, HeadKind, Upstream};
 use crate::upstream::retry::Replay;
 
@@ -222,6 +223,7 @@ impl<'a, D: Downstream, U: Upstream> Relay<'a, D, U> {
             let (head, bytes) = self.up.response();
             if kind != HeadKind::Informational {
                 self.attempt.judge.measure_head(self.sent);
+                route::check_switch(self.asked, head, bytes)?;
             }
             let mut filtered = self.proxy.shard.filtered_edits.borrow_mut();
             match kind {

@@ -15,7 +15,7 @@ use wire::h1::{Parsed as ParsedHead, parse_request};
 use wire::proxy_protocol::{self, Origin, Parsed};
 use wire::tls_hello::{Alert, ClientHello, HelloReader, Progress};
 
-use super::{farewell, http1, secure};
+use super::{farewell, http1, http2, secure};
 use crate::client::{Client, Ends};
 use crate::deadline::Deadline;
 use crate::handler::passthrough::Passing;
@@ -32,6 +32,11 @@ const PLAIN_UNSERVED: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 49\r\n\
     Connection: close\r\n\r\n400 Bad Request: this port is served by TLS only\n";
 
+/// The answer to HTTP/1 where only HTTP/2 is served without TLS.
+const HTTP1_UNSERVED: &[u8] =
+    b"HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 67\r\n\
+    Connection: close\r\n\r\n505 HTTP Version Not Supported: this port is served by HTTP/2 only\n";
+
 /// Whether this connection begins with a header of the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Header {
@@ -43,6 +48,16 @@ enum Header {
     Allowed,
     /// There has to be one.
     Required,
+}
+
+/// What a connection carries.
+enum Found {
+    /// HTTP/1, or what its reader has an answer to: if the client `may_know_http2`, the preface of that too.
+    Http1 { may_know_http2: bool },
+    /// HTTP/2, of which the preface has come.
+    Http2,
+    /// TLS, of which the first message has come.
+    Tls(ClientHello),
 }
 
 /// Why a connection goes no further.
@@ -119,28 +134,34 @@ impl Detection {
     async fn run(mut self) {
         let mut deadline = Deadline::new();
         match self.detect(&mut deadline).await {
-            Ok(None) => self.serve_http1(),
-            Ok(Some(hello)) => self.serve_tls(hello, &mut deadline).await,
+            Ok(Found::Http1 { may_know_http2 }) => self.serve_http1(may_know_http2),
+            Ok(Found::Http2) => self.serve_http2(),
+            Ok(Found::Tls(hello)) => self.serve_tls(hello, &mut deadline).await,
             Err(end) => self.end(end, &mut deadline).await,
         }
     }
 
-    /// Reads as much as it takes to know what comes: a handshake of TLS, or HTTP/1.
-    async fn detect(&mut self, deadline: &mut Deadline) -> Result<Option<ClientHello>, End> {
+    /// Reads as much as it takes to know what comes: a handshake of TLS, HTTP/1 or HTTP/2.
+    async fn detect(&mut self, deadline: &mut Deadline) -> Result<Found, End> {
         self.read_header(deadline).await?;
         let serving = self.shard.serving();
         let Some(listener) = serving.plan.listeners.get(self.place) else { return Err(End::Gone) };
         let protocols = listener.protocols;
+        let http1 = Found::Http1 { may_know_http2: protocols.http2 };
         if protocols.http1 && !protocols.tls {
-            return Ok(None);
+            return Ok(http1);
         }
         let wanted = Wanted { proxy: false, tls: protocols.tls, http2: !protocols.http1 };
         loop {
             match opening(self.inbox.bytes(), wanted) {
                 None => self.receive(deadline).await?,
-                Some(Opening::Tls) => return self.read_hello(deadline).await.map(Some),
-                // Whatever it is, the reader of requests has an answer to it.
-                Some(_) if protocols.http1 => return Ok(None),
+                Some(Opening::Tls) => return self.read_hello(deadline).await.map(Found::Tls),
+                // Whatever it is, the reader of requests has an answer to it, or knows it for HTTP/2.
+                Some(_) if protocols.http1 => return Ok(http1),
+                Some(Opening::Http2) if protocols.http2 => return Ok(Found::Http2),
+                Some(Opening::Http1) if protocols.http2 => {
+                    return Err(End::Refused(Refusal::Http1Unserved, Chunk::from_static(HTTP1_UNSERVED)));
+                }
                 Some(Opening::Http1) => return Err(self.answer_plain(&serving, listener, deadline).await?),
                 Some(Opening::Http2) => {
                     return Err(End::Refused(Refusal::Http2Unserved, Chunk::from_static(PLAIN_UNSERVED)));
@@ -261,12 +282,18 @@ impl Detection {
     }
 
     /// Goes on as a connection of HTTP/1, in a task of its own size.
-    fn serve_http1(mut self) {
+    fn serve_http1(mut self, may_know_http2: bool) {
         let received = self.inbox.take(self.inbox.bytes().len());
         if let Some(stream) = self.transport.plain().filter(|_| !received.is_empty()) {
             stream.unread(received);
         }
-        ring::spawn(http1::serve(self.shard, self.transport, self.client, self.due));
+        ring::spawn(http1::serve(self.shard, self.transport, self.client, self.due, may_know_http2));
+    }
+
+    /// The same, of HTTP/2.
+    fn serve_http2(mut self) {
+        let received = self.inbox.take(self.inbox.bytes().len());
+        ring::spawn(http2::serve(self.shard, self.transport, self.client, self.due, received));
     }
 
     /// Goes on where the name leads that the client asks for: to a server, if there is a rule for it, or to a handshake here.

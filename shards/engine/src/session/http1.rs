@@ -3,28 +3,29 @@
 
 mod ahead;
 
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use plan::{Limits, Plan};
 use ring::{Chunk, Instant, ReadMode, Stream};
-use wire::h1::{ConnectionOption, Edits, Line, Next, Parsed, ServerConnection, Trailers, write};
-use wire::{BodyLength, FieldName, RequestError, ResponseHead};
+use wire::detect::HTTP2_PREFACE;
+use wire::h1::{ConnectionOption, Edits, Next, Parsed, ServerConnection, Trailers, write};
+use wire::{BodyLength, RequestError, ResponseHead};
 
 use ahead::Ahead;
 
-use super::LINGER;
+use super::answer::{self, TEXT_PLAIN};
+use super::{LINGER, http2};
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::exchange::{self, Request};
-use crate::forward;
 use crate::handler::coalesce::Lead;
 use crate::inbox::Inbox;
 use crate::outbox::Outbox;
 use crate::outcome::{Error, Kind, Limit, Outcome, Side};
 use crate::plain::Plain;
-use crate::record::{KeptFields, Record};
 use crate::refusal::Refusal;
 use crate::shard::Membership;
 use crate::streams::{BodyPart, Downstream, Sink, Source};
@@ -61,6 +62,8 @@ struct Http1 {
     /// A run of the body has passed by: what comes next is the frame of a chunk, and perhaps another run, which no large
     /// receive shall take.
     passed: bool,
+    /// Whether the first request may turn out to be the preface of HTTP/2.
+    may_know_http2: bool,
 }
 
 /// What the connection does next.
@@ -71,10 +74,19 @@ enum Then {
     Close,
     /// Close at once: nobody is there.
     Drop,
+    /// Go on in HTTP/2, which the client knows to be spoken here: its first request is due then.
+    Http2(Instant),
 }
 
-/// Serves a client until one side is done. The first request's head is `due` then.
-pub(crate) fn serve(shard: Membership, transport: Transport, client: Client, due: Instant) -> impl Future<Output = ()> {
+/// Serves a client until one side is done. The first request's head is `due` then; where it is the preface of HTTP/2 and the client
+/// `may_know` that it is spoken here, HTTP/2 is what follows.
+pub(crate) fn serve(
+    shard: Membership,
+    transport: Transport,
+    client: Client,
+    due: Instant,
+    may_know: bool,
+) -> impl Future<Output = ()> {
     let mut session = Http1 {
         shard,
         transport,
@@ -90,17 +102,25 @@ pub(crate) fn serve(shard: Membership, transport: Transport, client: Client, due
         tunnel_bytes_received: 0,
         expected: ReadMode::Head,
         passed: false,
+        may_know_http2: may_know,
     };
     // Made here and not in the future, which would keep room for the parts beside the whole.
-    async move { session.run(&client).await }
+    async move {
+        if let Some(due) = session.run(&client).await {
+            let Http1 { shard, transport, mut inbox, .. } = session;
+            let received = inbox.take(inbox.bytes().len());
+            ring::spawn(http2::serve(shard, transport, client, due, received));
+        }
+    }
 }
 
 impl Http1 {
+    /// Returns once the connection is over, or with when the first request of HTTP/2 is due.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn would keep its arguments twice, and every connection has one"
     )]
-    fn run<'a>(&'a mut self, client: &'a Client) -> impl Future<Output = ()> + use<'a> {
+    fn run<'a>(&'a mut self, client: &'a Client) -> impl Future<Output = Option<Instant>> + use<'a> {
         async move {
             let mut deadline = Deadline::new();
             loop {
@@ -112,13 +132,17 @@ impl Http1 {
                     if self.transport.owes() {
                         ring::pooled(|| self.close(&mut deadline)).await;
                     }
-                    return;
+                    return None;
                 }
                 // What works on a request takes more room than an idle connection shall hold.
                 match ring::pooled(|| self.work(client, &mut deadline)).await {
                     Then::Idle => {}
-                    Then::Close => return ring::pooled(|| self.close(&mut deadline)).await,
-                    Then::Drop => return,
+                    Then::Close => {
+                        ring::pooled(|| self.close(&mut deadline)).await;
+                        return None;
+                    }
+                    Then::Drop => return None,
+                    Then::Http2(due) => return Some(due),
                 }
             }
         }
@@ -228,6 +252,7 @@ impl Http1 {
             match self.connection.parse_head(self.inbox.bytes(), &limits, &mut request.head) {
                 Ok(Parsed::Complete(len)) => break Ok(len),
                 Ok(Parsed::Partial) => {}
+                Err(_) if self.is_http2() => return Err(Then::Http2(due)),
                 Err(error) => break Err(self.refuse(&error)),
             }
             // The rest may take as long as it likes, within the deadline: it shall hold no lease meanwhile.
@@ -246,10 +271,17 @@ impl Http1 {
                 Ok(())
             }
             Err(error) => {
-                self.record_refusal(client, error, began);
+                answer::record_refusal(&self.shard, client, error, began);
                 Err(if error.kind == Kind::Gone { Then::Drop } else { Then::Close })
             }
         }
+    }
+
+    /// Whether what came first, which is no request, is the preface of HTTP/2 as far as it goes.
+    fn is_http2(&self) -> bool {
+        let bytes = self.inbox.bytes();
+        let seen = bytes.len().min(HTTP2_PREFACE.len());
+        self.may_know_http2 && self.requests == 0 && bytes[..seen] == HTTP2_PREFACE[..seen]
     }
 
     fn begin_request(&mut self, request: &Request) {
@@ -264,7 +296,7 @@ impl Http1 {
         ready!(deadline.poll(cx));
         // No request was parsed, so that the connection's state machine knows of none to be answered.
         let error = Error::new(Side::Client, Kind::TimedOut, 408).by(Limit::HeadTime);
-        let text = own_text(&error, None);
+        let text = answer::text(&error, None);
         let length = text.len() as u64;
         let out = self.outbox.bytes();
         write::write_status(out, 408, TEXT_PLAIN, length, &Edits::new(), ConnectionOption::Close);
@@ -293,33 +325,6 @@ impl Http1 {
         self.answer(&error, Some(refused), &Edits::new());
         self.flush();
         error
-    }
-
-    fn record_refusal(&self, client: &Client, error: Error, began: Instant) {
-        let outcome = Outcome::Failed(error);
-        self.shard.note(client, outcome);
-        self.shard.count_request();
-        let now = ring::now();
-        let serving = self.shard.serving();
-        if let Some(tally) = serving.tallies.route(None) {
-            tally.note(error.status, outcome, (0, 0), now.saturating_duration_since(began));
-        }
-        let response = KeptFields::default();
-        self.shard.record(&serving, serving.plan.access_logs.default, now, || Record {
-            client: client.text(),
-            server_name: client.secure().and_then(|secure| secure.server_name.as_deref()),
-            tls: client.secure().map(|secure| &secure.negotiated),
-            request: None,
-            response: &response,
-            status: error.status,
-            outcome,
-            route: None,
-            upstream: None,
-            request_id: b"",
-            bytes_in: 0,
-            bytes_out: 0,
-            duration: now.saturating_duration_since(began),
-        });
     }
 
     /// Reads what is left of the request, within bounds.
@@ -379,27 +384,11 @@ impl Http1 {
 
     /// Answers in our own name; `extra` is what the route says besides.
     fn answer(&mut self, error: &Error, detail: Option<&RequestError>, extra: &Edits) {
-        let text = own_text(error, detail);
+        let text = answer::text(error, detail.map(|detail| detail as &dyn Display));
         self.status = Some(error.status);
         self.end_if_draining();
-        let mut edits = forward::own_edits(error.status);
-        if error.kind == Kind::Overloaded {
-            // RFC 9110 §10.2.3
-            edits.add_line(const { Line::new(FieldName::RetryAfter, "Retry-After: 1\r\n") });
-        }
-        edits.extend(extra);
+        let edits = answer::edits(error, extra);
         self.connection.write_own(self.outbox.bytes(), error.status, TEXT_PLAIN, text.as_bytes(), &edits);
-    }
-}
-
-const TEXT_PLAIN: &str = "text/plain; charset=utf-8";
-
-/// `502 Bad Gateway: upstream_refused`, and for a refused head what was wrong with it.
-fn own_text(error: &Error, detail: Option<&RequestError>) -> String {
-    let (status, reason) = (error.status, write::reason_phrase(error.status));
-    match detail {
-        Some(detail) => format!("{status} {reason}: {detail}\n"),
-        None => format!("{status} {reason}: {}\n", Outcome::Failed(*error).as_str()),
     }
 }
 

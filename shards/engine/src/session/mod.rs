@@ -1,8 +1,10 @@
 //! Sessions: a client's connection, from the accept to the last byte. [`detect`] finds out what it carries, where that is in question;
-//! [`http1`] is the one protocol so far.
+//! [`http1`] and [`http2`] are what clients speak.
 
+mod answer;
 pub(crate) mod detect;
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod secure;
 
 use std::future::poll_fn;

@@ -8,13 +8,16 @@ use std::task::{Context, Poll, ready};
 use ring::{Chunk, Instant, Stream};
 use tls::{Error, Negotiated, Reason, Session};
 
-use super::{farewell, http1};
+use super::{farewell, http1, http2};
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::outcome::Limit;
 use crate::secure::{Identified, Secure};
 use crate::shard::Membership;
 use crate::transport::{Secured, Transport};
+
+/// The name of HTTP/2 in ALPN. RFC 9113 §3.1
+const HTTP2: &[u8] = b"h2";
 
 /// A client that has said hello.
 pub(crate) struct Greeted {
@@ -38,8 +41,12 @@ pub(crate) async fn serve(greeted: Greeted) {
     match shake_hands(&shard, stream, received, server_name.as_deref(), &mut deadline).await {
         Ok((secured, negotiated, identified)) => {
             shard.counters.tls_handshakes[negotiated.kind()].add(1);
+            let speaks_http2 = *negotiated.protocol == *HTTP2;
             let client = client.with_tls(Secure { server_name, negotiated: *negotiated, identified });
-            ring::spawn(http1::serve(shard, Transport::Tls(secured), client, due));
+            match speaks_http2 {
+                true => ring::spawn(http2::serve(shard, Transport::Tls(secured), client, due, Chunk::default())),
+                false => ring::spawn(http1::serve(shard, Transport::Tls(secured), client, due, false)),
+            }
         }
         Err(Failure { reason, transport }) => {
             shard.handshake_failed(&client, reason);
@@ -87,6 +94,9 @@ async fn shake_hands(
         Poll::Pending => poll_late(shard, deadline, cx).map(|()| None),
     });
     match shaken.await {
+        Some(Ok(negotiated)) if negotiated.protocol.is_empty() && host.needs_alpn => {
+            Err(Failure { reason: Reason::Protocol, transport: Some(Transport::Tls(secured)) })
+        }
         Some(Ok(negotiated)) => match Identified::of(host.asks_clients, &negotiated) {
             Ok(identified) => Ok((secured, negotiated, identified)),
             Err(error) => {

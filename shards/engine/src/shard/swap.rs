@@ -1,6 +1,7 @@
 //! From one Plan to the next, while sessions go on.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plan::UpstreamId;
@@ -9,6 +10,7 @@ use ring::Instant;
 use super::{Serving, Shard};
 use crate::command::{NextPlan, Origin, Reply};
 use crate::record::Outlets;
+use crate::tuning::http2_config;
 use crate::upstream::pool::Pool;
 
 /// How long a shard prepares a new Plan before its sessions have a turn.
@@ -52,7 +54,8 @@ impl Shard {
         let outlets = Outlets::next(&old.outlets, next.outlets);
         let NextPlan { plan, tallies, acceptor, .. } = next;
         let announces = super::announces(&plan);
-        let serving = Serving { plan, tallies, pools: pools.into(), outlets, acceptor, announces };
+        let http2 = Arc::new(http2_config(&plan));
+        let serving = Serving { plan, tallies, pools: pools.into(), outlets, acceptor, http2, announces };
         let mut goes_on = vec![false; old.pools.len()];
         for (index, (origin, pool)) in next.upstreams.iter().zip(serving.pools.iter()).enumerate() {
             let (Origin::Same(before) | Origin::Changed(before)) = *origin else { continue };

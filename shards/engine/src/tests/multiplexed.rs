@@ -277,6 +277,7 @@ pub(super) fn plan_of(upstream: Policy, route: Route) -> Arc<Plan> {
         limits: plan::Limits::default(),
         timeouts: plan::Timeouts::default(),
         overload: plan::Overload::default(),
+        http2: plan::Http2::default(),
         tls: None,
         trust: plan::TrustPolicy::default(),
         forwarding: plan::Forwarding::default(),

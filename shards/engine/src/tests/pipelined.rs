@@ -56,7 +56,7 @@ fn serve(client: SocketAddr, upstream: SocketAddr) -> Arc<Counters> {
         let client = Client::new(None, &plan);
         let membership = shard.enter(&client, None).unwrap();
         let due = ring::now() + plan.timeouts.head;
-        http1::serve(membership, Transport::Plain(stream), client, due).await;
+        http1::serve(membership, Transport::Plain(stream), client, due, false).await;
     })
     .unwrap();
     counters

@@ -59,21 +59,30 @@ impl BudgetKind {
     ];
 
     /// What is counted, in words, for logs and metrics.
+    pub const NAMES: [&str; KINDS] = [
+        "settings",
+        "pings",
+        "resets",
+        "faults",
+        "refusals",
+        "empty_frames",
+        "priorities",
+        "window_updates",
+        "continuations",
+        "late_frames",
+        "unknown_frames",
+    ];
+
+    /// Its place in [`BudgetKind::NAMES`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            BudgetKind::Settings => "settings",
-            BudgetKind::Pings => "pings",
-            BudgetKind::Resets => "resets",
-            BudgetKind::Faults => "faults",
-            BudgetKind::Refusals => "refusals",
-            BudgetKind::EmptyFrames => "empty_frames",
-            BudgetKind::Priorities => "priorities",
-            BudgetKind::WindowUpdates => "window_updates",
-            BudgetKind::Continuations => "continuations",
-            BudgetKind::LateFrames => "late_frames",
-            BudgetKind::UnknownFrames => "unknown_frames",
-        }
+        BudgetKind::NAMES[self.index()]
     }
 }
 

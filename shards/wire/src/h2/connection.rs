@@ -25,6 +25,7 @@ use super::config::{Config, Role};
 use super::error::{ConnectionError, ErrorCode};
 use super::flow::{Bandwidth, Intake};
 use super::frame::{self, ping};
+use super::gate::HeadError;
 use super::priority::Priority;
 use super::scheduler::Scheduler;
 use super::settings::{PeerSettings, TABLE_BYTES_DEFAULT, WINDOW_BYTES_DEFAULT};
@@ -46,6 +47,8 @@ pub struct Connection {
     config: Arc<Config>,
 
     reading: Reading,
+    /// Frames that have begun, those of a header block counted as one.
+    units_begun: u32,
     /// A frame's header, or the payload of a frame other than DATA, as far as it has come.
     partial: Vec<u8>,
     /// The header block that is not complete.
@@ -136,8 +139,8 @@ pub enum Event {
     Malformed {
         /// The stream.
         stream: StreamKey,
-        /// The status that says why.
-        status: u16,
+        /// Why, with the status that says so.
+        error: HeadError,
     },
     /// A response of which another follows (client).
     Informational {
@@ -196,6 +199,7 @@ impl Connection {
     pub fn new(config: Arc<Config>) -> Connection {
         let mut connection = Connection {
             reading: if config.role == Role::Server { Reading::Preface { matched: 0 } } else { Reading::Header },
+            units_begun: 0,
             partial: Vec::new(),
             block: None,
             fragments: Vec::new(),
@@ -337,6 +341,15 @@ impl Connection {
             stream.is_update_due = true;
             self.updates.push(key);
         }
+    }
+
+    /// Whether the rest of something is awaited that is of no use in parts: of a frame other than DATA, or of a header block. Two that are not the
+    /// same have different numbers.
+    #[must_use]
+    pub fn partial_unit(&self) -> Option<u32> {
+        let is_whole = self.block.is_none() && self.partial.is_empty();
+        let is_between = matches!(self.reading, Reading::Header | Reading::Content { .. });
+        (!(is_whole && is_between)).then_some(self.units_begun)
     }
 
     /// Asks the peer for a sign of life, unless such a question is under way. [`Event::Pong`] is the answer.

@@ -8,7 +8,7 @@ use crate::Method;
 /// Names a stream. `slot` is small and is used again for later streams, so that callers can keep what is theirs in a
 /// `Vec`; `id` is never used again on the same connection, so that a key that outlived its stream is known for what it
 /// is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StreamKey {
     /// The stream's id on the wire.
     pub id: u32,

@@ -161,7 +161,7 @@ impl Connection {
                 stream.is_deaf = true;
                 let stream = self.streams.insert(stream);
                 self.spend(BudgetKind::Faults, 1, now_us)?;
-                Ok(Some(Event::Malformed { stream, status: error.status() }))
+                Ok(Some(Event::Malformed { stream, error }))
             }
         }
     }

@@ -121,6 +121,8 @@ impl Connection {
             }
         };
         self.check(header)?;
+        // A header block is one, in however many frames it comes.
+        self.units_begun = self.units_begun.wrapping_add(u32::from(header.kind != Kind::Continuation));
         if header.kind == Kind::Data {
             return Ok((consumed, self.begin_data(header, now_us)?));
         }
