@@ -154,7 +154,8 @@ impl End {
                     self.connection.queue_data(stream, 300, end).expect("it is there");
                 }
             }
-            Event::Malformed { stream, status } => {
+            Event::Malformed { stream, error } => {
+                let status = error.status();
                 assert!(self.is_server && (400..600).contains(&status));
                 self.connection.send_status(stream, status, ("", 0), &Edits::new(), true).expect("it is there");
             }
