@@ -9,7 +9,8 @@ pub struct Http2 {
     pub window_bytes: u32,
     /// To what that grows where a long way and a fast client need it; not below `window_bytes`. 64 KiB to 16 MiB.
     pub window_bytes_max: u32,
-    /// Bytes of all bodies of a connection that may wait to go on; then the client has to wait as well. 64 KiB to 256 MiB.
+    /// Bytes of all bodies of a connection that may wait to go on; then the client has to wait as well. Windows grow by what is more than
+    /// all streams begin with. 64 KiB to 256 MiB.
     pub held_bytes_max: u32,
     /// Bytes of the largest frame that is taken. 16 KiB to 1 MiB.
     pub frame_bytes_max: u32,

@@ -26,15 +26,15 @@ pub struct Config {
     /// Bytes that a stream of the peer may send before any were taken off our hands. At least 65,535, which every peer
     /// takes for granted.
     pub stream_window_bytes: u32,
-    /// To what that may grow when the path holds more.
+    /// To what that may grow when the path holds more, and `held_bytes_max` leaves room for it.
     pub stream_window_bytes_max: u32,
     /// Bytes that the peer may send on all streams together, beyond those that lie in the caller's hands. At least
     /// 65,535.
     pub connection_window_bytes: u32,
     /// To what that may grow.
     pub connection_window_bytes_max: u32,
-    /// Bytes that may lie in the caller's hands. As long as there is less by a connection's window, slow streams hold
-    /// up no others.
+    /// Bytes that may lie in the caller's hands. Slow streams hold up no others if that is enough for the windows with
+    /// which `streams_max` streams begin and for the connection's largest window; windows grow by what is more than that.
     pub held_bytes_max: u32,
     /// Bytes of the largest frame that is taken: 16,384 to 16,777,215. Frames other than DATA are gathered in memory.
     pub frame_bytes_max: u32,
@@ -51,7 +51,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Safe defaults for the side of the clients: small windows that grow, 128 streams, 2 MiB in hand.
+    /// Safe defaults for the side of the clients: small windows that grow, 128 streams, 16 MiB in hand.
     #[must_use]
     pub fn server() -> Config {
         Config {
@@ -62,7 +62,7 @@ impl Config {
             stream_window_bytes_max: 1 << 20,
             connection_window_bytes: 1 << 19,
             connection_window_bytes_max: 1 << 21,
-            held_bytes_max: 1 << 22,
+            held_bytes_max: 1 << 24,
             frame_bytes_max: PAYLOAD_BYTES_DEFAULT,
             data_frame_bytes_max: PAYLOAD_BYTES_DEFAULT,
             decoder_table_bytes: TABLE_BYTES_DEFAULT,
@@ -76,6 +76,13 @@ impl Config {
     #[inline]
     pub(super) fn initial_window_bytes(&self) -> u32 {
         self.stream_window_bytes.clamp(WINDOW_BYTES_DEFAULT, MAX_31_BITS)
+    }
+
+    /// By how many bytes the windows of streams may grow, all together, so that those of all others still fit.
+    #[inline]
+    pub(super) fn growth_bytes_max(&self) -> u32 {
+        let begun_with = self.streams_max.saturating_mul(self.initial_window_bytes());
+        self.held_bytes_max.saturating_sub(begun_with).saturating_sub(self.connection_window_bytes_max)
     }
 
     /// Bytes of the largest payload that is taken.
@@ -94,11 +101,11 @@ impl Config {
         Config {
             role: Role::Client,
             streams_max: 256,
-            stream_window_bytes: 1 << 18,
+            stream_window_bytes: 1 << 17,
             stream_window_bytes_max: 1 << 22,
             connection_window_bytes: 1 << 21,
             connection_window_bytes_max: 1 << 23,
-            held_bytes_max: 1 << 25,
+            held_bytes_max: 1 << 26,
             budgets,
             ..Config::server()
         }

@@ -86,6 +86,8 @@ pub struct Connection {
     target: u32,
     /// What streams are kept at whose data is taken off our hands quickly.
     stream_target: u32,
+    /// Bytes by which the targets of all streams exceed the window with which they began.
+    grown_bytes: u32,
     bandwidth: Bandwidth,
     /// Streams that may be worth a WINDOW_UPDATE.
     updates: Vec<StreamKey>,
@@ -220,6 +222,7 @@ impl Connection {
             intake: Intake::new(WINDOW_BYTES_DEFAULT),
             target: config.connection_window_bytes.clamp(WINDOW_BYTES_DEFAULT, frame::MAX_31_BITS),
             stream_target: config.initial_window_bytes(),
+            grown_bytes: 0,
             bandwidth: Bandwidth::default(),
             updates: Vec::new(),
             is_ping_awaited: false,
@@ -332,9 +335,12 @@ impl Connection {
     fn release_on_stream(&mut self, key: StreamKey, bytes: u32) {
         let Some(stream) = self.streams.of_mut(key) else { return };
         stream.intake.release(bytes);
-        // Only streams whose data does not pile up are given more.
+        // Only streams whose data does not pile up are given more, and only what no other stream will need.
         if stream.target < self.stream_target && stream.intake.held <= stream.target / 2 {
-            stream.target = self.stream_target;
+            let left = self.config.growth_bytes_max().saturating_sub(self.grown_bytes);
+            let growth = (self.stream_target - stream.target).min(left);
+            stream.target += growth;
+            self.grown_bytes += growth;
         }
         let is_worth_it = stream.intake.increment_of_stream(stream.target).is_some();
         if is_worth_it && !stream.is_update_due && stream.state.may_receive() {

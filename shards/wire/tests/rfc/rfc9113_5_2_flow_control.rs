@@ -219,35 +219,73 @@ fn windows_grow_with_the_bandwidth() {
     for is_slow in [false, true] {
         let mut end = End::new(config.clone());
         let stream = end.ask(1, POST, false);
-        let (mut granted, mut held) = (65_535_i64, 0);
-        let mut most = 0;
-        for _ in 0..40 {
-            // A round trip: all that may be sent comes, and then the answer to the PING that went out when it began.
-            let mut pings = Vec::new();
-            while granted > 0 {
-                let bytes = granted.min(16_384);
-                end.feed_and_hold(&data(1, &vec![0; bytes as usize], false));
-                granted -= bytes;
-                held += bytes;
-                let sent = end.sent();
-                granted +=
-                    increments(&sent).iter().filter(|(id, _)| *id == 1).map(|(_, by)| i64::from(*by)).sum::<i64>();
-                pings.extend(sent.into_iter().filter(|frame| frame.kind == Kind::Ping));
-                most = most.max(granted + held);
-            }
-            assert!(pings.len() <= 1);
-            if !is_slow || held > 60_000 {
-                end.connection.release(stream, held as usize);
-                held = 0;
-            }
-            end.now_us += 20_000;
-            for ping in pings {
-                end.feed(&frame(Kind::Ping, 1, 0, &ping.payload));
-            }
+        assert_eq!(upload(&mut end, stream, if is_slow { 60_000 } else { 0 }), 1 << 19, "slow: {is_slow}");
+    }
+}
+
+/// Forty round trips of a client that sends all it may; what came is taken off our hands when it is more than `held_max`
+/// bytes. Returns the bytes that there were at most, granted or in hand.
+fn upload(end: &mut End, stream: StreamKey, held_max: i64) -> i64 {
+    let granted_by = |sent: &[_]| -> i64 {
+        increments(sent).iter().filter(|(id, _)| *id == stream.id).map(|(_, by)| i64::from(*by)).sum()
+    };
+    let (mut granted, mut held) = (65_535_i64, 0);
+    let mut most = 0;
+    for _ in 0..40 {
+        // A round trip: all that may be sent comes, and then the answer to the PING that went out when it began.
+        let mut pings = Vec::new();
+        while granted > 0 {
+            let bytes = granted.min(16_384);
+            end.feed_and_hold(&data(stream.id, &vec![0; bytes as usize], false));
+            granted -= bytes;
+            held += bytes;
             let sent = end.sent();
-            granted += increments(&sent).iter().filter(|(id, _)| *id == 1).map(|(_, by)| i64::from(*by)).sum::<i64>();
+            granted += granted_by(&sent);
+            pings.extend(sent.into_iter().filter(|frame| frame.kind == Kind::Ping));
+            most = most.max(granted + held);
         }
-        assert_eq!(most, 1 << 19, "slow: {is_slow}");
+        assert!(pings.len() <= 1);
+        if held > held_max {
+            end.connection.release(stream, held as usize);
+            held = 0;
+        }
+        end.now_us += 20_000;
+        for ping in pings {
+            end.feed(&frame(Kind::Ping, 1, 0, &ping.payload));
+        }
+        granted += granted_by(&end.sent());
+    }
+    most
+}
+
+/// Windows that have grown leave every other stream that with which it begins, however much of them lies in the caller's hands.
+#[test]
+fn windows_grow_by_what_no_other_stream_needs() {
+    let config = Config {
+        streams_max: 4,
+        stream_window_bytes_max: 1 << 20,
+        connection_window_bytes: 1 << 19,
+        connection_window_bytes_max: 1 << 19,
+        held_bytes_max: 4 * 65_535 + (1 << 19) + 100_000,
+        ..Config::server()
+    };
+    let mut end = End::new(config);
+    let first = end.ask(1, POST, false);
+    assert_eq!(upload(&mut end, first, 0), 65_535 + 100_000);
+    let second = end.ask(3, POST, false);
+    assert_eq!(upload(&mut end, second, 0), 65_535, "the first has grown by all there is");
+    end.feed(&frame(Kind::RstStream, 0, 1, &8_u32.to_be_bytes()));
+    let third = end.ask(5, POST, false);
+    assert_eq!(upload(&mut end, third, 0), 65_535 + 100_000, "what the first had is to be had again");
+
+    // Now nobody takes anything, and each may still fill its window.
+    for stream in [second, third, end.ask(7, POST, false), end.ask(9, POST, false)] {
+        let mut came = 0;
+        while came < 65_535 - 8_000 {
+            assert_eq!(end.feed_and_hold(&data(stream.id, &[0; 8_000], false)).len(), 1, "stream {}", stream.id);
+            came += 8_000;
+            end.sent();
+        }
     }
 }
 

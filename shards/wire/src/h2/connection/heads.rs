@@ -286,6 +286,7 @@ impl Connection {
     #[inline]
     pub(super) fn forget(&mut self, slot: u32) {
         self.scheduler.remove(&mut self.streams, slot);
+        self.grown_bytes -= self.streams.at(slot).target - self.config.initial_window_bytes();
         self.streams.remove(slot);
     }
 
