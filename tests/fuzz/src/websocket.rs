@@ -23,7 +23,10 @@ pub fn check(input: &[u8]) {
     let reader = || Reader::new(sender, limits, choice & 4 != 0);
     let whole = read(reader(), bytes, bytes.len().max(1));
     let pieces = read(reader(), bytes, usize::from(*piece) + 1);
-    assert_eq!((&pieces.controls, pieces.is_closed, pieces.violation), (&whole.controls, whole.is_closed, whole.violation));
+    assert_eq!(
+        (&pieces.controls, pieces.is_closed, pieces.violation),
+        (&whole.controls, whole.is_closed, whole.violation)
+    );
     if whole.violation.is_none() {
         assert_eq!(pieces.data.len(), whole.data.len(), "only heads are held back");
     }
@@ -95,7 +98,8 @@ fn agrees_with_a_naive_reader(sender: Sender, limits: Limits, deflate: bool, byt
                 return assert!(outcome.violation.is_some());
             }
             let text = std::str::from_utf8(&so_far);
-            let is_good = text.as_ref().is_ok_and(|_| true) || (!fin && text.is_err_and(|error| error.error_len().is_none()));
+            let is_good =
+                text.as_ref().is_ok_and(|_| true) || (!fin && text.is_err_and(|error| error.error_len().is_none()));
             if is_text && !is_good {
                 return assert_eq!(outcome.violation, Some(Violation::TextInvalid));
             }
