@@ -66,7 +66,10 @@ fn sslyze(address: &str, authority: &Authority, profile: &str) {
 /// Everything that testssl.sh knows to be weak, or to be a hole.
 fn testssl(address: &str, authority: &Authority, has_tls_1_2: bool) {
     let report = authority.folder().join("testssl.json");
-    let mut command = Command::new("testssl");
+    // It counts in its exit status what it could not try. That is whether tickets resume, as a rule: with TLS 1.3 its client is gone
+    // before one comes. tests/e2e/tls.rs shows that they do.
+    let mut command = Command::new("sh");
+    command.args(["-c", "testssl \"$@\" || [ $? -eq 1 ]", "testssl"]);
     command.args(["--quiet", "--color", "0", "--warnings", "off", "--ip", "one", "--add-ca"]).arg(authority.path());
     // Protocols, kinds of suites, forward secrecy, what is said in the first answer, and the named holes.
     command.args(["-p", "-s", "-f", "-S", "-U", "--jsonfile"]).arg(&report);
@@ -78,7 +81,10 @@ fn testssl(address: &str, authority: &Authority, has_tls_1_2: bool) {
     assert_eq!(of("TLS1_3").as_deref(), Some("offered with final"), "{said}");
     assert_eq!(of("TLS1_2").as_deref() == Some("offered"), has_tls_1_2, "{said}");
     let is_weak = |finding: &&Value| !matches!(text(finding, "severity").as_str(), "OK" | "INFO");
-    let of_certificate = |finding: &Value| OF_CERTIFICATE.iter().any(|id| text(finding, "id").starts_with(id));
-    let weak: Vec<&Value> = found.iter().filter(is_weak).filter(|finding| !of_certificate(finding)).collect();
+    let is_left_out = |finding: &Value| {
+        let id = text(finding, "id");
+        id == "sessionresumption_ticket" || OF_CERTIFICATE.iter().any(|prefix| id.starts_with(prefix))
+    };
+    let weak: Vec<&Value> = found.iter().filter(is_weak).filter(|finding| !is_left_out(finding)).collect();
     assert!(weak.is_empty(), "{weak:#?}\n{said}");
 }
